@@ -1,0 +1,27 @@
+"""Universal-KD: intermediate-layer knowledge distillation in the output space (Wu et al., EMNLP 2021).
+
+    task = ukd.load_task("sentiment")
+    profile = ukd.profile("smoke")
+    teacher = ukd.train_teacher(task, profile=profile)
+    ukd.train_heads(teacher, task, profile=profile)
+    record = ukd.distill(task, ukd.method("universal-kd"), teacher, profile=profile, seed=1)
+"""
+
+from ukd.config import PROFILES, compute, profile
+from ukd.data import load_task
+from ukd.distill import distill
+from ukd.heads import LayerwiseClassifier, PseudoClassifiers
+from ukd.losses import intermediate_loss, kd_loss, label_loss
+from ukd.methods import METHODS, method
+from ukd.outputs import teacher_outputs
+from ukd.probing import fit_heads, train_heads
+from ukd.projection import attend
+from ukd.records import read_records
+from ukd.teacher import train_teacher
+
+__version__ = "0.1.0"
+__all__ = [
+    "METHODS", "PROFILES", "LayerwiseClassifier", "PseudoClassifiers", "attend", "compute", "distill", "fit_heads",
+    "intermediate_loss", "kd_loss", "label_loss", "load_task", "method", "profile", "read_records", "teacher_outputs",
+    "train_heads", "train_teacher",
+]  # fmt: skip

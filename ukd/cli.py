@@ -1,0 +1,246 @@
+"""The command line: `ukd run`, `reproduce`, `table`, `figures`, `collect`, `data`, `datasheet`, `methods`, `doctor`."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from ukd.config import PRECISIONS, PROFILES, Profile, data_folder, profile, runs_folder, say
+from ukd.config import compute as choose_compute
+from ukd.data import EMBEDDED, SPECS, load_task
+from ukd.losses import COMBINE, MAPPINGS
+from ukd.methods import METHODS, OPTIONS, method
+from ukd.records import read_records
+from ukd.results import beside, label, markdown, setting, tables
+
+BUDGET = {
+    "student_layers": "layers of the student: the first of the teacher's encoder",
+    "teacher_epochs": "passes of the teacher's fine-tuning",
+    "student_epochs": "passes of the distillation, all stages together",
+    "max_train": "limit of labelled examples, the development part included",
+    "max_length": "limit of tokens an example",
+    "batch": "examples a step",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, or 2 for input that can't be used."""
+    options = parser().parse_args(arguments)
+    try:
+        return options.command(options) or 0
+    except (ValueError, FileExistsError) as error:
+        print(f"ukd: error: {error}", file=sys.stderr)
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser("ukd", description=__doc__.splitlines()[0] + " Each has its own --help.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    add = lambda name, command, text: _command(commands, name, command, text)  # noqa: E731
+
+    one = add("run", run, "Distil one task with one method and one seed; the teacher is made first if it is not cached.")
+    one.add_argument("--task", required=True, choices=SPECS, metavar="TASK", help=f"one of: {', '.join(SPECS)}")
+    one.add_argument("--method", required=True, choices=METHODS, metavar="METHOD", help=f"one of: {', '.join(METHODS)}")
+    one.add_argument("--seed", type=_count, default=1, help="of the student's start, the order of examples and dropout (default 1)")
+    one.add_argument("--source", default=None, help="'embedded', 'hub' (GLUE), or a folder in the hub's layout (default by task)")
+    one.add_argument("--teacher", default="scratch", help="encoder of teacher and student: 'scratch', a folder or a hub id")
+    one.add_argument("--teacher-rate", type=float, help="peak learning rate of the teacher")
+    one.add_argument("--rate", type=float, help="peak learning rate of the student")
+    _budget(one)
+    _loss_options(one)
+
+    many = add("reproduce", reproduce, "Teacher, pseudo classifiers and every method over all seeds; table and figures at the end.")
+    many.add_argument("--tasks", default=None, help="comma-separated, or 'all' for the five embedded tasks (default by profile)")
+    many.add_argument("--methods", default=",".join(METHODS), help="comma-separated (default all)")
+    many.add_argument("--seeds", default=None, help="comma-separated (default by profile)")
+    _budget(many)
+
+    for name, command, text in (
+        ("table", table, "Print the tables of all records in a folder."),
+        ("figures", figures, "Draw the figures of all records in a folder."),
+    ):
+        reader = add(name, command, text)
+        reader.add_argument("--runs", type=Path, default=None, help="folder of run records (default: the committed ones)")
+        if name == "figures":
+            reader.add_argument("--out", type=Path, default=Path("figures"), help="folder to write SVG and PNG to (default figures)")
+    keep = add("collect", collect, "Copy the records of finished runs into data/runs/NAME, to be committed.")
+    keep.add_argument("name", help="name of the set, as in embedded-cpu")
+    keep.add_argument("--runs", type=Path, default=None, help="folder of run records (default: the new ones)")
+
+    build = add("data", build_data, "Generate the embedded suite anew; the same seed gives the same files.")
+    build.add_argument("--out", type=Path, default=None, help="folder to write to (default: the suite's own)")
+    sheet = add("datasheet", show_datasheet, "Print the embedded suite's datasheet, made from its files and the committed records.")
+    sheet.add_argument("--write", action="store_true", help="write it into data/README.md")
+    add("methods", show_methods, "List the methods with their stages and sources.")
+    add("doctor", check, "Say what this machine has and what the kit chose; exits non-zero when something is missing.")
+    return top
+
+
+def _command(commands, name: str, command, text: str) -> argparse.ArgumentParser:
+    sub = commands.add_parser(name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    sub.formatter_class = argparse.HelpFormatter
+    sub.set_defaults(command=command)
+    return sub
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
+def _budget(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--profile", default="cpu", choices=PROFILES, metavar="PROFILE", help=f"one of: {', '.join(PROFILES)} (default cpu)")
+    for name, text in BUDGET.items():
+        sub.add_argument(f"--{name.replace('_', '-')}", type=_count, help=f"{text} (default by profile)")
+    sub.add_argument("--precision", default="auto", choices=PRECISIONS, help="default: what the device does fast")
+
+
+def _loss_options(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--tau", type=float, help="temperature of the losses (default by method)")
+    sub.add_argument("--kappa", type=float, help="temperature of the attention (default by method)")
+    sub.add_argument("--mapping", choices=MAPPINGS, help="teacher layers each student layer sees (default by method)")
+    sub.add_argument("--combine", choices=COMBINE, help="mix the teacher's logits, or its losses (default by method)")
+    sub.add_argument("--attention-grad", type=lambda text: {"yes": True, "no": False}[text], metavar="yes|no",
+                     help="let the gradient flow through the attention (default by method)")  # fmt: skip
+
+
+def _profile(options: argparse.Namespace) -> Profile:
+    return profile(options.profile, **{name: getattr(options, name) for name in BUDGET})
+
+
+def run(options: argparse.Namespace) -> int:
+    """`ukd run`."""
+    from ukd.distill import distill
+    from ukd.teacher import train_teacher
+
+    here, budget = choose_compute(options.precision), _profile(options)
+    task = load_task(options.task, options.source or ("embedded" if options.task in EMBEDDED else "hub"))
+    chosen = method(options.method, **{name: getattr(options, name) for name in OPTIONS})
+    teacher = train_teacher(task, profile=budget, encoder=options.teacher, rate=options.teacher_rate, compute=here)
+    record = distill(task, chosen, teacher, profile=budget, seed=options.seed, encoder=options.teacher, rate=options.rate, compute=here)
+    said = ", ".join(f"{name} {value:.1f}" for name, value in record["scores"]["validation"].items())
+    print(f"{task.name}, {label(record)}, seed {options.seed}: {said} | {Path(record['folder']) / 'record.json'}")
+    return 0
+
+
+def reproduce(options: argparse.Namespace) -> int:
+    """`ukd reproduce`."""
+    from ukd.distill import distill
+    from ukd.figures import draw_all
+    from ukd.teacher import train_teacher
+
+    here, budget = choose_compute(options.precision), _profile(options)
+    tasks = _listed(options.tasks, budget.tasks, EMBEDDED, "task")
+    methods = [method(name) for name in _listed(options.methods, tuple(METHODS), METHODS, "method")]
+    seeds = [int(seed) for seed in options.seeds.split(",")] if options.seeds else budget.seeds
+    print(f"{here.device}, {here.precision} ({here.reason}); tasks {', '.join(tasks)}; seeds {', '.join(map(str, seeds))}", flush=True)
+    records = []
+    for name in tasks:
+        task = load_task(name)
+        teacher = train_teacher(task, profile=budget, compute=here)
+        for seed in seeds:
+            for chosen in methods:
+                records.append(distill(task, chosen, teacher, profile=budget, seed=seed, compute=here))
+                say(f"[{len(records)}/{len(tasks) * len(seeds) * len(methods)}] runs done")
+    print(f"\n{tables(records)}\n")
+    settings = {setting(record) for record in records}
+    if kept := [record for record in _committed() if setting(record) in settings]:
+        print(f"### Beside the committed records\n\n{beside(records, kept)}\n")
+    folder = runs_folder() / "figures"
+    for path in draw_all(records, folder):
+        print(path)
+    return 0
+
+
+def _listed(text: str | None, default: tuple[str, ...], known: dict, what: str) -> list[str]:
+    names = list(known) if text == "all" else text.split(",") if text else list(default)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown {what} {name!r}; choose among: {', '.join(known)}, or all")
+    return names
+
+
+def _committed() -> list[dict]:
+    return read_records(data_folder() / "runs")
+
+
+def _records(folder: Path | None) -> list[dict]:
+    folder = folder or data_folder() / "runs"
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder of run records")
+    if not (records := read_records(folder)):
+        raise ValueError(f"{folder} holds no run records: make some with `ukd reproduce` or `ukd run`")
+    return records
+
+
+def table(options: argparse.Namespace) -> int:
+    """`ukd table`."""
+    print(tables(_records(options.runs)))
+    return 0
+
+
+def figures(options: argparse.Namespace) -> int:
+    """`ukd figures`: the embedded suite's records, a folder of figures for every setting beside the first."""
+    from ukd.figures import draw_all
+
+    records = _records(options.runs)
+    embedded = [record for record in records if record["task"] in EMBEDDED]
+    for path in draw_all(embedded or records, options.out):
+        print(path)
+    return 0
+
+
+def collect(options: argparse.Namespace) -> int:
+    """`ukd collect`: copies, never overwrites."""
+    folder = data_folder() / "runs" / options.name
+    found = sorted((options.runs or runs_folder()).glob("*/record.json"))
+    if not found:
+        raise ValueError(f"no finished runs in {options.runs or runs_folder()}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in found:
+        target = folder / f"{path.parent.name.rsplit('-', 1)[0]}.json"
+        if target.exists():
+            raise ValueError(f"{target} exists; records are never overwritten: remove it or choose another name")
+        shutil.copyfile(path, target)
+        print(target)
+    return 0
+
+
+def build_data(options: argparse.Namespace) -> int:
+    """`ukd data`."""
+    from ukd.grammar import build
+
+    build(options.out or data_folder())
+    return 0
+
+
+def show_datasheet(options: argparse.Namespace) -> int:
+    """`ukd datasheet`."""
+    from ukd.datasheet import committed, datasheet, write
+
+    text = datasheet(read_records(committed()))
+    print(text)
+    if options.write:
+        write(data_folder() / "README.md", text)
+    return 0
+
+
+def show_methods(options: argparse.Namespace) -> int:
+    """`ukd methods`."""
+    stages = lambda m: " then ".join(  # noqa: E731
+        " + ".join(f"{getattr(s, term)} {term}" for term in ("labels", "kd", "intermediate") if getattr(s, term)) for s in m.stages
+    )
+    print(markdown(["method", "what it learns from", "stages", "source"], [[m.name, m.summary, stages(m), m.source] for m in METHODS.values()]))
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    """`ukd doctor`."""
+    from ukd.doctor import doctor
+
+    return doctor()

@@ -1,0 +1,156 @@
+"""Where things live, what a profile costs, and how this machine computes.
+
+Everything that depends on the environment (device, precision, threads, folders, progress) is decided here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+PACKAGE = Path(__file__).resolve().parent
+PRECISIONS = ("auto", "float32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much work a run does; the code path is the same in every profile.
+
+    Widths are hidden units, epochs are passes over the training rows, batch sizes are examples. `student_epochs` is the
+    budget of the whole distillation, shared between the stages of a method, so that every method takes as many steps.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    width: int = 128
+    teacher_layers: int = 12
+    student_layers: int = 4
+    vocabulary: int = 2000
+    pretrain_steps: int = 1200
+    pretrain_batch: int = 64
+    teacher_epochs: int = 4
+    student_epochs: int = 6
+    batch: int = 32
+    max_length: int = 64
+    max_train: int | None = None
+    max_validation: int | None = None
+    enforce_floor: bool = True
+
+
+PROFILES = {
+    "smoke": Profile(
+        "smoke", ("sentiment", "similarity"), (1,), width=32, teacher_layers=4, student_layers=2, vocabulary=500,
+        pretrain_steps=30, pretrain_batch=16, teacher_epochs=2, student_epochs=2, max_train=320, max_validation=100,
+        enforce_floor=False,
+    ),
+    "cpu": Profile("cpu", ("entailment", "paraphrase"), (1, 2, 3)),
+}
+
+
+def profile(name: str, **changes: object) -> Profile:
+    """The named profile, with any of its fields changed. Raises ValueError that lists the valid names."""
+    if name not in PROFILES:
+        raise ValueError(f"unknown profile {name!r}; choose one of: {', '.join(PROFILES)}")
+    return replace(PROFILES[name], **{key: value for key, value in changes.items() if value is not None})
+
+
+def data_folder() -> Path:
+    """The embedded suite: `data/` beside the package in a clone, inside the package when installed from a wheel."""
+    beside, inside = PACKAGE.parent / "data", PACKAGE / "_data"
+    return beside if (beside / "README.md").is_file() or not inside.is_dir() else inside
+
+
+def in_clone() -> bool:
+    """Whether the package runs from a clone of its repository (rather than from site-packages)."""
+    return (PACKAGE.parent / "pyproject.toml").is_file()
+
+
+def cache_folder() -> Path:
+    """Teachers and their outputs: `$UKD_CACHE`, else `.ukd/` in a clone, else `~/.cache/ukd`."""
+    default = PACKAGE.parent / ".ukd" if in_clone() else Path.home() / ".cache" / "ukd"
+    return Path(os.environ.get("UKD_CACHE") or default)
+
+
+def runs_folder() -> Path:
+    """New run records: `$UKD_RUNS`, else `runs/` in a clone, else `./runs`."""
+    return Path(os.environ.get("UKD_RUNS") or (PACKAGE.parent if in_clone() else Path.cwd()) / "runs")
+
+
+def digest(*parts: object) -> str:
+    """Twelve hexadecimal digits that name the given JSON-serialisable settings; equal settings give equal digests."""
+    text = json.dumps(parts, sort_keys=True, default=lambda part: asdict(part))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@functools.cache
+def source_digest(*modules: str) -> str:
+    """Digest of the code of the named `ukd` modules, comments aside, so that an edited loss is never served a stale run."""
+    return digest([ast.unparse(ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))) for name in modules])
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Device, precision and threads of this process, with the reason for the precision."""
+
+    device: str
+    precision: str
+    threads: int
+    reason: str
+
+
+def compute(precision: str = "auto") -> Compute:
+    """Choose device and precision: CUDA, then MPS, then CPU; the precision is what the device does fast.
+
+    Raises ValueError for a precision that is not one of `PRECISIONS`.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"unknown precision {precision!r}; choose one of: {', '.join(PRECISIONS)}")
+    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    chosen, reason = (precision, "asked for") if precision != "auto" else _fast_precision(device)
+    return Compute(device, chosen, torch.get_num_threads(), reason)
+
+
+@functools.cache
+def _fast_precision(device: str) -> tuple[str, str]:
+    if device == "cuda":
+        if torch.cuda.get_device_capability()[0] >= 8:
+            return "bf16", "this GPU has fast bf16"
+        return "fp16", "this GPU has no fast bf16; fp16 with loss scaling"
+    if device == "mps":
+        return "float32", "autocast on MPS is not used"
+    ratio = _matmul_seconds(torch.float32) / _matmul_seconds(torch.bfloat16)
+    fast = ratio >= 1.5
+    return ("bf16" if fast else "float32"), f"a bf16 matrix product ran {ratio:.1f} times as fast as float32"
+
+
+def _matmul_seconds(dtype: torch.dtype, size: int = 512, repeats: int = 9) -> float:
+    """Best of `repeats` seconds for one product of two (size, size) matrices."""
+    a, best = torch.ones(size, size, dtype=dtype), float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        a @ a
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def progress(items: Iterable, label: str, total: int | None = None) -> Iterator:
+    """`items` with a progress bar on a terminal; silent elsewhere, where callers print plain lines with `say`."""
+    return tqdm(items, desc=label, total=total, leave=False, disable=not sys.stderr.isatty())
+
+
+def say(text: str) -> None:
+    """One plain line about what is going on, on standard error so that tables on standard output stay clean."""
+    if os.environ.get("UKD_QUIET") != "1":
+        tqdm.write(text, file=sys.stderr)

@@ -1,0 +1,190 @@
+"""Figures from run records: data in, axes out, saved as SVG and PNG that are byte-identical when drawn again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import mean
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ukd.data import SPECS
+from ukd.methods import METHODS
+from ukd.metrics import headline
+from ukd.results import label, ordered
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+STYLE = {"svg.hashsalt": "ukd", "figure.dpi": 110, "savefig.dpi": 160, "font.size": 10, "axes.grid": True, "grid.alpha": 0.3}
+
+
+def look(name: str, known: tuple[str, ...]) -> dict:
+    """Colour and marker that belong to a name wherever it is drawn."""
+    index = known.index(name) if name in known else len(known)
+    return {"color": sns.color_palette("colorblind")[index % 10], "marker": MARKERS[index % len(MARKERS)]}
+
+
+def save(figure: Figure, name: str, folder: Path) -> list[Path]:
+    """Write `name`.svg and `name`.png without dates, and close the figure."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.svg", folder / f"{name}.png"]
+    with plt.rc_context(STYLE):
+        figure.savefig(paths[0], metadata={"Date": None}, bbox_inches="tight")
+        figure.savefig(paths[1], metadata={"Software": None}, bbox_inches="tight")
+    plt.close(figure)
+    return paths
+
+
+def draw_heads(ax: Axes, by_layer: dict[str, list[dict]]) -> Axes:
+    """Score of each teacher layer's classifier, one line a task: {task: [{"scores"} per layer]}."""
+    for task, layers in by_layer.items():
+        values = [headline(layer["scores"]) for layer in layers]
+        ax.plot(range(1, len(values) + 1), values, label=task, markersize=5, **look(task, tuple(SPECS)))
+    ax.set(xlabel="Teacher layer", ylabel="Validation score, %", xticks=range(1, len(values) + 1))
+    ax.legend(frameon=False, fontsize=9)
+    return ax
+
+
+def draw_attention(ax: Axes, weights: list[list[float]], title: str, *, values: bool = True) -> Axes:
+    """A layer map: mean attention (S, T) with fixed limits 0 and 1, its values written in the cells."""
+    weights = np.asarray(weights)
+    students, teachers = (np.arange(1, size + 1) for size in weights.shape)
+    sns.heatmap(
+        weights, ax=ax, vmin=0, vmax=1, cmap="cividis", annot=values, fmt=".2f", annot_kws={"size": 8}, linewidths=0.5,
+        xticklabels=teachers, yticklabels=students, cbar=False,
+    )  # fmt: skip
+    ax.set(xlabel="Teacher layer", ylabel="Student layer", title=title)
+    ax.tick_params(axis="y", rotation=0)
+    return ax
+
+
+def draw_distance_and_attention(axes: list[Axes], by_layer: list[dict], weights: list[list[float]], task: str) -> list[Axes]:
+    """The paper's figure 3 in kind: how far each teacher head is from the label, beside the attention that it gets.
+
+    by_layer: all T teacher layers, of which the first ones are attended to; weights: (S, T - 1), averaged over S.
+    """
+    received = np.asarray(weights).mean(0)
+    layers = np.arange(1, len(received) + 1)
+    away = "Mean absolute error" if SPECS[task].regression else "Mean of 1 - p(label)"
+    colours = sns.color_palette("colorblind")
+    axes[0].bar(layers, [layer["distance"] for layer in by_layer[: len(received)]], color=colours[1])
+    axes[0].set(title=f"{task}: distance from the label", ylabel=away)
+    axes[1].bar(layers, received, color=colours[0])
+    axes[1].axhline(1 / len(received), color="0.3", linestyle="--", linewidth=1, label="uniform")
+    axes[1].set(title=f"{task}: attention received", ylabel="Mean attention weight")
+    axes[1].legend(frameon=False, fontsize=8)
+    for ax in axes:
+        ax.set(xlabel="Teacher layer", xticks=layers)
+    return axes
+
+
+def draw_curves(ax: Axes, history: dict[str, dict], title: str) -> Axes:
+    """Every term of the loss by name over the optimiser steps of all stages; a dotted line where a stage begins."""
+    terms = sorted({name for stage in history.values() for point in stage["curve"] for name in point} - {"step"})
+    done = 0
+    for number, (stage, run) in enumerate(history.items()):
+        for name in (name for name in terms if any(name in point for point in run["curve"])):
+            points = [(done + point["step"], point[name]) for point in run["curve"]]
+            first = number == 0 or not any(name in p for earlier in list(history.values())[:number] for p in earlier["curve"])
+            style = look(name, tuple(terms)) | {"marker": None}
+            ax.plot(*zip(*points, strict=True), label=name if first else None, **style)
+        if number:
+            ax.axvline(done, color="0.3", linestyle=":", linewidth=1)
+        ax.annotate(f"stage: {stage}", (done, 0.98), xycoords=("data", "axes fraction"), fontsize=8, va="top", xytext=(3, 0), textcoords="offset points")
+        done += run["epochs"][-1]["step"] if run["epochs"] else 0
+    ax.set(xlabel="Optimiser step", ylabel="Weighted loss term", title=title)
+    ax.set_ylim(bottom=0)
+    ax.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1, 0.93))
+    return ax
+
+
+def heads_figure(records: list[dict]) -> Figure:
+    """Pseudo classifiers' score by teacher layer, all tasks of the records."""
+    by_task = {record["task"]: record["teacher"]["by_layer"] for record in records}
+    figure, ax = plt.subplots(figsize=(6.4, 4))
+    draw_heads(ax, {task: by_task[task] for task in ordered(by_task, SPECS)})
+    ax.set_title("What each teacher layer knows")
+    return figure
+
+
+def attention_figure(records: list[dict]) -> Figure:
+    """Layer maps of one task, averaged over the seeds: all validation examples first, then each class."""
+    maps = [record["attention"] for record in records]
+    average = lambda found: np.mean(found, axis=0)  # noqa: E731
+    shown = {"all examples": average([m["mean"] for m in maps])}
+    for name in maps[0].get("by_class", {}):
+        shown[f"class: {name}"] = average([m["by_class"][name] for m in maps if name in m["by_class"]])
+    students, teachers = shown["all examples"].shape
+    figure, axes = plt.subplots(len(shown), 1, figsize=(0.55 * teachers + 1.6, (0.42 * students + 1.15) * len(shown)), squeeze=False)
+    for ax, (title, weights) in zip(axes[:, 0], shown.items(), strict=True):
+        draw_attention(ax, weights, f"{records[0]['task']}, {title}")
+    figure.suptitle(f"Where each student layer looks, end of the first stage (mean of {len(maps)} seeds)", fontsize=10)
+    figure.tight_layout()
+    return figure
+
+
+def distance_figure(records: list[dict]) -> Figure:
+    """Figure 3 in kind, a row a task, attention averaged over the seeds."""
+    tasks = ordered({record["task"] for record in records}, SPECS)
+    figure, axes = plt.subplots(len(tasks), 2, figsize=(9, 2.7 * len(tasks)), squeeze=False)
+    for row, task in zip(axes, tasks, strict=True):
+        chosen = [record for record in records if record["task"] == task]
+        weights = np.mean([record["attention"]["mean"] for record in chosen], axis=0)
+        draw_distance_and_attention(row, chosen[0]["teacher"]["by_layer"], weights, task)
+    figure.tight_layout()
+    return figure
+
+
+def curves_figure(records: list[dict]) -> Figure:
+    """Training curves of the first seed, a row a task, a column a method."""
+    seed = min(record["seed"] for record in records)
+    chosen = {(record["task"], label(record)): record for record in records if record["seed"] == seed}
+    tasks, methods = ordered({task for task, _ in chosen}, SPECS), ordered({name for _, name in chosen}, METHODS)
+    figure, axes = plt.subplots(len(tasks), len(methods), figsize=(4 * len(methods), 3 * len(tasks)), squeeze=False)
+    for row, task in zip(axes, tasks, strict=True):
+        for ax, name in zip(row, methods, strict=True):
+            if record := chosen.get((task, name)):
+                draw_curves(ax, record["history"], f"{task}, {name}, seed {seed}")
+            else:
+                ax.set_axis_off()
+    figure.tight_layout()
+    return figure
+
+
+def scores_figure(records: list[dict]) -> Figure:
+    """Every seed's score by task and method, the teacher as a line: the spread is what one looks at."""
+    tasks = ordered({record["task"] for record in records}, SPECS)
+    figure, axes = plt.subplots(1, len(tasks), figsize=(2.6 * len(tasks) + 0.6, 3.4), squeeze=False)
+    for ax, task in zip(axes[0], tasks, strict=True):
+        chosen = [record for record in records if record["task"] == task]
+        methods = ordered({label(record) for record in chosen}, METHODS)
+        for position, name in enumerate(methods):
+            values = [headline(record["scores"]["validation"]) for record in chosen if label(record) == name]
+            style = look(name, tuple(METHODS))
+            ax.plot([position] * len(values), values, linestyle="", alpha=0.7, **style)
+            ax.hlines(mean(values), position - 0.25, position + 0.25, color=style["color"], linewidth=2)
+        teacher = headline(chosen[0]["teacher"]["scores"]["validation"])
+        ax.axhline(teacher, color="0.3", linestyle="--", linewidth=1)
+        ax.annotate("teacher", (0.02, teacher), xycoords=("axes fraction", "data"), fontsize=8, va="bottom")
+        ax.set(title=task, xticks=range(len(methods)), ylabel="Validation score, %", xlim=(-0.6, len(methods) - 0.4))
+        ax.set_xticklabels(methods, rotation=25, ha="right")
+    figure.tight_layout()
+    return figure
+
+
+def draw_all(records: list[dict], folder: Path) -> list[Path]:
+    """All figures that the records allow; returns the files written. Raises ValueError without records."""
+    if not records:
+        raise ValueError("no run records to draw from: make some with `ukd reproduce` or `ukd run`")
+    attended = [record for record in records if record["attention"] and label(record) == "universal-kd"]
+    with plt.rc_context(STYLE):
+        paths = save(heads_figure(records), "heads_by_layer", folder) + save(scores_figure(records), "scores", folder)
+        paths += save(curves_figure(records), "training_curves", folder)
+        if attended:
+            paths += save(distance_figure(attended), "distance_and_attention", folder)
+        for task in ordered({record["task"] for record in attended}, SPECS):
+            chosen = [record for record in attended if record["task"] == task]
+            paths += save(attention_figure(chosen), f"attention_{task}", folder)
+    return paths

@@ -1,0 +1,84 @@
+"""Networks: classifiers over pretrained encoders, cut to their first layers, and the narrow BERT made from nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    set_seed,
+)
+from transformers.utils import logging
+
+from ukd.config import Profile
+from ukd.data import Task
+
+
+def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a hub id or folder."""
+    with _sources_explained(source):
+        return AutoTokenizer.from_pretrained(str(source))
+
+
+def load_classifier(source: str | Path, task: Task, *, seed: int, layers: int | None = None) -> PreTrainedModel:
+    """A sequence classifier for `task` over the encoder at `source`, or over its first `layers` layers.
+
+    The encoder's weights are loaded, what is missing (the classifier) is drawn by `seed`. Raises ValueError when there is
+    no model at `source` or it has fewer layers than asked for.
+    """
+    with _sources_explained(source):
+        config = AutoConfig.from_pretrained(str(source))
+    if layers is not None and not 1 <= layers <= config.num_hidden_layers:
+        raise ValueError(f"{source} has {config.num_hidden_layers} layers, so its first {layers} can't be taken")
+    changes = {"num_labels": task.num_labels, "problem_type": "regression" if task.spec.regression else None}
+    if layers is not None:
+        changes["num_hidden_layers"] = layers
+    if names := task.label_names:
+        changes |= {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    set_seed(seed)
+    with _quiet(), _sources_explained(source):
+        return AutoModelForSequenceClassification.from_pretrained(str(source), **changes)
+
+
+def narrow_bert(profile: Profile, vocabulary: int, seed: int) -> BertConfig:
+    """Configuration of the profile's teacher made from nothing: BERT's post-norm stack, narrow (our choice)."""
+    set_seed(seed)
+    return BertConfig(
+        vocab_size=vocabulary, hidden_size=profile.width, num_hidden_layers=profile.teacher_layers,
+        num_attention_heads=max(2, profile.width // 32), intermediate_size=4 * profile.width,
+        max_position_embeddings=2 * profile.max_length,
+    )  # fmt: skip
+
+
+def parameters(module: nn.Module) -> int:
+    """Number of parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the report on weights that are new (the classifier) or left out (layers above the first k): both are meant."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+@contextmanager
+def _sources_explained(source: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise ValueError(f"no model could be loaded from {str(source)!r}: pass a folder made by save_pretrained, or a hub id "
+                         f"where the hub can be reached ({str(error).splitlines()[0]})") from error  # fmt: skip

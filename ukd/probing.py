@@ -1,0 +1,109 @@
+"""The teacher's pseudo classifiers: fitted on labels with the backbone frozen, all layers at once, and judged layer by layer.
+
+N examples, L layers below the last, D hidden size, C classes (1 for regression).
+"""
+
+from __future__ import annotations
+
+import json
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ukd.config import Compute, Profile, say
+from ukd.config import compute as choose_compute
+from ukd.data import Task
+from ukd.heads import Frozen, PseudoClassifiers, layer_states
+from ukd.losses import label_loss
+from ukd.metrics import scores
+from ukd.models import load_tokenizer
+from ukd.records import write_json
+from ukd.teacher import Teacher, splits
+from ukd.train import predict
+
+MOST_EXAMPLES = 50_000
+
+
+def train_heads(teacher: Teacher, task: Task, *, profile: Profile, compute: Compute | None = None) -> dict:
+    """Fit the teacher's pseudo classifiers on labels, the backbone frozen; written into the teacher's folder once.
+
+    One pass over the training part gives every layer's states; the heads of all layers are then fitted together (see
+    `ukd.heads.fit_heads`). The last layer keeps the teacher's own classifier. At most 50,000 examples are used.
+
+    Returns: what `heads.json` says: per layer, the last included, validation scores and the mean distance of the
+    prediction from the label.
+    """
+    compute = compute or choose_compute()
+    path = teacher.folder / "heads.json"
+    if not path.is_file():
+        say(f"fitting the teacher's pseudo classifiers on {task.name}")
+        train, dev, validation = splits(task, load_tokenizer(teacher.folder), profile)
+        frozen = teacher.load(task)
+        train = train.first(MOST_EXAMPLES)
+        states = predict(States(frozen.module.network), train, compute)
+        heads = fit_heads(states, train.labels, task.num_labels, regression=task.spec.regression)
+        frozen.module.heads = heads.requires_grad_(False)
+        logits = predict(frozen, validation, compute)
+        temporary = teacher.folder / ".heads.safetensors"
+        save_file(heads.state_dict(), temporary)
+        temporary.replace(teacher.folder / "heads.safetensors")
+        write_json(path, {"layers": by_layer(logits, validation.labels, task), "examples": len(train)})
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+class States(Frozen):
+    """A frozen network that answers with its layers' first-token states (B, L, D) instead of logits."""
+
+    @torch.no_grad()
+    def forward(self, **inputs: Tensor) -> Tensor:
+        """Tokenised inputs to the states of the layers below the last."""
+        return layer_states(self.module(**inputs, output_hidden_states=True).hidden_states)
+
+
+def by_layer(logits: Tensor, labels: Tensor, task: Task) -> list[dict]:
+    """For every layer of (N, L, C): scores and the mean distance between prediction and label.
+
+    The distance is 1 - p(label) for classes and the absolute error for regression.
+    """
+    found = []
+    for layer in logits.unbind(1):
+        away = distance(layer, labels, task.spec.regression)
+        found.append({"scores": scores(layer.numpy(), labels.numpy(), task.spec.metrics), "distance": float(away.mean())})
+    return found
+
+
+def distance(logits: Tensor, labels: Tensor, regression: bool) -> Tensor:
+    """(N, C) and (N,) to (N,): 1 - p(label) for classes, the absolute error for regression."""
+    if regression:
+        return (logits.squeeze(-1) - labels).abs()
+    return 1 - logits.softmax(-1).gather(1, labels.unsqueeze(1)).squeeze(1)
+
+
+def fit_heads(states: Tensor, labels: Tensor, num_labels: int, *, regression: bool = False, l2: float = 1e-3) -> PseudoClassifiers:
+    """Fit the pseudo classifiers of all layers together on fixed states, by L-BFGS: with linear heads the problem is convex.
+
+    Args:
+        states: (N, L, D), computed once from the frozen teacher.
+        labels: (N,) class indices, or values for regression. Labels are needed: without them a constant on both sides
+            would be a perfect match.
+        l2: weight of the squared norm, per layer, beside the mean loss.
+
+    Returns: fitted PseudoClassifiers for L layers. Heads trained on labels with the backbone frozen: secondary summary.
+    """
+    count, layers, hidden = states.shape
+    heads = PseudoClassifiers(hidden, num_labels, layers)
+    with torch.no_grad():
+        heads.weight.zero_()
+    solver = torch.optim.LBFGS(heads.parameters(), max_iter=500, line_search_fn="strong_wolfe", tolerance_grad=1e-5)
+    states, flat = states.float(), labels.unsqueeze(1).expand(count, layers).reshape(-1)
+
+    def closure() -> Tensor:
+        solver.zero_grad()
+        logits = heads(states).reshape(-1, num_labels)  # (N L, C): the mean over N and L, times L, sums the layers' means
+        loss = layers * label_loss(logits, flat, regression=regression) + l2 * heads.weight.square().sum()
+        loss.backward()
+        return loss
+
+    solver.step(closure)
+    return heads

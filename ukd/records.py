@@ -1,0 +1,104 @@
+"""Run records: one immutable JSON file per run, from which every table and figure is derived."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from shutil import rmtree
+
+from ukd.config import PACKAGE, Compute, in_clone
+
+FORMAT = 1
+PACKAGES = ("ukd", "torch", "transformers", "datasets", "accelerate", "tokenizers", "numpy", "scikit-learn", "scipy")
+
+
+def provenance(compute: Compute) -> dict:
+    """How a result was made: versions, device, precision, threads, commit and time; never a path."""
+    return {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": device_name(compute.device),
+        "precision": compute.precision,
+        "threads": compute.threads,
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "commit": commit(),
+    }
+
+
+def device_name(device: str) -> str:
+    """Device and its model, as in "cpu (AMD EPYC)"."""
+    if device == "cuda":
+        import torch
+
+        return f"cuda ({torch.cuda.get_device_name()})"
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return f"{device} ({model})"
+
+
+def commit() -> str | None:
+    """The clone's commit, with "+changes" when the package's code differs from it; None outside a clone."""
+    if not in_clone():
+        return None
+    git = lambda *args: subprocess.run(("git", "-C", str(PACKAGE), *args), capture_output=True, text=True).stdout.strip()  # noqa: E731
+    head = git("rev-parse", "--short=12", "HEAD")
+    return (head + ("+changes" if git("status", "--porcelain", "--", ".") else "")) or None
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write JSON whole or not at all, and never over an existing file. Raises FileExistsError."""
+    if path.exists():
+        raise FileExistsError(f"{path} exists; records are never overwritten: remove it or choose another folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def read_records(folder: Path) -> list[dict]:
+    """All run records below a folder, in the order of their paths. Raises ValueError that names a damaged file."""
+    records = []
+    for path in sorted(Path(folder).rglob("*.json")):
+        if path.name.startswith("."):
+            continue
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is not a readable record ({error}); remove it and run again") from error
+        if isinstance(record, dict) and "method" in record and "scores" in record:
+            records.append(record)
+    return records
+
+
+def made_once(folder: Path, make: Callable[[Path], None], made: dict) -> Path:
+    """`folder` as `make` fills it, made once: built beside it and moved into place whole, with `made.json` saying how."""
+    if not (folder / "made.json").is_file():
+        with whole_folder(folder) as building:
+            make(building)
+            write_json(building / "made.json", made)
+    return folder
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder that takes the name `folder` if the block succeeds and vanishes if it does not."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        yield building
+        try:
+            building.rename(folder)
+        except OSError:
+            if not (folder / "made.json").is_file():  # not the same thing made by another process meanwhile
+                raise
+    finally:
+        rmtree(building, ignore_errors=True)

@@ -1,0 +1,158 @@
+"""From run records to tables: mean, sample standard deviation, n, and paired differences to vanilla KD."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+from scipy import stats
+
+from ukd.data import SPECS
+from ukd.methods import METHODS, OPTIONS
+from ukd.metrics import headline
+
+BASELINE = "kd"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Scores of one method on one task over seeds, in percent."""
+
+    by_seed: dict[int, float]
+
+    def __str__(self) -> str:
+        values = list(self.by_seed.values())
+        if len(values) < 2:
+            return f"{values[0]:.1f} (n=1)" if values else "-"
+        return f"{mean(values):.1f} ± {stdev(values):.1f} (n={len(values)})"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Paired difference to the baseline over seeds: mean, standard error, n, and what n could have shown.
+
+    `detectable` is the true difference that a two-sided t test at 5% would have found with a power of 80%, were the
+    standard error as estimated. All in percentage points; nan for n = 1.
+    """
+
+    mean: float
+    error: float
+    n: int
+    detectable: float
+
+    def __str__(self) -> str:
+        if self.n < 2:
+            return f"{self.mean:+.1f} (n={self.n}, no error known)"
+        return f"{self.mean:+.1f} ± {self.error:.1f} (n={self.n}; could have shown {self.detectable:.1f})"
+
+
+def label(record: dict) -> str:
+    """The method's name, with the options that differ from its default."""
+    said, name = record["settings"]["method"], record["method"]
+    changed = [f"{option}={said[option]}" for option in OPTIONS if name in METHODS and said[option] != getattr(METHODS[name], option)]
+    return name + (f" ({', '.join(changed)})" if changed else "")
+
+
+def setting(record: dict) -> str:
+    """What must agree for two records to stand in one table: profile, teacher's encoder and student."""
+    encoder = record["teacher"]["encoder"].rsplit("-", 1)[0]  # without the digest of its weights
+    said = record["settings"]
+    limit = f", at most {said['max_train']:,} labels" if said["max_train"] else ""
+    return (
+        f"profile {record['profile']}, teacher from {encoder} ({record['teacher']['layers']} layers), "
+        f"student: its first {said['student_layers']} layers, {said['epochs']} epochs{limit}"
+    )
+
+
+def cells(records: Iterable[dict]) -> dict[tuple[str, str], Cell]:
+    """(method label, task) -> Cell; of several records for one seed the newest counts."""
+    found: dict[tuple[str, str], dict[int, float]] = {}
+    for record in sorted(records, key=lambda record: record["made"]):
+        found.setdefault((label(record), record["task"]), {})[record["seed"]] = headline(record["scores"]["validation"])
+    return {key: Cell(dict(sorted(values.items()))) for key, values in found.items()}
+
+
+def difference(ours: Cell, baseline: Cell) -> Difference | None:
+    """Paired over the seeds both have; None without any."""
+    seeds = sorted(ours.by_seed.keys() & baseline.by_seed.keys())
+    return spread([ours.by_seed[seed] - baseline.by_seed[seed] for seed in seeds]) if seeds else None
+
+
+def spread(differences: list[float]) -> Difference:
+    """Mean, standard error and detectable difference of paired differences."""
+    n = len(differences)
+    if n < 2:
+        return Difference(differences[0], float("nan"), n, float("nan"))
+    error = stdev(differences) / n**0.5
+    return Difference(mean(differences), error, n, float(error * (stats.t.ppf(0.975, n - 1) + stats.t.ppf(0.8, n - 1))))
+
+
+def ordered(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Names in the order in which they are known, the others after them by alphabet."""
+    rank = {name: position for position, name in enumerate(known)}
+    return sorted(names, key=lambda name: (rank.get(name.split(" (")[0], len(rank)), name))
+
+
+def score_table(records: list[dict]) -> str:
+    """Method rows, task columns, average; each cell mean ± sample standard deviation (n)."""
+    found = cells(records)
+    methods, tasks = ordered({m for m, _ in found}, METHODS), ordered({t for _, t in found}, SPECS)
+    teacher = {record["task"]: headline(record["teacher"]["scores"]["validation"]) for record in records}
+    rows = [["teacher", *(f"{teacher[task]:.1f}" for task in tasks), f"{mean(teacher[task] for task in tasks):.1f}"]]
+    for method in methods:
+        here = [found.get((method, task)) for task in tasks]
+        average = f"{mean(mean(cell.by_seed.values()) for cell in here):.1f}" if all(here) else "-"
+        rows.append([method, *(str(cell) if cell else "-" for cell in here), average])
+    metrics = [" and ".join(SPECS[task].metrics) for task in tasks]
+    return markdown(["validation, %", *(f"{task} ({metric})" for task, metric in zip(tasks, metrics, strict=True)), "average"], rows)
+
+
+def difference_table(records: list[dict]) -> str:
+    """Each method's paired difference to vanilla KD per task, and over all tasks and seeds together."""
+    found = cells(records)
+    methods, tasks = ordered({m for m, _ in found} - {BASELINE}, METHODS), ordered({t for _, t in found}, SPECS)
+    rows = []
+    for method in methods:
+        pairs = [(found.get((method, task)), found.get((BASELINE, task))) for task in tasks]
+        each = [difference(*pair) if all(pair) else None for pair in pairs]
+        rows.append([method, *(str(d) if d else "-" for d in each), str(over_tasks(found, method, tasks) or "-")])
+    return markdown([f"minus {BASELINE}, points", *tasks, "all tasks"], rows)
+
+
+def over_tasks(found: dict[tuple[str, str], Cell], method: str, tasks: list[str]) -> Difference | None:
+    """The mean difference over tasks, paired by seed: one value a seed, so that tasks are not mistaken for repeats."""
+    both = [(found[method, task].by_seed, found[BASELINE, task].by_seed) for task in tasks if (method, task) in found and (BASELINE, task) in found]
+    seeds = set.intersection(*(ours.keys() & base.keys() for ours, base in both)) if both else set()
+    return spread([mean(ours[seed] - base[seed] for ours, base in both) for seed in sorted(seeds)]) if seeds else None
+
+
+def beside(new: list[dict], committed: list[dict]) -> str:
+    """Freshly made means beside the committed ones, with the difference."""
+    fresh, kept = cells(new), cells(committed)
+    rows = []
+    for method, task in sorted(fresh, key=lambda key: (ordered({t for _, t in fresh}, SPECS).index(key[1]), key[0])):
+        here, there = fresh[method, task], kept.get((method, task))
+        gap = f"{mean(here.by_seed.values()) - mean(there.by_seed.values()):+.1f}" if there else "-"
+        rows.append([task, method, str(here), str(there or "-"), gap])
+    return markdown(["task", "method", "this run", "committed", "difference"], rows)
+
+
+def tables(records: list[dict]) -> str:
+    """Both tables for every setting among the records, each under a heading that says how its runs were made."""
+    parts = []
+    for name in sorted({setting(record) for record in records}):
+        chosen = [record for record in records if setting(record) == name]
+        sizes = ", ".join(
+            f"{task} {next(r['examples']['validation'] for r in chosen if r['task'] == task):,}"
+            for task in ordered({r["task"] for r in chosen}, SPECS)
+        )
+        parts += [f"### {name}", f"Scored on validation examples: {sizes}.", score_table(chosen), difference_table(chosen)]
+    return "\n\n".join(parts)
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table with aligned columns."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    line = lambda row: "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"  # noqa: E731
+    return "\n".join([line(header), "|" + "|".join("-" * (width + 2) for width in widths) + "|", *map(line, rows)])

@@ -1,0 +1,140 @@
+"""The teacher: a pretrained encoder fine-tuned on the task's labels, kept in a folder, and frozen from then on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from ukd.config import Compute, Profile, cache_folder, digest, say, source_digest
+from ukd.config import compute as choose_compute
+from ukd.data import Encoded, Task, carve, encode, steps_per_epoch, training_batches
+from ukd.heads import Frozen, LayerwiseClassifier, PseudoClassifiers
+from ukd.losses import label_loss
+from ukd.metrics import headline, scores
+from ukd.models import load_classifier, load_tokenizer, parameters
+from ukd.pretrain import encoder_from_nothing
+from ukd.records import made_once, provenance, write_json
+from ukd.train import Schedule, fit, predict
+
+SCRATCH = "scratch"
+SCRATCH_RATE, PRETRAINED_RATE = 5e-4, 5e-5
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A fine-tuned teacher in a folder; `about` is what its `teacher.json` says of it (scores, settings, how made)."""
+
+    folder: Path
+    key: str
+    about: dict
+
+    def load(self, task: Task) -> Frozen:
+        """The frozen teacher: inputs to logits (B, T, C), pseudo classifiers included if they have been trained."""
+        network = load_classifier(self.folder, task, seed=0)
+        heads = None
+        if (path := self.folder / "heads.safetensors").is_file():
+            weights = load_file(path)
+            layers, hidden, classes = weights["weight"].shape
+            heads = PseudoClassifiers(hidden, classes, layers)
+            heads.load_state_dict(weights)
+        return Frozen(LayerwiseClassifier(network, heads))
+
+
+def resolve_encoder(encoder: str, profile: Profile, compute: Compute) -> tuple[str, str]:
+    """(source, name that is no path): the encoder made from nothing for "scratch", else a folder or hub id as given."""
+    if encoder != SCRATCH:
+        folder = Path(encoder)
+        return encoder, f"{folder.name}-{_content(folder)}" if folder.is_dir() else encoder
+    folder = encoder_from_nothing(profile, compute)
+    return str(folder), f"{SCRATCH}-{folder.name}"
+
+
+def _content(folder: Path) -> str:
+    """Digest of a model folder's weights and configuration, so that a changed encoder is never mistaken for the old one."""
+    state = hashlib.sha256()
+    for path in sorted([*folder.glob("*.safetensors"), folder / "config.json"]):
+        state.update(path.read_bytes())
+    return state.hexdigest()[:12]
+
+
+def train_teacher(
+    task: Task, *, profile: Profile, encoder: str = SCRATCH, rate: float | None = None, seed: int = 1, compute: Compute | None = None
+) -> Teacher:
+    """Fine-tune a pretrained encoder on the task's labels; made once, then found in the cache by its settings.
+
+    Args:
+        encoder: "scratch" for the profile's own encoder pretrained on the embedded suite's text, a folder, or a hub id.
+        rate: peak learning rate; by default 5e-4 for the narrow encoder and 5e-5 for any other.
+        seed: of the classifier's start, the order of the examples and dropout.
+
+    Returns: Teacher, its development and validation scores in `.about["scores"]`.
+
+    Raises: ValueError when the teacher stays below the task's floor (a profile may only warn).
+    """
+    compute = compute or choose_compute()
+    source, name = resolve_encoder(encoder, profile, compute)
+    rate = rate or (SCRATCH_RATE if encoder == SCRATCH else PRETRAINED_RATE)
+    made = {
+        "kind": "teacher", "task": task.name, "data": task.fingerprint, "encoder": name, "rate": rate, "seed": seed,
+        "epochs": profile.teacher_epochs, "batch": profile.batch, "max_length": profile.max_length,
+        "max_train": profile.max_train, "max_validation": profile.max_validation, "precision": compute.precision,
+        "torch": torch.__version__, "source": source_digest("data", "models", "train", "teacher"),
+    }  # fmt: skip
+    key = digest(made)
+    folder = cache_folder() / "teachers" / f"{task.name}-{key}"
+    made_once(folder, lambda building: _fine_tune(building, task, profile, source, rate, seed, compute), made)
+    about = json.loads((folder / "teacher.json").read_text(encoding="utf-8"))
+    check_floor(task, about["scores"]["validation"], enforce=profile.enforce_floor)
+    return Teacher(folder, key, {**about, "encoder": name, "rate": rate, "seed": seed})
+
+
+def _fine_tune(folder: Path, task: Task, profile: Profile, source: str, rate: float, seed: int, compute: Compute) -> None:
+    say(f"fine-tuning the teacher on {task.name}")
+    tokenizer = load_tokenizer(source)
+    train, dev, validation = splits(task, tokenizer, profile)
+    model = LayerwiseClassifier(load_classifier(source, task, seed=seed))
+    history = fit(
+        model,
+        lambda epoch, rank, world: training_batches(train, profile.batch, seed, epoch, rank, world),
+        lambda model, batch: {"labels": label_loss(model(**batch.inputs)[:, -1], batch.labels, regression=task.spec.regression)},
+        Schedule(profile.teacher_epochs, steps_per_epoch(len(train), profile.batch), rate),
+        compute,
+        score=lambda model: headline(score(model, dev, task, compute)),
+        label=f"teacher {task.name}",
+    )
+    found = {"dev": score(model, dev, task, compute), "validation": score(model, validation, task, compute)}
+    model.network.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    sizes = {"parameters": parameters(model.network), "layers": model.network.config.num_hidden_layers}
+    write_json(folder / "teacher.json", {"scores": found, **sizes, "history": history, **provenance(compute)})
+
+
+def splits(task: Task, tokenizer, profile: Profile) -> tuple[Encoded, Encoded, Encoded]:
+    """Train, development and validation parts, tokenised. Rows of train and development are carved by a fixed seed."""
+    train, dev = carve(task, seed=0, most=profile.max_train)
+    validation = list(range(len(task.dataset["validation"])))[: profile.max_validation]
+    part = lambda split, rows: encode(task, split, tokenizer, profile.max_length, rows)  # noqa: E731
+    return part("train", train), part("train", dev), part("validation", validation)
+
+
+def score(model: nn.Module, data: Encoded, task: Task, compute: Compute) -> dict[str, float]:
+    """The task's metrics of the network's own classifier, in percent."""
+    return scores(predict(model, data, compute)[:, -1].numpy(), data.labels.numpy(), task.spec.metrics)
+
+
+def check_floor(task: Task, validation: dict[str, float], *, enforce: bool) -> None:
+    """A teacher that has not learned the task can't teach it: raise ValueError, or say so where that is only a warning."""
+    reached = headline(validation)
+    if reached >= task.spec.floor:
+        return
+    text = f"the teacher reaches {reached:.1f} on {task.name}, below the floor of {task.spec.floor:.0f}"
+    if enforce:
+        raise ValueError(f"{text}: distilling from it would teach noise. Train it longer (--teacher-epochs), at another rate "
+                         "(--teacher-rate), or pass a better encoder (--teacher)")  # fmt: skip
+    say(f"warning: {text}")
