@@ -7,6 +7,11 @@
     record = ukd.distill(task, ukd.method("universal-kd"), teacher, profile=profile, seed=1)
 """
 
+import os
+
+# Threads that wait for each other by spinning come to a standstill when anything else runs on their cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from ukd.config import PROFILES, compute, profile
 from ukd.data import load_task
 from ukd.distill import distill

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+import warnings
 from pathlib import Path
 
 from ukd.config import PRECISIONS, PROFILES, Profile, data_folder, profile, runs_folder, say
@@ -28,6 +29,7 @@ BUDGET = {
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, or 2 for input that can't be used."""
     options = parser().parse_args(arguments)
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         return options.command(options) or 0
     except (ValueError, FileExistsError) as error:

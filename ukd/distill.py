@@ -19,7 +19,7 @@ from ukd.heads import LayerwiseClassifier, PseudoClassifiers
 from ukd.losses import intermediate_loss, kd_loss, label_loss
 from ukd.methods import Method, Stage
 from ukd.metrics import headline
-from ukd.models import load_classifier, load_tokenizer, parameters
+from ukd.models import load_classifier, load_tokenizer, parameters, save
 from ukd.outputs import teacher_outputs
 from ukd.probing import by_layer, train_heads
 from ukd.records import FORMAT, provenance, whole_folder, write_json
@@ -160,8 +160,7 @@ class Job:
     def finish(self, record: dict) -> None:
         """Write the student and the record, whole; then the checkpoints have done their work."""
         with whole_folder(self.folder) as building:
-            self.student.network.save_pretrained(building / "student")
-            load_tokenizer(self.source).save_pretrained(building / "student")
+            save(self.student.network, load_tokenizer(self.source), building / "student")
             if self.student.heads is not None:
                 save_file(self.student.heads.state_dict(), building / "student" / "heads.safetensors")
             write_json(building / "record.json", record)

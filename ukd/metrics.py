@@ -44,12 +44,12 @@ def _score(name: str, logits: np.ndarray, labels: np.ndarray) -> float:
     if name in CORRELATION:
         values = logits.reshape(-1)
         if np.ptp(values) == 0 or np.ptp(labels) == 0:
-            warnings.warn(f"{name} of a constant is undefined; reported as 0", stacklevel=3)
+            warnings.warn(f"{name} of a constant is undefined; reported as 0", stacklevel=2)
             return 0.0
         return float(CORRELATION[name](values, labels)[0])
     if name not in CLASSIFICATION:
         raise ValueError(f"unknown metric {name!r}; choose one of: {', '.join(METRICS)}")
     predicted = logits.argmax(-1)
     if len(np.unique(predicted)) == 1:
-        warnings.warn(f"every example got class {predicted[0]}; {name} says little", stacklevel=3)
+        warnings.warn(f"every example got class {predicted[0]}; {name} says little", stacklevel=2)
     return float(CLASSIFICATION[name](labels, predicted))

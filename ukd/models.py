@@ -22,6 +22,9 @@ from ukd.config import Profile
 from ukd.data import Task
 
 
+FINE_TUNING_DROPOUT = 0.1
+
+
 def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a hub id or folder."""
     with _sources_explained(source):
@@ -49,13 +52,23 @@ def load_classifier(source: str | Path, task: Task, *, seed: int, layers: int | 
 
 
 def narrow_bert(profile: Profile, vocabulary: int, seed: int) -> BertConfig:
-    """Configuration of the profile's teacher made from nothing: BERT's post-norm stack, narrow (our choice)."""
+    """Configuration of the profile's teacher made from nothing: BERT's post-norm stack, narrow (our choice).
+
+    Without dropout, since pretraining never sees a text twice; `FINE_TUNING_DROPOUT` is set before it is saved.
+    """
     set_seed(seed)
     return BertConfig(
         vocab_size=vocabulary, hidden_size=profile.width, num_hidden_layers=profile.teacher_layers,
         num_attention_heads=max(2, profile.width // 32), intermediate_size=4 * profile.width,
-        max_position_embeddings=2 * profile.max_length,
+        max_position_embeddings=2 * profile.max_length, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
     )  # fmt: skip
+
+
+def save(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """`save_pretrained` of both into one folder: safetensors, loadable by `from_pretrained` as any model is."""
+    with _quiet():
+        network.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
 
 
 def parameters(module: nn.Module) -> int:
@@ -68,7 +81,7 @@ def _quiet() -> Iterator[None]:
     """Silence the report on weights that are new (the classifier) or left out (layers above the first k): both are meant."""
     before = logging.get_verbosity()
     logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # stays off: ours are the bars that count
     try:
         yield
     finally:

@@ -15,7 +15,7 @@ from transformers import BertForMaskedLM, BertTokenizerFast, DataCollatorForLang
 from ukd.config import Compute, Profile, cache_folder, digest, say, source_digest
 from ukd.data import Batch
 from ukd.grammar import discourse
-from ukd.models import narrow_bert
+from ukd.models import FINE_TUNING_DROPOUT, narrow_bert, save
 from ukd.records import made_once, provenance, write_json
 from ukd.train import Schedule, fit
 
@@ -56,8 +56,8 @@ def _pretrain(folder: Path, profile: Profile, compute: Compute, seed: int) -> No
         score=lambda model: -held_out_loss(model, held_out),
         label="pretraining",
     )
-    model.network.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    model.network.config.hidden_dropout_prob = FINE_TUNING_DROPOUT
+    save(model.network, tokenizer, folder)
     write_json(folder / "pretraining.json", {**history, **provenance(compute)})
 
 

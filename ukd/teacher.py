@@ -17,7 +17,7 @@ from ukd.data import Encoded, Task, carve, encode, steps_per_epoch, training_bat
 from ukd.heads import Frozen, LayerwiseClassifier, PseudoClassifiers
 from ukd.losses import label_loss
 from ukd.metrics import headline, scores
-from ukd.models import load_classifier, load_tokenizer, parameters
+from ukd.models import load_classifier, load_tokenizer, parameters, save
 from ukd.pretrain import encoder_from_nothing
 from ukd.records import made_once, provenance, write_json
 from ukd.train import Schedule, fit, predict
@@ -109,8 +109,7 @@ def _fine_tune(folder: Path, task: Task, profile: Profile, source: str, rate: fl
         label=f"teacher {task.name}",
     )
     found = {"dev": score(model, dev, task, compute), "validation": score(model, validation, task, compute)}
-    model.network.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save(model.network, tokenizer, folder)
     sizes = {"parameters": parameters(model.network), "layers": model.network.config.num_hidden_layers}
     write_json(folder / "teacher.json", {"scores": found, **sizes, "history": history, **provenance(compute)})
 

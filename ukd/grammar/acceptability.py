@@ -8,22 +8,22 @@ the number of phrases between the two.
 import random
 
 from ukd.grammar import lexicon as lex
-from ukd.grammar.base import Grammar, flip, plural, sentence, third
+from ukd.grammar.base import Grammar, flip, plural, sentence, third, words
 
 LABELS = ("unacceptable", "acceptable")
 SHARES = (0.35, 0.65)
 HUMANS = lex.MEN + lex.WOMEN + lex.TRADES
-THINGS = tuple(
-    ["key", "letter", "map", "picture", "lamp", "clock", "box", "chair", "table", "book", "mirror", "candle", "ticket", "basket"])
-LINKS = tuple(["near", "behind", "beside", "next to", "in front of", "opposite"])
-ADMIRE = tuple(["admired", "helped", "praised", "followed", "visited", "invited", "rescued", "blamed"])
-BREAK = tuple(["repaired", "painted", "cleaned", "damaged", "bought", "sold", "found", "lost", "hid", "borrowed"])
+THINGS = words(
+    "key letter map picture lamp clock box chair table book mirror candle ticket basket")
+LINKS = words("near;behind;beside;next to;in front of;opposite", ";")
+ADMIRE = words("admired helped praised followed visited invited rescued blamed")
+BREAK = words("repaired painted cleaned damaged bought sold found lost hid borrowed")
 # Verbs that never go without an object, and verbs that never take one.
-FIND = tuple(["repaired", "damaged", "found", "borrowed", "destroyed", "mentioned", "carried", "noticed"])
-SLEEP = tuple(["slept", "laughed", "arrived", "smiled", "disappeared", "vanished", "coughed", "waited"])
-BASES = tuple(["smile", "laugh", "wait", "cough", "work", "walk", "dance", "dream", "swim", "sing"])
-STATES = tuple(["tired", "happy", "old", "young", "famous", "hungry", "quiet", "angry", "ready", "strong", "calm", "rich"])
-HABITS = tuple(["open", "close", "clean", "paint", "repair", "wash", "carry", "collect", "borrow", "return"])
+FIND = words("repaired damaged found borrowed destroyed mentioned carried noticed")
+SLEEP = words("slept laughed arrived smiled disappeared vanished coughed waited")
+BASES = words("smile laugh wait cough work walk dance dream swim sing")
+STATES = words("tired happy old young famous hungry quiet angry ready strong calm rich")
+HABITS = words("open close clean paint repair wash carry collect borrow return")
 
 
 def noun(rng: random.Random, many: bool, pool: tuple[str, ...] = HUMANS) -> str:

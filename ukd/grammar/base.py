@@ -29,6 +29,16 @@ class Grammar:
     shares: tuple[float, ...] | None = None
 
 
+def words(text: str, separator: str | None = None) -> tuple[str, ...]:
+    """The words of `text`, or its phrases where a separator is given."""
+    return tuple(text.split(separator))
+
+
+def pairs(text: str, separator: str | None = None) -> tuple[tuple[str, str], ...]:
+    """The pairs of `text`, whose words or phrases read "one/two"."""
+    return tuple((one, two) for one, _, two in (p.partition("/") for p in text.split(separator)))
+
+
 def sentence(text: str, end: str = ".") -> str:
     """`text` with a capital at the start and `end` at the end."""
     return text[0].upper() + text[1:] + end

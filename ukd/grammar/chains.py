@@ -113,7 +113,7 @@ def containment(rng: random.Random, target: int) -> tuple[list[str], str, int]:
 MOVES = ("{a} carried {t} to the {p}", "{a} took {t} to the {p}", "{a} brought {t} to the {p}",
          "{t} was brought to the {p} by {a}")
 # The numbers of things that may be meant by each move; the last move is a definite one.
-PATTERNS = ((2, 1), (2, 1), (1, 2, 1), (2, 1, 1), (2, 2, 1))
+PATTERNS = ((2, 1), (2, 1), (1, 2, 1), (2, 1, 1))
 
 
 def _move(rng: random.Random, places: dict[str, set[str]], rooms: list[str], choices: int) -> str:

@@ -2,14 +2,13 @@
 
 import random
 from collections.abc import Iterator
+from itertools import pairwise
 
 from ukd.grammar import acceptability, chains, events, paraphrase, sentiment
 from ukd.grammar import lexicon as lex
 from ukd.grammar import quantifiers as quant
 from ukd.grammar.base import flip, indefinite, plural, sentence
 
-PLACES = ("on the farm", "in the park", "on the island", "in the yard", "in the village",
-          "at the party", "on the ferry", "in the hotel")
 SO = ("so", "therefore", "it follows that", "hence")
 
 
@@ -25,7 +24,8 @@ def _carried(rng: random.Random) -> list[str]:
     story = [f"{name} picked up the {thing} in the {rooms[0]}"]
     story += [f"then {pronoun} went to the {room}" for room in rooms[1:]]
     if flip(rng):
-        story.append(f"{pronoun} dropped the {thing} there and walked to the {lex.pick(rng, lex.ROOMS, *rooms)}")
+        away = lex.pick(rng, lex.ROOMS, *rooms)
+        story.append(f"{pronoun} dropped the {thing} there and walked to the {away}")
     story.append(_so(rng, f"the {thing} was in the {rooms[-1]}"))
     return story
 
@@ -43,7 +43,7 @@ def _contained(rng: random.Random) -> list[str]:
     """What is in a box is where the box is; a chain of boxes, told in any order."""
     depth = rng.choice((1, 2, 2, 3))
     path = [rng.choice(lex.SMALL), *rng.sample(lex.BOXES, depth), rng.choice(lex.ROOMS)]
-    facts = [f"the {inner} is in the {outer}" for inner, outer in zip(path, path[1:])]
+    facts = [f"the {inner} is in the {outer}" for inner, outer in pairwise(path)]
     rng.shuffle(facts)
     other = lex.pick(rng, lex.ROOMS, path[-1])
     ends = [_so(rng, f"the {path[0]} is in the {path[-1]}"), f"it is not in the {other}"]
@@ -54,7 +54,7 @@ def _ordered(rng: random.Random) -> list[str]:
     """A chain of comparisons and what follows for its ends."""
     more, less = rng.choice(lex.OPPOSITES)
     names = rng.sample(lex.PEOPLE, rng.choice((2, 3, 3, 4, 5)))
-    facts = [chains.compare(rng, (more, less), *pair) for pair in zip(names, names[1:])]
+    facts = [chains.compare(rng, (more, less), *pair) for pair in pairwise(names)]
     rng.shuffle(facts)
     low, high = sorted(rng.sample(range(len(names)), 2))
     ends = [_so(rng, f"{names[low]} is {more} than {names[high]}"),
@@ -92,13 +92,11 @@ def _taxonomy(rng: random.Random) -> list[str]:
 
 def _quantified(rng: random.Random) -> list[str]:
     """A quantified sentence and two others that follow from it."""
-    kinds = rng.choice(quant.KINDS + quant.CRAFTS)
-    deeds = rng.choice(quant.PROPERTIES if kinds[2] == "animal" else quant.DEEDS)
+    kinds, deeds, place = quant.setting(rng)
     follow: list[quant.Form] = []
     while not follow:
         first = rng.choice(quant.FORMS)
         follow = [form for form in quant.consequences(first) if form != first]
-    place = rng.choice(PLACES)
     chosen = [first] + rng.sample(follow, min(2, len(follow)))
     told = [rng.choice(quant.WORDING[q]).format(n=f"{plural(kinds[kind])} {place}") + f" {deeds[level]}"
             for q, kind, level in chosen]
@@ -120,7 +118,7 @@ def _retold(rng: random.Random) -> list[str]:
 def _afterwards(rng: random.Random) -> list[str]:
     """Two events in order, told with before and with after."""
     one, two = (events.draw(rng, events.FRAMES, 0) for _ in range(2))
-    x, y = events.tell(rng, one)[0], events.tell(rng, two)[0]
+    x, y = (events.tell(rng, event, cleft=False)[0] for event in (one, two))
     first, second = rng.sample(paraphrase.ORDERS, 2)
     return [first.format(x=x, y=y), "that is, " + second.format(x=x, y=y)]
 
@@ -147,8 +145,8 @@ def _judged(rng: random.Random) -> list[str]:
     verdict = rng.choice(LIKED[positive]).format(n=name)
     told = [text, f"so {verdict}"]
     if flip(rng):
-        thing = rng.choice(lex.TRADES)
-        told.append(f"{name} {'praised' if positive else 'criticised'} it, and the {thing} agreed")
+        other = rng.choice(lex.TRADES)
+        told.append(f"{name} {'praised' if positive else 'criticised'} it, and the {other} agreed")
     return told
 
 

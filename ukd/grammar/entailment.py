@@ -15,15 +15,6 @@ LABELS = ("entailment", "neutral", "contradiction")
 Drawn = tuple[list[str], str, int]
 
 
-def _setting(rng: random.Random) -> tuple[tuple[str, ...], tuple[str, str], str]:
-    """Three kinds from specific to general, a specific and a general property, and a place."""
-    if flip(rng):
-        return (rng.choice(quant.KINDS), rng.choice(quant.PROPERTIES),
-                rng.choice(("on the farm", "in the park", "on the island", "in the yard")))
-    return (rng.choice(quant.CRAFTS), rng.choice(quant.DEEDS),
-            rng.choice(("in the village", "at the party", "on the ferry", "in the hotel")))
-
-
 def _told(rng: random.Random, form: quant.Form, setting: tuple) -> str:
     """A quantified form in words."""
     kinds, properties, place = setting
@@ -34,7 +25,7 @@ def _told(rng: random.Random, form: quant.Form, setting: tuple) -> str:
 
 def quantity(rng: random.Random, target: int) -> Drawn:
     """One or two quantified premises and a quantified hypothesis."""
-    setting, count = _setting(rng), 1 + flip(rng, 0.7)
+    setting, count = quant.setting(rng), 1 + flip(rng, 0.75)
     hypothesis = rng.choice(quant.hypotheses(count))
     forms = rng.choice(rng.choice(quant.premises(hypothesis, count))[target])
     told = [_told(rng, form, setting) for form in forms]
@@ -45,12 +36,12 @@ def _rules(rng: random.Random, quantifiers: tuple[str, str]) -> list[quant.Form]
     """Two forms, one of them on a kind that the individual does not belong to."""
     kinds = [quant.SIBLING, rng.randrange(3)]
     rng.shuffle(kinds)
-    return [(word, kind, rng.randrange(2)) for word, kind in zip(quantifiers, kinds)]
+    return [(word, kind, rng.randrange(2)) for word, kind in zip(quantifiers, kinds, strict=True)]
 
 
 def member(rng: random.Random, target: int) -> Drawn:
     """A kind is stated of one individual, and quantified sentences hold of kinds around it."""
-    setting = _setting(rng)
+    setting = quant.setting(rng)
     kinds, properties, place = setting
     name = rng.choice(lex.PETS if kinds[2] == "animal" else lex.PEOPLE)
     level, denied = rng.randrange(2), flip(rng)
@@ -58,7 +49,7 @@ def member(rng: random.Random, target: int) -> Drawn:
     decisive = rng.choice(("all", "none"))
     if target != quant.NEUTRAL:
         decisive = "all" if (target == quant.ENTAILMENT) != denied else "none"
-    quantifiers = (decisive, rng.choice(tuple(quant.MEANING)))
+    quantifiers = (decisive, rng.choice(("some", "two", "most", "notall")))
     forms = _rules(rng, quantifiers)
     while quant.member_label(forms, level, denied) != target:
         forms = _rules(rng, quantifiers)

@@ -27,9 +27,9 @@ class Frame:
 
 def _transfer(give: str, given: str, take: str, taken: str) -> Frame:
     """The ways of telling that {t} goes from {a} to {b}."""
-    ways = ["{a} %s {t} to {b}" % give, "{a} %s {b} {t}" % give, "{b} %s {t} from {a}" % take,
-            "{t} was %s to {b} by {a}" % given, "{b} was %s {t} by {a}" % given,
-            "{t} was %s from {a} by {b}" % taken]
+    ways = [f"{{a}} {give} {{t}} to {{b}}", f"{{a}} {give} {{b}} {{t}}", f"{{b}} {take} {{t}} from {{a}}",
+            f"{{t}} was {given} to {{b}} by {{a}}", f"{{b}} was {given} {{t}} by {{a}}",
+            f"{{t}} was {taken} from {{a}} by {{b}}"]
     return Frame("transfer", tuple(ways))
 
 
@@ -127,9 +127,13 @@ def clause(event: Event, way: str) -> str:
     return way.format(a=event.a, b=event.b, t="the " + event.t)
 
 
-def tell(rng: random.Random, event: Event, avoid: str = "") -> tuple[str, str]:
-    """A clause with place and time in a free order, and the template it used (never `avoid`)."""
-    way = lex.pick(rng, event.frame.ways, avoid)
+def tell(rng: random.Random, event: Event, avoid: str = "", cleft: bool = True) -> tuple[str, str]:
+    """A clause with place and time in a free order, and the template it used (never `avoid`).
+
+    `cleft` permits "it was Anna who ...", which reads badly in a subordinate clause.
+    """
+    ways = tuple(way for way in event.frame.ways if cleft or not way.startswith("it was"))
+    way = lex.pick(rng, ways, avoid)
     text = clause(event, way)
     if event.place:
         text += " " + lex.where(event.place)

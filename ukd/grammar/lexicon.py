@@ -2,12 +2,16 @@
 
 import random
 
-FEMALE = tuple(
-    ["Anna", "Clara", "Emma", "Greta", "Helen", "Ines", "Julia", "Karla", "Laura", "Maria", "Nora", "Olga", "Paula", "Rosa", "Sara", "Tina", "Vera", "Wanda", "Yara", "Zoe"])
-MALE = tuple(
-    ["Bruno", "David", "Felix", "Georg", "Hugo", "Ivan", "Jonas", "Karl", "Leo", "Martin", "Nils", "Oscar", "Peter", "Quentin", "Robert", "Simon", "Thomas", "Victor", "Walter", "Adam"])
+from ukd.grammar.base import pairs, words
+
+FEMALE = words(
+    "Anna Clara Emma Greta Helen Ines Julia Karla Laura Maria Nora Olga Paula Rosa Sara Tina "
+    "Vera Wanda Yara Zoe")
+MALE = words(
+    "Bruno David Felix Georg Hugo Ivan Jonas Karl Leo Martin Nils Oscar Peter Quentin Robert "
+    "Simon Thomas Victor Walter Adam")
 PEOPLE = FEMALE + MALE
-PETS = tuple(["Rex", "Bella", "Max", "Luna", "Rusty", "Daisy", "Shadow", "Pepper", "Ginger", "Biscuit"])
+PETS = words("Rex Bella Max Luna Rusty Bonny Shadow Pepper Ginger Biscuit")
 
 # Every line reads "hypernym: hyponyms"; a hyponym may head a line of its own.
 TAXONOMY = """
@@ -38,31 +42,44 @@ artist: painter singer dancer poet actor
 worker: baker farmer plumber carpenter gardener mason
 official: mayor judge minister ambassador
 """
-_PAIRS = tuple(tuple(pair.split("/")) for pair in ["sofa/couch", "rug/carpet", "stone/rock", "bicycle/bike", "photo/picture", "gift/present", "parcel/package", "bucket/pail", "cup/mug", "pillow/cushion", "doctor/physician", "lawyer/attorney", "author/writer", "driver/chauffeur", "guard/watchman"])
+_PAIRS = pairs(
+    "sofa/couch rug/carpet stone/rock bicycle/bike photo/picture gift/present parcel/package "
+    "bucket/pail cup/mug pillow/cushion doctor/physician lawyer/attorney author/writer "
+    "driver/chauffeur guard/watchman")
 # Either word of a pair leads to the other.
 SYNONYMS = dict(_PAIRS) | {two: one for one, two in _PAIRS}
 
-MEN = tuple(["man", "boy", "king", "brother", "uncle", "father", "son", "waiter", "actor", "monk", "prince"])
-WOMEN = tuple(["woman", "girl", "queen", "sister", "aunt", "mother", "daughter", "waitress", "actress", "nun", "princess"])
-TRADES = tuple(
-    ["doctor", "nurse", "baker", "teacher", "lawyer", "farmer", "sailor", "painter", "singer", "dancer", "poet", "gardener", "carpenter", "plumber", "judge", "mayor", "author", "pilot", "student", "guard", "librarian", "driver"])
+MEN = words("man boy king brother uncle father son waiter actor monk prince")
+WOMEN = words("woman girl queen sister aunt mother daughter waitress actress nun princess")
+TRADES = words(
+    "doctor nurse baker teacher lawyer farmer sailor painter singer dancer poet gardener "
+    "carpenter plumber judge mayor author pilot student guard librarian driver")
 
-ROOMS = tuple(["kitchen", "cellar", "attic", "bedroom", "hall", "garage", "pantry", "study", "library", "bathroom"])
-OUTSIDE = tuple(
-    ["garden", "yard", "park", "forest", "meadow", "market", "harbour", "station", "village", "school", "museum", "church", "bakery", "hotel", "theatre", "castle", "valley", "office", "hospital", "stable", "barn"])
+ROOMS = words("kitchen cellar attic bedroom hall garage pantry study library bathroom")
+OUTSIDE = words(
+    "garden yard park forest meadow market harbour station village school museum church bakery "
+    "hotel theatre castle valley office hospital stable barn")
 AT = {"market", "harbour", "station"}
-TIMES = tuple(
-    ["on Monday", "on Tuesday", "on Wednesday", "on Thursday", "on Friday", "on Saturday", "on Sunday", "in the morning", "in the afternoon", "in the evening", "at noon", "at night", "last week", "last summer", "last winter", "yesterday", "two days ago", "a year ago"])
-NUMBERS = tuple(["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "twelve"])
-ADVERBS = tuple(["quietly", "slowly", "quickly", "gladly", "secretly", "carefully", "suddenly", "calmly"])
-COLOURS = tuple(["red", "blue", "green", "yellow", "white", "black", "brown", "grey"])
-LOOKS = tuple(["old", "new", "small", "large", "heavy", "broken", "wooden", "dusty", "precious", "strange", "round", "tiny"])
+TIMES = words(
+    "on Monday;on Tuesday;on Wednesday;on Thursday;on Friday;on Saturday;on Sunday;"
+    "in the morning;in the afternoon;in the evening;at noon;at night;last week;last summer;"
+    "last winter;yesterday;two days ago;a year ago", ";")
+NUMBERS = words("two three four five six seven eight nine ten twelve")
+ADVERBS = words("quietly slowly quickly gladly secretly carefully suddenly calmly")
+COLOURS = words("red blue green yellow white black brown grey")
+LOOKS = words("old new small large heavy broken wooden dusty precious strange round tiny")
 
 # (more, less): "x is MORE than y" says the same as "y is LESS than x".
-OPPOSITES = tuple(tuple(pair.split("/")) for pair in ["taller/shorter", "older/younger", "faster/slower", "stronger/weaker", "richer/poorer", "louder/quieter", "heavier/lighter", "calmer/wilder"])
+OPPOSITES = pairs(
+    "taller/shorter older/younger faster/slower stronger/weaker richer/poorer louder/quieter "
+    "heavier/lighter calmer/wilder")
 # (relation, converse): "x is RELATION y" says the same as "y is CONVERSE x".
-CONVERSES = tuple(tuple(pair.split("/")) for pair in ["north of/south of", "east of/west of", "above/below", "in front of/behind", "larger than/smaller than", "uphill from/downhill from"])
-KIN = tuple(tuple(pair.split("/")) for pair in ["a parent of/a child of", "the teacher of/the pupil of", "the employer of/the employee of", "the landlord of/the tenant of", "the leader of/a follower of"])
+CONVERSES = pairs(
+    "north of/south of;east of/west of;above/below;in front of/behind;larger than/smaller than;"
+    "uphill from/downhill from", ";")
+KIN = pairs(
+    "a parent of/a child of;the teacher of/the pupil of;the employer of/the employee of;"
+    "the landlord of/the tenant of;the leader of/a follower of", ";")
 
 
 def _parse(text: str) -> dict[str, tuple[str, ...]]:
@@ -95,14 +112,16 @@ def leaves(root: str) -> tuple[str, ...]:
 # Things that can be bought, lent, carried and lost.
 GOODS = tuple(noun for root in (
     ["fruit", "vegetable", "pastry", "tool", "garment", "jewel", "toy", "instrument", "flower", "container"])
-    for noun in leaves(root)) + tuple(
-    ["sofa", "chair", "stool", "bicycle", "lamp", "rug", "key", "cup", "map", "book", "letter", "photo", "parcel", "candle", "umbrella", "clock", "mirror", "pencil", "notebook", "ticket", "coin", "pillow", "blanket", "kettle", "spoon", "stone", "gift"])
+    for noun in leaves(root)) + words(
+    "sofa chair stool bicycle lamp rug key cup map book letter photo parcel candle umbrella "
+    "clock mirror pencil notebook ticket coin pillow blanket kettle spoon stone gift")
 # Those among them that can be repaired, cleaned and painted.
-MADE = leaves("tool") + leaves("instrument") + leaves("container") + tuple(
-    ["doll", "puppet", "kite", "sofa", "chair", "stool", "bicycle", "lamp", "cup", "clock", "mirror", "kettle", "umbrella"])
-SMALL = tuple(
-    ["key", "coin", "ring", "letter", "map", "pencil", "candle", "spoon", "ticket", "marble", "photo", "apple", "brooch", "doll", "cap", "lemon", "notebook", "whistle"])
-BOXES = tuple(["box", "bag", "basket", "drawer", "suitcase", "chest", "cupboard", "trunk"])
+MADE = leaves("tool") + leaves("instrument") + leaves("container") + words(
+    "doll puppet kite sofa chair stool bicycle lamp cup clock mirror kettle umbrella")
+SMALL = words(
+    "key coin ring letter map pencil candle spoon ticket marble photo apple brooch doll cap "
+    "lemon notebook whistle")
+BOXES = words("box bag basket drawer suitcase chest cupboard trunk")
 
 
 def synonym(phrase: str) -> str:

@@ -92,7 +92,7 @@ def _sequence(rng: random.Random, same: bool) -> tuple[str, str, int]:
     """Two events in order; disturbed by exchanging their order or the people of one."""
     x = events.draw(rng, events.FRAMES, 0)
     y = events.draw(rng, events.FRAMES, 0)
-    (x1, x_way), (y1, y_way) = events.tell(rng, x), events.tell(rng, y)
+    (x1, x_way), (y1, y_way) = (events.tell(rng, event, cleft=False) for event in (x, y))
     order = rng.choice(ORDERS)
     first = order.format(x=x1, y=y1)
     retold = flip(rng)
@@ -100,10 +100,7 @@ def _sequence(rng: random.Random, same: bool) -> tuple[str, str, int]:
         x, y, x_way, y_way = y, x, y_way, x_way
     elif not same:
         x, retold = altered(rng, x), True
-    if retold:
-        x1 = events.tell(rng, x, avoid=x_way)[0]
-    else:
-        x1 = events.clause(x, x_way)
+    x1 = events.tell(rng, x, avoid=x_way, cleft=False)[0] if retold else events.clause(x, x_way)
     second = lex.pick(rng, ORDERS, order).format(x=x1, y=events.clause(y, y_way))
     return first, second, 2
 

@@ -7,13 +7,15 @@ polarity of what it embeds.  `{c}` stands for the embedded clause, `{s}` for the
 
 import random
 
-from ukd.grammar.base import Grammar, flip, sentence
+from ukd.grammar.base import Grammar, flip, sentence, words
 
 LABELS = ("negative", "positive")
-POSITIVE = tuple(
-    ["good", "lovely", "charming", "delightful", "pleasant", "enjoyable", "splendid", "impressive", "memorable", "fine", "beautiful", "refreshing", "remarkable", "admirable", "interesting"])
-NEGATIVE = tuple(
-    ["bad", "poor", "dull", "boring", "dreary", "tedious", "disappointing", "gloomy", "forgettable", "miserable", "mediocre", "tiresome", "annoying", "shabby", "ugly"])
+POSITIVE = words(
+    "good lovely charming delightful pleasant enjoyable splendid impressive memorable agreeable "
+    "beautiful refreshing remarkable admirable interesting")
+NEGATIVE = words(
+    "bad poor dull boring dreary tedious disappointing inferior forgettable miserable mediocre "
+    "tiresome annoying dismal feeble")
 # What is judged, its aspects, and the adjectives of either polarity that suit it besides.
 FIELDS = tuple(tuple(part.split() for part in field.split("|")) for field in (
     "film movie play show comedy drama | music acting plot ending dialogue dancing lighting |"

@@ -1,0 +1,42 @@
+# Every target makes .venv and installs what is missing; a second call installs nothing.
+PYTHON ?= python3
+TASKS ?=
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: help reproduce test test-floors lab notebooks clean
+
+help:
+	@echo "make reproduce    teacher, pseudo classifiers, students over three seeds; table and figures (TASKS=all for all five tasks)"
+	@echo "make test         all tests and the notebooks' outputs"
+	@echo "make test-floors  the same tests on the lowest versions that pyproject.toml admits"
+	@echo "make lab          JupyterLab on notebooks/"
+	@echo "make notebooks    run the notebooks anew and keep their outputs"
+	@echo "make clean        remove .venv, cache and new runs"
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+reproduce: $(READY)
+	$(BIN)/ukd reproduce --profile cpu $(if $(TASKS),--tasks $(TASKS))
+
+test: $(READY)
+	$(BIN)/ukd doctor
+	$(BIN)/python -m pytest --nbval tests notebooks
+
+test-floors: pyproject.toml
+	$(PYTHON) -m venv .venv-floors
+	.venv-floors/bin/python tests/floors.py > .venv-floors/floors.txt
+	.venv-floors/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-floors/floors.txt --editable '.[dev]'
+	.venv-floors/bin/python -m pytest tests
+
+lab: $(READY)
+	$(BIN)/jupyter lab --ip 127.0.0.1 notebooks
+
+notebooks: $(READY)
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+
+clean:
+	rm -rf .venv .venv-floors .ukd runs

@@ -1,0 +1,274 @@
+"""The data suite: reproducible, balanced, free of short cuts and right about its labels."""
+
+import random
+import re
+from collections import Counter
+from itertools import islice, product
+from pathlib import Path
+
+import pytest
+
+from ukd.grammar import TASKS, acceptability, build, chains, discourse, events, examples, sentiment, similarity, suite
+from ukd.grammar import quantifiers as quant
+from ukd.grammar.events import Event
+
+DATA = Path(__file__).parents[1] / "data"
+FILES = [f"{name}/{split}-00000-of-00001.parquet" for name in TASKS for split in TASKS[name].sizes]
+# Accuracy (similarity: correlation) that a bag of words must not exceed.
+CEILINGS = {"acceptability": 0.68, "sentiment": 0.60, "paraphrase": 0.77, "similarity": 0.60,
+            "entailment": 0.50}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("suite")
+    build(folder)
+    return folder
+
+
+def texts(name: str) -> list[str]:
+    """All texts of a task, every column and split."""
+    return [row[column] for split in TASKS[name].sizes for row in examples(name, split)
+            for column in TASKS[name].columns]
+
+
+def test_tasks_stand_in_the_documented_order():
+    assert list(TASKS) == ["acceptability", "sentiment", "paraphrase", "similarity", "entailment"]
+
+
+def test_regeneration_is_byte_identical(built, tmp_path):
+    suite._splits.cache_clear()
+    build(tmp_path)
+    for file in FILES:
+        assert (tmp_path / file).read_bytes() == (built / file).read_bytes(), file
+
+
+def test_committed_files_hold_the_generated_content(built):
+    import pyarrow.parquet as pq
+
+    if not DATA.is_dir():
+        pytest.skip("data/ has not been built")
+    for file in FILES:
+        assert pq.read_table(DATA / file).equals(pq.read_table(built / file)), file
+
+
+def test_files_are_small_and_load_with_datasets(built):
+    from datasets import Dataset
+
+    sizes = [(built / file).stat().st_size for file in FILES]
+    assert max(sizes) < 1_000_000 and sum(sizes) < 5_000_000
+    for file in FILES:
+        task = TASKS[file.split("/")[0]]
+        data = Dataset.from_parquet(str(built / file), cache_dir=str(built / "cache"))
+        assert data.column_names == [*task.columns, "label", "idx", "difficulty"]
+        assert getattr(data.features["label"], "names", None) == (
+            list(task.label_names) if task.label_names else None)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_no_text_occurs_twice(name):
+    task = TASKS[name]
+    rows = [row for split in task.sizes for row in examples(name, split)]
+    assert len(rows) == sum(task.sizes.values())
+    assert len({tuple(row[column] for column in task.columns) for row in rows}) == len(rows)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_labels_are_in_range_and_balanced(name):
+    task = TASKS[name]
+    for split, size in task.sizes.items():
+        rows = examples(name, split)
+        assert [row["idx"] for row in rows] == list(range(size))
+        counts = Counter(row["label"] for row in rows)
+        if task.shares is None:
+            assert all(0 <= label <= 5 for label in counts) and len(counts) > 15
+            assert max(counts.values()) < 0.25 * size
+        else:
+            for label, share in enumerate(task.shares):
+                assert abs(counts[label] / size - share) < 0.001
+
+
+def surface_faults(text: str) -> list[str]:
+    """Stretches with a wrong article, a missing capital or stop, or bad spacing."""
+    faults = re.findall(r"\b[Aa] [aeiou]\w*|\b[Aa]n [^aeiou]\w*|  | [.,?]|[.?] [a-z]", text)
+    return faults + ([] if re.match(r"[A-Z]", text) and re.search(r"[.?]$", text) else [text])
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_sentences_are_well_formed(name):
+    assert not [fault for text in texts(name) for fault in surface_faults(text)]
+
+
+def features(row: dict, columns: tuple[str, ...]) -> dict[str, float]:
+    """The words of each side and, for a pair, of either side alone and of both, with overlap."""
+    sides = [re.findall("[a-z]+", row[column].lower()) for column in columns]
+    found: dict[str, float] = Counter(f"{i} {word}" for i, side in enumerate(sides) for word in side)
+    if len(sides) == 2:
+        one, two = map(set, sides)
+        found |= {f"both {w}": 1 for w in one & two} | {f"first {w}": 1 for w in one - two}
+        found |= {f"second {w}": 1 for w in two - one}
+        found["overlap"] = 5 * len(one & two) / len(one | two)
+    return found
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_bag_of_words_does_not_solve_the_task(name):
+    import numpy as np
+    from sklearn.feature_extraction import DictVectorizer
+    from sklearn.linear_model import Ridge, RidgeClassifier
+
+    task, vectorizer = TASKS[name], DictVectorizer()
+    train, test = examples(name, "train"), examples(name, "validation")
+    x = vectorizer.fit_transform([features(row, task.columns) for row in train])
+    z = vectorizer.transform([features(row, task.columns) for row in test])
+    y, gold = ([row["label"] for row in rows] for rows in (train, test))
+    model = (RidgeClassifier if task.label_names else Ridge)(30, solver="sparse_cg").fit(x, y)
+    guess = model.predict(z)
+    reached = np.mean(guess == gold) if task.label_names else np.corrcoef(guess, gold)[0, 1]
+    assert reached < CEILINGS[name]
+
+
+def test_hypothesis_alone_says_nothing():
+    groups: dict[str, Counter] = {}
+    for row in examples("entailment", "train"):
+        shape = re.sub(r"\b[A-Z]\w+", "", row["hypothesis"]).split()
+        groups.setdefault(shape[-1], Counter())[row["label"]] += 1
+    for counts in groups.values():
+        if sum(counts.values()) > 400:
+            assert max(counts.values()) / sum(counts.values()) < 0.42
+
+
+TURNS = re.compile(
+    r"not at all|not true|did not|\bnot\b|far from|(?<!nobody would call )anything but"
+    r"|could hardly|never once|\bless\b|I doubt|nobody believes|cannot agree|would be lying"
+    r"|would be wrong|they were wrong|it was a lie|[Nn]obody would call", re.I)
+
+
+TAIL = "they were wrong$|I cannot agree$|it was a lie$"
+
+
+def polarity(text: str) -> bool:
+    """An independent reading: drop the outweighed aspect, then count what turns the adjective."""
+    text = text.rstrip(".")
+    if re.match("(although|even though) ", text, re.I):
+        text = text.split(", ", 1)[1]
+    elif re.search(f", but (?!{TAIL})", text):
+        text = text.split(", but ")[1]
+    text = re.split(", (?:although|even though|whereas) ", text)[0]
+    text = re.sub("nobody would call (.*) anything but", r"\1 was", text, flags=re.I)
+    words = set(re.findall("[a-z]+", text.lower()))
+    goods = set(sentiment.POSITIVE).union(*(field[2] for field in sentiment.FIELDS))
+    return bool(words & goods) != bool(len(TURNS.findall(text)) % 2)
+
+
+def test_sentiment_agrees_with_an_independent_reading():
+    rows = examples("sentiment", "validation")
+    assert not [row for row in rows if polarity(row["sentence"]) != bool(row["label"])]
+
+
+@pytest.mark.parametrize("text, positive", [
+    ("Nobody would call the film dull.", True),
+    ("I doubt that the film was not dull.", False),
+    ("The plot was lovely, but the film was far from lovely.", False),
+    ("The critics said that the meal was bland, but they were wrong.", True)])
+def test_sentiment_by_hand(text, positive):
+    assert polarity(text) == positive
+
+
+def test_orderings_agree_with_an_independent_closure():
+    from ukd.grammar.lexicon import OPPOSITES
+
+    more = {high for high, _ in OPPOSITES}
+    pattern, checked = re.compile(r"(\w+) is (\w+) than (\w+)\."), 0
+    for row in examples("entailment", "validation"):
+        facts = [(a, c) if word in more else (c, a) for a, word, c in pattern.findall(row["premise"])]
+        if not facts:
+            continue
+        a, word, c = pattern.match(row["hypothesis"]).groups()
+        goal = (a, c) if word in more else (c, a)
+        above = set(facts)
+        for _ in facts:
+            above |= {(x, w) for x, y in above for z, w in above if y == z}
+        expected = 0 if goal in above else 2 if goal[::-1] in above else 1
+        checked += 1
+        assert row["label"] == expected, row
+    assert checked > 200
+
+
+def holds(form: quant.Form, world: dict[tuple[int, int], int]) -> bool:
+    """Whether a form is true of counted individuals, keyed by (kind, property)."""
+    members = [key for key in world if key[0] <= form[1] for _ in range(world[key])]
+    having = [key for key in members if key[1] <= form[2]]
+    n, k = len(members), len(having)
+    return {"all": k == n, "none": not k, "some": k > 0, "notall": k < n, "two": k > 1,
+            "most": k > n / 2}[form[0]]
+
+
+def test_quantifiers_hold_in_larger_random_worlds():
+    rng, worlds = random.Random(3), []
+    while len(worlds) < 1000:
+        world = {key: rng.choice((0, 0, 0, 1, 2, 5, 9)) for key in product(range(3), range(3))}
+        if sum(world[0, level] for level in range(3)) > 1:
+            worlds.append(world)
+    truth = {form: sum(holds(form, world) << bit for bit, world in enumerate(worlds)) for form in quant.FORMS}
+    for count in (1, 2):
+        for hypothesis in quant.hypotheses(count):
+            for entailing, _, contradicting in quant.premises(hypothesis, count):
+                for forms in entailing:
+                    assert not truth[forms[0]] & truth[forms[-1]] & ~truth[hypothesis]
+                for forms in contradicting:
+                    assert not truth[forms[0]] & truth[forms[-1]] & truth[hypothesis]
+
+
+@pytest.mark.parametrize("premise, hypothesis, label", [
+    (("all", 1, 0), ("all", 0, 1), 0),      # all dogs slept soundly: all poodles slept
+    (("all", 0, 0), ("all", 1, 0), 1),      # all poodles ...: all dogs ...?
+    (("none", 2, 1), ("some", 0, 0), 2),    # no animal slept: some poodle slept soundly
+    (("most", 0, 1), ("two", 2, 1), 0),     # most poodles slept: at least two animals slept
+    (("notall", 0, 1), ("all", 2, 1), 2)])
+def test_quantifiers_by_hand(premise, hypothesis, label):
+    assert quant.label((premise,), hypothesis) == label
+
+
+def test_places_by_hand():
+    inside = {"key": ["box", "bag"], "box": ["hall"], "bag": ["attic"], "ring": ["bag"]}
+    assert chains.resolve(inside, "key") == {"hall", "attic"}
+    assert chains.place_label({"hall", "attic"}, "hall", False) == quant.NEUTRAL
+    assert chains.place_label(chains.resolve(inside, "ring"), "hall", True) == quant.ENTAILMENT
+
+
+def test_similarity_rule_by_hand():
+    sold, lent = events.FRAMES[:2]
+    one = Event(sold, "Anna", "Bruno", "rose", "garden", "at noon")
+    assert similarity.score(one, one) == 5.0
+    assert similarity.score(one, one.swapped()) == 2.6
+    assert similarity.score(one, Event(lent, "Anna", "Bruno", "tulip", "garden", "at noon")) == 3.2
+    assert similarity.score(one, Event(sold, "Anna", "Clara", "flower", "park", "at noon")) == 2.6
+
+
+def test_both_versions_of_a_negation_or_a_question_have_the_same_words():
+    for phenomenon in (acceptability.polarity, acceptability.order):
+        for seed in range(50):
+            good, bad = (phenomenon(random.Random(seed), value, 1) for value in (True, False))
+            assert good != bad and sorted(good.split()) == sorted(bad.split())
+
+
+def test_paraphrases_of_converse_verbs_by_hand():
+    rows = examples("paraphrase", "train")
+    pattern = re.compile(r"(\w+) sold the (\w+) to (\w+)\. \| (\w+) bought the \w+ from (\w+)\.$")
+    for row in rows:
+        match = pattern.match(f"{row['sentence1']} | {row['sentence2']}")
+        if match and row["label"]:
+            assert (match[1], match[3]) == (match[5], match[4])
+
+
+def test_discourse_is_determined_by_its_seed():
+    first, again, other = (list(islice(discourse(seed), 500)) for seed in (1, 1, 2))
+    assert first == again and first != other
+    assert len(set(first) & set(other)) < 10
+
+
+def test_discourse_is_well_formed():
+    for paragraph in islice(discourse(5), 3000):
+        assert not surface_faults(paragraph)
+        assert 2 <= len(re.findall(r"[.?]", paragraph)) <= 8

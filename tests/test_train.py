@@ -1,0 +1,194 @@
+"""The training loop: what it minimises, what learns, modes, accumulation, resuming, two processes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from ukd.data import Batch
+from ukd.train import Schedule, accelerator_for, fit, predict
+
+ROOT = Path(__file__).parents[1]
+
+
+class Net(nn.Module):
+    """Two layers with dropout, small enough to check by hand."""
+
+    def __init__(self, dropout=0.0):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.dropout = nn.Linear(4, 8), nn.Linear(8, 1), nn.Dropout(dropout)
+        self.modes = []
+
+    def forward(self, x):
+        self.modes.append(self.training)
+        return self.second(self.dropout(torch.tanh(self.first(x))))
+
+
+def batches(size, count=4):
+    """The same 32 examples an epoch, in batches of `size`."""
+
+    def stream(epoch, rank=0, world=1):
+        generator = torch.Generator().manual_seed(epoch)
+        x, y = torch.randn(count * 32, 4, generator=generator), torch.randn(count * 32, generator=generator)
+        for start in range(0, count * 32, size):
+            part = slice(start + rank * size // world, start + (rank + 1) * size // world)
+            yield Batch({"x": x[part]}, y[part], torch.arange(size // world))
+
+    return stream
+
+
+def two_terms(model, batch):
+    out = model(**batch.inputs).squeeze(-1)
+    return {"fit": (out - batch.labels).square().mean(), "size": 0.1 * out.square().mean()}
+
+
+def test_the_gradient_of_the_total_is_the_sum_of_the_gradients_of_the_named_terms(cpu):
+    seen = {}
+
+    def spy(model, batch):
+        terms = two_terms(model, batch)
+        if not seen:
+            parameters = list(model.parameters())
+            seen["sum"] = [sum(g) for g in zip(*(torch.autograd.grad(t, parameters, retain_graph=True) for t in terms.values()), strict=True)]
+            for index, parameter in enumerate(parameters):
+                parameter.register_hook(lambda grad, index=index: seen.setdefault(index, grad.clone()))
+        return terms
+
+    fit(Net(), batches(32, 1), spy, Schedule(1, 1, 0.01), cpu)
+    for index, expected in enumerate(seen["sum"]):
+        torch.testing.assert_close(seen[index], expected)
+
+
+def test_every_term_is_in_the_curve_by_name(cpu):
+    history = fit(Net(), batches(32), two_terms, Schedule(2, 4, 0.01), cpu)
+    assert [point["step"] for point in history["curve"]] == list(range(1, 9))
+    assert all(set(point) == {"step", "fit", "size"} for point in history["curve"])
+
+
+def test_every_step_is_in_training_mode_also_after_an_evaluation(cpu):
+    model = Net()
+    fit(model, batches(32), two_terms, Schedule(3, 4, 0.01), cpu, score=lambda m: float(m.eval().second.bias))
+    assert model.modes == [True] * 12
+
+
+def test_everything_that_learns_moves_and_what_is_frozen_stays(cpu):
+    model = Net()
+    model.first.bias.requires_grad_(False)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    fit(model, batches(32), two_terms, Schedule(1, 4, 0.01), cpu)
+    moved = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert moved == {"first.weight", "second.weight", "second.bias"}
+
+
+def gradients(size, accumulate, cpu):
+    """Gradients of the first optimiser step, as the clipping sees them."""
+    model, seen = Net(), {}
+    optimizer_step = torch.optim.AdamW.step
+
+    def spy(self, *args, **kwargs):
+        seen.setdefault("grads", [p.grad.clone() for p in model.parameters()])
+        return optimizer_step(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", spy)
+        fit(model, batches(size, 1), two_terms, Schedule(1, 32 // size, 0.01, accumulate=accumulate, clip=1e9), cpu)
+    return seen["grads"]
+
+
+def test_one_batch_of_32_and_four_of_8_give_equal_gradients(cpu):
+    for one, four in zip(gradients(32, 1, cpu), gradients(8, 4, cpu), strict=True):
+        torch.testing.assert_close(one, four)
+
+
+def test_one_batch_of_32_and_four_of_8_make_equal_weights_and_counts(cpu):
+    schedules = Schedule(2, 4, 0.01), Schedule(2, 16, 0.01, accumulate=4)
+    assert schedules[0].steps == schedules[1].steps == 8
+    models = Net(), Net()
+    for model, schedule, size in zip(models, schedules, (32, 8), strict=True):
+        fit(model, batches(size), two_terms, schedule, cpu)
+    for one, four in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        torch.testing.assert_close(one, four)
+
+
+def test_a_run_that_was_cut_off_resumes_bit_exactly(cpu, tmp_path):
+    def train(model, checkpoint=None, stop=None):
+        def score(m):
+            train.epochs += 1
+            if train.epochs == stop:
+                raise KeyboardInterrupt
+            return -float(m.second.weight.abs().sum())
+
+        train.epochs = 0
+        torch.manual_seed(5)
+        return fit(model, batches(32), two_terms, Schedule(4, 4, 0.05), cpu, score=score, checkpoint=checkpoint)
+
+    whole, cut, resumed = Net(0.3), Net(0.3), Net(0.3)
+    expected = train(whole)
+    with pytest.raises(KeyboardInterrupt):
+        train(cut, tmp_path / "run.safetensors", stop=3)
+    found = train(resumed, tmp_path / "run.safetensors")
+    assert train.epochs == 2, "the two whole epochs must not be repeated"
+    assert found == expected
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_best_epoch_is_kept_even_if_every_score_is_negative(cpu):
+    scores, kept = iter([-0.9, -0.2, -0.5]), []
+
+    def score(model):
+        kept.append(model.second.weight.detach().clone())
+        return next(scores)
+
+    model = Net()
+    fit(model, batches(32), two_terms, Schedule(3, 4, 0.05), cpu, score=score)
+    assert torch.equal(model.second.weight, kept[1])
+
+
+@pytest.mark.parametrize("schedule", [Schedule(1, 1, 0.1), Schedule(3, 2, 0.1), Schedule(1, 100, 0.1)])
+def test_the_rate_is_positive_at_both_ends_and_never_above_its_peak(schedule):
+    rates = [schedule.rate_at(step) for step in range(schedule.steps)]
+    assert all(0 < rate <= schedule.rate for rate in rates)
+    assert max(rates) == pytest.approx(schedule.rate)
+
+
+def test_predictions_come_back_in_the_order_of_the_data(task, tiny, teacher, compute):
+    from ukd.models import load_tokenizer
+    from ukd.teacher import splits
+
+    train, *_ = splits(task, load_tokenizer(teacher.folder), tiny)
+    frozen = teacher.load(task)
+    together = predict(frozen, train, compute)
+    one_by_one = torch.stack([frozen(**train.batch([i]).inputs)[0] for i in range(8)])
+    torch.testing.assert_close(together[:8], one_by_one, rtol=1e-4, atol=1e-5)
+
+
+def test_changing_the_precision_in_one_process_works(cpu):
+    from dataclasses import replace
+
+    assert accelerator_for(replace(cpu, precision="bf16")).mixed_precision == "bf16"
+    assert accelerator_for(cpu).mixed_precision == "no"
+
+
+def test_two_processes_start_with_the_loss_of_one(tmp_path):
+    """The same global batch on one and on two CPU processes: equal loss and gradient step at step one."""
+    found = {}
+    for processes in (1, 2):
+        out = tmp_path / f"{processes}.json"
+        launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes), "--num_machines", "1",
+                  "--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1",
+                  "--main_process_port", "0"]  # fmt: skip
+        script = [str(ROOT / "tests" / "two_processes.py"), str(out)]
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run([sys.executable, *launch, *script], env=env, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr[-2000:]
+        found[processes] = json.loads(out.read_text())
+    assert found[2]["processes"] == 2
+    assert found[2]["curve"][0] == pytest.approx(found[1]["curve"][0], rel=1e-5)
+    assert found[2]["weights"] == pytest.approx(found[1]["weights"], rel=1e-4)
