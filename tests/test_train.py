@@ -55,7 +55,8 @@ def test_the_gradient_of_the_total_is_the_sum_of_the_gradients_of_the_named_term
         terms = two_terms(model, batch)
         if not seen:
             parameters = list(model.parameters())
-            seen["sum"] = [sum(g) for g in zip(*(torch.autograd.grad(t, parameters, retain_graph=True) for t in terms.values()), strict=True)]
+            each = [torch.autograd.grad(term, parameters, retain_graph=True) for term in terms.values()]
+            seen["sum"] = [sum(gradients) for gradients in zip(*each, strict=True)]
             for index, parameter in enumerate(parameters):
                 parameter.register_hook(lambda grad, index=index: seen.setdefault(index, grad.clone()))
         return terms
@@ -73,7 +74,7 @@ def test_every_term_is_in_the_curve_by_name(cpu):
 
 def test_every_step_is_in_training_mode_also_after_an_evaluation(cpu):
     model = Net()
-    fit(model, batches(32), two_terms, Schedule(3, 4, 0.01), cpu, score=lambda m: float(m.eval().second.bias))
+    fit(model, batches(32), two_terms, Schedule(3, 4, 0.01), cpu, score=lambda m: float(m.eval().second.bias.detach()))
     assert model.modes == [True] * 12
 
 
@@ -122,7 +123,7 @@ def test_a_run_that_was_cut_off_resumes_bit_exactly(cpu, tmp_path):
             train.epochs += 1
             if train.epochs == stop:
                 raise KeyboardInterrupt
-            return -float(m.second.weight.abs().sum())
+            return -float(m.second.weight.detach().abs().sum())
 
         train.epochs = 0
         torch.manual_seed(5)
@@ -181,12 +182,10 @@ def test_two_processes_start_with_the_loss_of_one(tmp_path):
     found = {}
     for processes in (1, 2):
         out = tmp_path / f"{processes}.json"
-        launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes), "--num_machines", "1",
-                  "--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1",
-                  "--main_process_port", "0"]  # fmt: skip
+        launch = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
         script = [str(ROOT / "tests" / "two_processes.py"), str(out)]
-        env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run([sys.executable, *launch, *script], env=env, capture_output=True, text=True, timeout=240)
+        env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run([sys.executable, *launch, *script], env=env, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr[-2000:]
         found[processes] = json.loads(out.read_text())
     assert found[2]["processes"] == 2

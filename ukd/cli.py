@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     one = add("run", run, "Distil one task with one method and one seed; the teacher is made first if it is not cached.")
     one.add_argument("--task", required=True, choices=SPECS, metavar="TASK", help=f"one of: {', '.join(SPECS)}")
     one.add_argument("--method", required=True, choices=METHODS, metavar="METHOD", help=f"one of: {', '.join(METHODS)}")
-    one.add_argument("--seed", type=_count, default=1, help="of the student's start, the order of examples and dropout (default 1)")
+    one.add_argument("--seed", type=_number, default=1, help="of the student's start, the order of examples and dropout (default 1)")
     one.add_argument("--source", default=None, help="'embedded', 'hub' (GLUE), or a folder in the hub's layout (default by task)")
     one.add_argument("--teacher", default="scratch", help="encoder of teacher and student: 'scratch', a folder or a hub id")
     one.add_argument("--teacher-rate", type=float, help="peak learning rate of the teacher")
@@ -82,23 +82,28 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _command(commands, name: str, command, text: str) -> argparse.ArgumentParser:
-    sub = commands.add_parser(name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    sub.formatter_class = argparse.HelpFormatter
+    sub = commands.add_parser(name, help=text, description=text)
     sub.set_defaults(command=command)
     return sub
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _number(text: str) -> int:
+    try:
+        return _count(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _budget(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--profile", default="cpu", choices=PROFILES, metavar="PROFILE", help=f"one of: {', '.join(PROFILES)} (default cpu)")
     for name, text in BUDGET.items():
-        sub.add_argument(f"--{name.replace('_', '-')}", type=_count, help=f"{text} (default by profile)")
+        sub.add_argument(f"--{name.replace('_', '-')}", type=_number, help=f"{text} (default by profile)")
     sub.add_argument("--precision", default="auto", choices=PRECISIONS, help="default: what the device does fast")
 
 
@@ -107,8 +112,7 @@ def _loss_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--kappa", type=float, help="temperature of the attention (default by method)")
     sub.add_argument("--mapping", choices=MAPPINGS, help="teacher layers each student layer sees (default by method)")
     sub.add_argument("--combine", choices=COMBINE, help="mix the teacher's logits, or its losses (default by method)")
-    sub.add_argument("--attention-grad", type=lambda text: {"yes": True, "no": False}[text], metavar="yes|no",
-                     help="let the gradient flow through the attention (default by method)")  # fmt: skip
+    sub.add_argument("--attention-grad", choices=("yes", "no"), help="let the gradient flow through the attention (default by method)")
 
 
 def _profile(options: argparse.Namespace) -> Profile:
@@ -120,9 +124,9 @@ def run(options: argparse.Namespace) -> int:
     from ukd.distill import distill
     from ukd.teacher import train_teacher
 
+    chosen = method(options.method, **{name: {"yes": True, "no": False}.get(value := getattr(options, name), value) for name in OPTIONS})
     here, budget = choose_compute(options.precision), _profile(options)
     task = load_task(options.task, options.source or ("embedded" if options.task in EMBEDDED else "hub"))
-    chosen = method(options.method, **{name: getattr(options, name) for name in OPTIONS})
     teacher = train_teacher(task, profile=budget, encoder=options.teacher, rate=options.teacher_rate, compute=here)
     record = distill(task, chosen, teacher, profile=budget, seed=options.seed, encoder=options.teacher, rate=options.rate, compute=here)
     said = ", ".join(f"{name} {value:.1f}" for name, value in record["scores"]["validation"].items())
@@ -139,7 +143,7 @@ def reproduce(options: argparse.Namespace) -> int:
     here, budget = choose_compute(options.precision), _profile(options)
     tasks = _listed(options.tasks, budget.tasks, EMBEDDED, "task")
     methods = [method(name) for name in _listed(options.methods, tuple(METHODS), METHODS, "method")]
-    seeds = [int(seed) for seed in options.seeds.split(",")] if options.seeds else budget.seeds
+    seeds = [_count(seed) for seed in options.seeds.split(",")] if options.seeds else budget.seeds
     print(f"{here.device}, {here.precision} ({here.reason}); tasks {', '.join(tasks)}; seeds {', '.join(map(str, seeds))}", flush=True)
     records = []
     for name in tasks:
@@ -237,7 +241,8 @@ def show_methods(options: argparse.Namespace) -> int:
     stages = lambda m: " then ".join(  # noqa: E731
         " + ".join(f"{getattr(s, term)} {term}" for term in ("labels", "kd", "intermediate") if getattr(s, term)) for s in m.stages
     )
-    print(markdown(["method", "what it learns from", "stages", "source"], [[m.name, m.summary, stages(m), m.source] for m in METHODS.values()]))
+    rows = [[m.name, m.summary, stages(m), m.source] for m in METHODS.values()]
+    print(markdown(["method", "what it learns from", "stages", "source"], rows))
     return 0
 
 

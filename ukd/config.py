@@ -38,8 +38,8 @@ class Profile:
     teacher_layers: int = 12
     student_layers: int = 4
     vocabulary: int = 2000
-    pretrain_steps: int = 1200
-    pretrain_batch: int = 64
+    pretrain_steps: int = 3600
+    pretrain_batch: int = 24
     teacher_epochs: int = 4
     student_epochs: int = 6
     batch: int = 32
@@ -52,7 +52,7 @@ class Profile:
 PROFILES = {
     "smoke": Profile(
         "smoke", ("sentiment", "similarity"), (1,), width=32, teacher_layers=4, student_layers=2, vocabulary=500,
-        pretrain_steps=30, pretrain_batch=16, teacher_epochs=2, student_epochs=2, max_train=320, max_validation=100,
+        pretrain_steps=60, teacher_epochs=2, student_epochs=2, max_train=320, max_validation=100,
         enforce_floor=False,
     ),
     "cpu": Profile("cpu", ("entailment", "paraphrase"), (1, 2, 3)),

@@ -29,6 +29,7 @@ class TaskSpec:
 
     @property
     def regression(self) -> bool:
+        """Whether labels are values rather than classes."""
         return "pearson" in self.metrics
 
 
@@ -69,6 +70,7 @@ class Task:
 
     @property
     def num_labels(self) -> int:
+        """Number of outputs: classes, or 1 for regression."""
         return len(self.label_names or ("value",))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from transformers import set_seed
 
 from ukd.config import Compute, Profile, digest, runs_folder, say, source_digest
 from ukd.config import compute as choose_compute
@@ -133,6 +134,7 @@ class Job:
         label = f"{self.method.name} on {self.task.name}, seed {self.seed}, stage {stage.name}"
         if self.student.heads is not None:  # a stage without the intermediate loss has nothing to teach them
             self.student.heads.requires_grad_(stage.intermediate > 0)
+        set_seed(1000 * self.seed + number)  # dropout's dice, whatever was drawn on the way here
         before = sum(round(earlier.share * self.profile.student_epochs) for earlier in self.method.stages[:number])
         return fit(
             self.student,

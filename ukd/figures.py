@@ -92,7 +92,8 @@ def draw_curves(ax: Axes, history: dict[str, dict], title: str) -> Axes:
             ax.plot(*zip(*points, strict=True), label=name if first else None, **style)
         if number:
             ax.axvline(done, color="0.3", linestyle=":", linewidth=1)
-        ax.annotate(f"stage: {stage}", (done, 0.98), xycoords=("data", "axes fraction"), fontsize=8, va="top", xytext=(3, 0), textcoords="offset points")
+        place = {"xycoords": ("data", "axes fraction"), "xytext": (3, 0), "textcoords": "offset points"}
+        ax.annotate(f"stage: {stage}", (done, 0.98), fontsize=8, va="top", **place)
         done += run["epochs"][-1]["step"] if run["epochs"] else 0
     ax.set(xlabel="Optimiser step", ylabel="Weighted loss term", title=title)
     ax.set_ylim(bottom=0)

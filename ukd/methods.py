@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
+from ukd.losses import COMBINE, MAPPINGS
+from ukd.projection import check_temperature
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -35,10 +38,12 @@ class Method:
 
     @property
     def needs_teacher(self) -> bool:
+        """Whether any stage learns from the teacher."""
         return any(stage.kd or stage.intermediate for stage in self.stages)
 
     @property
     def needs_heads(self) -> bool:
+        """Whether the student gets pseudo classifiers."""
         return any(stage.intermediate for stage in self.stages)
 
 
@@ -57,9 +62,15 @@ OPTIONS = tuple(field.name for field in fields(Method) if field.name in ("tau", 
 
 
 def method(name: str, **options: object) -> Method:
-    """The named method with any of its `OPTIONS` changed. Raises ValueError that lists the valid names."""
+    """The named method with any of its `OPTIONS` changed. Raises ValueError that lists what is valid."""
     if name not in METHODS:
         raise ValueError(f"unknown method {name!r}; choose one of: {', '.join(METHODS)}")
     if unknown := set(options) - set(OPTIONS):
         raise ValueError(f"unknown option {sorted(unknown)[0]!r} of {name}; choose among: {', '.join(OPTIONS)}")
-    return replace(METHODS[name], **{key: value for key, value in options.items() if value is not None})
+    chosen = replace(METHODS[name], **{key: value for key, value in options.items() if value is not None})
+    check_temperature("tau", chosen.tau)
+    check_temperature("kappa", chosen.kappa)
+    for option, valid in (("mapping", MAPPINGS), ("combine", COMBINE)):
+        if getattr(chosen, option) not in valid:
+            raise ValueError(f"unknown {option} {getattr(chosen, option)!r}; choose one of: {', '.join(valid)}")
+    return chosen

@@ -21,7 +21,6 @@ from transformers.utils import logging
 from ukd.config import Profile
 from ukd.data import Task
 
-
 FINE_TUNING_DROPOUT = 0.1
 
 

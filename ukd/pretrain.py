@@ -1,8 +1,10 @@
-"""An encoder from nothing: WordPiece tokenizer and masked-language-model pretraining on unlabelled text, as BERT is made."""
+"""An encoder from nothing: WordPiece tokenizer, then BERT's two tasks on unlabelled text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -10,27 +12,29 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
-from transformers import BertForMaskedLM, BertTokenizerFast, DataCollatorForLanguageModeling, PreTrainedTokenizerBase
+from transformers import BertConfig, BertForPreTraining, BertTokenizerFast, PreTrainedTokenizerBase
 
 from ukd.config import Compute, Profile, cache_folder, digest, say, source_digest
 from ukd.data import Batch
 from ukd.grammar import discourse
 from ukd.models import FINE_TUNING_DROPOUT, narrow_bert, save
 from ukd.records import made_once, provenance, write_json
+from ukd.text import PairedText
 from ukd.train import Schedule, fit
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-RATE, ROUNDS = 1e-3, 6
-TOKENIZER_PARAGRAPHS, HELD_OUT_BATCHES = 20_000, 8
+RATE, ROUNDS = 1e-3, 3
+STACKING = ((4, 0.65), (2, 0.22), (1, 0.13))  # part of the depth, share of the steps
+TOKENIZER_PARAGRAPHS, HELD_OUT_BATCHES, HELD_OUT_SEED = 20_000, 32, 9_999
 
 
 def encoder_from_nothing(profile: Profile, compute: Compute, *, seed: int = 1) -> Path:
     """Folder of the profile's encoder, pretrained on the embedded suite's unlabelled discourse; made once, then cached."""
     made = {
         "kind": "encoder", "width": profile.width, "layers": profile.teacher_layers, "vocabulary": profile.vocabulary,
-        "steps": profile.pretrain_steps, "batch": profile.pretrain_batch, "length": profile.max_length, "rate": RATE,
+        "steps": profile.pretrain_steps, "batch": profile.pretrain_batch, "length": profile.max_length, "rate": RATE, "stacking": STACKING,
         "seed": seed, "precision": compute.precision, "torch": torch.__version__,
-        "source": source_digest("pretrain", "models", "train", *(f"grammar/{part}" for part in _grammar_modules())),
+        "source": source_digest("pretrain", "text", "models", "train", *(f"grammar/{part}" for part in _grammar_modules())),
     }  # fmt: skip
     folder = cache_folder() / "encoders" / f"{profile.name}-{digest(made)}"
     return made_once(folder, lambda building: _pretrain(building, profile, compute, seed), made)
@@ -43,22 +47,51 @@ def _grammar_modules() -> list[str]:
 def _pretrain(folder: Path, profile: Profile, compute: Compute, seed: int) -> None:
     say(f"pretraining a {profile.teacher_layers}-layer encoder, {profile.width} wide, for {profile.pretrain_steps} steps")
     tokenizer = wordpiece(islice(discourse(seed), TOKENIZER_PARAGRAPHS), profile.vocabulary, profile.max_length)
-    model = MaskedLanguageModel(BertForMaskedLM(narrow_bert(profile, len(tokenizer), seed)))
-    text = MaskedText(tokenizer, profile.max_length, profile.pretrain_batch)
-    per_round = max(1, profile.pretrain_steps // ROUNDS)
-    held_out = list(islice(text.batches(discourse(10_000 + seed), seed=0), HELD_OUT_BATCHES))
-    history = fit(
-        model,
-        lambda epoch, rank, world: islice(text.batches(discourse(100 * seed + epoch), seed=epoch), per_round),
-        lambda model, batch: {"masked words": model(batch.labels, **batch.inputs)},
-        Schedule(ROUNDS, per_round, RATE),
-        compute,
-        score=lambda model: -held_out_loss(model, held_out),
-        label="pretraining",
-    )
-    model.network.config.hidden_dropout_prob = FINE_TUNING_DROPOUT
-    save(model.network, tokenizer, folder)
-    write_json(folder / "pretraining.json", {**history, **provenance(compute)})
+    text = PairedText(tokenizer, profile.max_length, profile.pretrain_batch)
+    held_out = list(islice(text.batches(discourse(HELD_OUT_SEED), seed=0), HELD_OUT_BATCHES))
+    network, stages = None, []
+    for stage, (layers, steps) in enumerate(stacking(profile.teacher_layers, profile.pretrain_steps)):
+        network = stack(network, narrow_bert(replace(profile, teacher_layers=layers), len(tokenizer), seed))
+        model = Pretraining(network)
+        found = fit(
+            model,
+            partial(text.epoch, text_seed(seed, stage), steps // ROUNDS),
+            losses,
+            Schedule(ROUNDS, steps // ROUNDS, RATE, warmup=0.05),
+            compute,
+            label=f"pretraining {layers} layers",
+        )
+        stages.append({"layers": layers, "held_out": held_out_losses(model, held_out), **found})
+        say(f"pretraining {layers} layers, held out: " + ", ".join(f"{name} {value:.3f}" for name, value in stages[-1]["held_out"].items()))
+    network.config.hidden_dropout_prob = FINE_TUNING_DROPOUT
+    save(network, tokenizer, folder)
+    write_json(folder / "pretraining.json", {"stages": stages, **provenance(compute)})
+
+
+def text_seed(seed: int, stage: int) -> int:
+    """Where a stage's discourse starts: every epoch of every stage reads text of its own, and none of the held-out text."""
+    return 10_000 * seed + 100 * stage
+
+
+def stacking(layers: int, steps: int) -> list[tuple[int, int]]:
+    """(layers, steps) of each stage: a quarter of the depth first, then half, then all of it.
+
+    Twelve post-norm layers learn next to nothing in minutes; three do, and a stack that starts from two copies of a
+    trained one goes on from where that was. Source: Gong et al. 2019, "Efficient training of BERT by progressively
+    stacking"; the shares are our choice.
+    """
+    return [(max(1, layers // part), max(ROUNDS, round(share * steps))) for part, share in STACKING]
+
+
+def stack(trained: BertForPreTraining | None, config: BertConfig) -> BertForPreTraining:
+    """A network of `config` whose layer i starts as layer i mod L of the trained one with L layers; new without one."""
+    network = BertForPreTraining(config)
+    if trained is not None:
+        layers, encoder = trained.bert.encoder.layer, network.bert.encoder
+        network.load_state_dict({n: t for n, t in trained.state_dict().items() if ".layer." not in n}, strict=False)
+        for index, layer in enumerate(encoder.layer):
+            layer.load_state_dict(layers[index % len(layers)].state_dict())
+    return network
 
 
 def wordpiece(texts: Iterable[str], size: int, max_length: int) -> PreTrainedTokenizerBase:
@@ -75,49 +108,34 @@ def wordpiece(texts: Iterable[str], size: int, max_length: int) -> PreTrainedTok
     return BertTokenizerFast(tokenizer_object=tokenizer, model_max_length=2 * max_length, **names)
 
 
-class MaskedText:
-    """Packed sequences of text with BERT's dynamic masking: no padding, 15% of the tokens to guess."""
+class Pretraining(nn.Module):
+    """BERT's two losses, with the vocabulary head computed at the masked positions only."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, length: int, batch: int) -> None:
-        self.tokenizer, self.length, self.batch = tokenizer, length, batch
-
-    def batches(self, paragraphs: Iterable[str], seed: int) -> Iterator[Batch]:
-        """Batches of `batch` sequences of exactly `length` tokens, masked afresh; `labels` is -100 where nothing was masked."""
-        mask = DataCollatorForLanguageModeling(self.tokenizer, mlm_probability=0.15, seed=seed)  # apart from dropout's dice
-        sequences = self._packed(paragraphs)
-        while len(rows := list(islice(sequences, self.batch))) == self.batch:
-            masked = mask([{"input_ids": row} for row in rows])
-            yield Batch({"input_ids": masked["input_ids"]}, masked["labels"], torch.arange(self.batch))
-
-    def _packed(self, paragraphs: Iterable[str]) -> Iterator[list[int]]:
-        room, start, end = [], [self.tokenizer.cls_token_id], self.tokenizer.sep_token_id
-        paragraphs = iter(paragraphs)
-        while texts := list(islice(paragraphs, 256)):
-            for tokens in self.tokenizer(texts, add_special_tokens=False)["input_ids"]:
-                room += [*tokens, end]
-                while len(room) >= self.length - 1:
-                    yield start + room[: self.length - 1]
-                    room = room[self.length - 1 :]
-
-
-class MaskedLanguageModel(nn.Module):
-    """BERT's masked-language-model loss, with the vocabulary head computed at the masked positions only."""
-
-    def __init__(self, network: BertForMaskedLM) -> None:
+    def __init__(self, network: BertForPreTraining) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, labels: Tensor, **inputs: Tensor) -> Tensor:
-        """labels: (B, tokens), -100 where nothing was masked; returns the cross-entropy in nats per masked token."""
-        states = self.network.bert(**inputs).last_hidden_state  # (B, tokens, D)
+    def forward(self, labels: Tensor, wrong: Tensor, **inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """labels: (B, tokens), -100 where nothing was masked; wrong: (B,).
+
+        Returns the cross-entropies of the masked words and of the second segment, in nats.
+        """
+        output = self.network.bert(**inputs)
         chosen = labels != -100
-        return F.cross_entropy(self.network.cls(states[chosen]).float(), labels[chosen])
+        words = self.network.cls.predictions(output.last_hidden_state[chosen])
+        segment = self.network.cls.seq_relationship(output.pooler_output)
+        return F.cross_entropy(words.float(), labels[chosen]), F.cross_entropy(segment.float(), wrong)
+
+
+def losses(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """Both terms by name."""
+    return dict(zip(("masked words", "second segment"), model(batch.labels, batch.rows, **batch.inputs), strict=True))
 
 
 @torch.no_grad()
-def held_out_loss(model: MaskedLanguageModel, batches: list[Batch]) -> float:
-    """Mean masked loss over fixed held-out batches, in nats per masked token."""
+def held_out_losses(model: Pretraining, batches: list[Batch]) -> dict[str, float]:
+    """Mean losses over fixed held-out batches, in nats."""
     model.eval()
     device = next(model.parameters()).device
-    batches = [batch.to(device) for batch in batches]
-    return sum(float(model(batch.labels, **batch.inputs)) for batch in batches) / len(batches)
+    found = [torch.stack(list(losses(model, batch.to(device)).values())) for batch in batches]
+    return dict(zip(("masked words", "second segment"), torch.stack(found).mean(0).tolist(), strict=True))

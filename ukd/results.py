@@ -122,7 +122,8 @@ def difference_table(records: list[dict]) -> str:
 
 def over_tasks(found: dict[tuple[str, str], Cell], method: str, tasks: list[str]) -> Difference | None:
     """The mean difference over tasks, paired by seed: one value a seed, so that tasks are not mistaken for repeats."""
-    both = [(found[method, task].by_seed, found[BASELINE, task].by_seed) for task in tasks if (method, task) in found and (BASELINE, task) in found]
+    shared = [task for task in tasks if (method, task) in found and (BASELINE, task) in found]
+    both = [(found[method, task].by_seed, found[BASELINE, task].by_seed) for task in shared]
     seeds = set.intersection(*(ours.keys() & base.keys() for ours, base in both)) if both else set()
     return spread([mean(ours[seed] - base[seed] for ours, base in both) for seed in sorted(seeds)]) if seeds else None
 

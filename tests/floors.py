@@ -1,0 +1,25 @@
+"""Print the lowest versions that pyproject.toml admits, as pip constraints; torch stays at the pinned version."""
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def requirements() -> dict[str, str]:
+    """Name to lowest version, of the kit and of its development tools."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    return dict(re.fullmatch(r"([\w-]+)>=([\d.]+)", line).groups() for line in lines)
+
+
+def constraints() -> dict[str, str]:
+    """Name to exact version, from constraints.txt."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+if __name__ == "__main__":
+    for name, version in {**requirements(), "torch": constraints()["torch"]}.items():
+        print(f"{name}=={version}")
