@@ -8,7 +8,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from ukd.config import PRECISIONS, PROFILES, Profile, data_folder, profile, runs_folder, say
+from ukd.config import PRECISIONS, PROFILES, Profile, data_folder, profile, runs_folder
 from ukd.config import compute as choose_compute
 from ukd.data import EMBEDDED, SPECS, load_task
 from ukd.losses import COMBINE, MAPPINGS
@@ -58,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     many.add_argument("--tasks", default=None, help="comma-separated, or 'all' for the five embedded tasks (default by profile)")
     many.add_argument("--methods", default=",".join(METHODS), help="comma-separated (default all)")
     many.add_argument("--seeds", default=None, help="comma-separated (default by profile)")
+    many.add_argument("--jobs", type=_number, help="processes that share the cores (default: one a core on a CPU, one on a GPU)")
     _budget(many)
 
     for name, command, text in (
@@ -136,23 +137,15 @@ def run(options: argparse.Namespace) -> int:
 
 def reproduce(options: argparse.Namespace) -> int:
     """`ukd reproduce`."""
-    from ukd.distill import distill
     from ukd.figures import draw_all
-    from ukd.teacher import train_teacher
+    from ukd.jobs import Plan, default_jobs, run_all
 
     here, budget = choose_compute(options.precision), _profile(options)
     tasks = _listed(options.tasks, budget.tasks, EMBEDDED, "task")
     methods = [method(name) for name in _listed(options.methods, tuple(METHODS), METHODS, "method")]
     seeds = [_count(seed) for seed in options.seeds.split(",")] if options.seeds else budget.seeds
     print(f"{here.device}, {here.precision} ({here.reason}); tasks {', '.join(tasks)}; seeds {', '.join(map(str, seeds))}", flush=True)
-    records = []
-    for name in tasks:
-        task = load_task(name)
-        teacher = train_teacher(task, profile=budget, compute=here)
-        for seed in seeds:
-            for chosen in methods:
-                records.append(distill(task, chosen, teacher, profile=budget, seed=seed, compute=here))
-                say(f"[{len(records)}/{len(tasks) * len(seeds) * len(methods)}] runs done")
+    records = run_all(Plan(tuple(tasks), tuple(methods), tuple(seeds), budget, here), options.jobs or default_jobs(here))
     print(f"\n{tables(records)}\n")
     settings = {setting(record) for record in records}
     if kept := [record for record in _committed() if setting(record) in settings]:

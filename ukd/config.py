@@ -9,6 +9,7 @@ import ast
 import functools
 import hashlib
 import json
+import multiprocessing
 import os
 import sys
 import time
@@ -145,9 +146,14 @@ def _matmul_seconds(dtype: torch.dtype, size: int = 512, repeats: int = 9) -> fl
     return best
 
 
+def bars() -> bool:
+    """Whether progress shows as bars: on a terminal, in the process that owns it; elsewhere plain lines are printed."""
+    return sys.stderr.isatty() and multiprocessing.parent_process() is None
+
+
 def progress(items: Iterable, label: str, total: int | None = None) -> Iterator:
     """`items` with a progress bar on a terminal; silent elsewhere, where callers print plain lines with `say`."""
-    return tqdm(items, desc=label, total=total, leave=False, disable=not sys.stderr.isatty())
+    return tqdm(items, desc=label, total=total, leave=False, disable=not bars())
 
 
 def say(text: str) -> None:

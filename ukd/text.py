@@ -13,7 +13,8 @@ from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerBas
 from ukd.data import Batch
 from ukd.grammar import discourse
 
-OTHER_PARAGRAPH, TWO_WORDS_EXCHANGED = 0.15, 0.35  # how often the second segment is wrong, and how; the rest is right
+OTHER_PARAGRAPH, EXCHANGED, REPLACED = 0.1, 0.25, 0.15  # how often the second segment is wrong, and how; the rest is right
+LONG = 4  # letters from which a word counts as saying something
 POOL = 512
 Example = tuple[tuple[str, ...], int]
 
@@ -22,7 +23,8 @@ class PairedText:
     """Batches of BERT's two tasks: guess the masked words, and tell whether the second segment is the right one.
 
     BERT's own wrong segments come from another document, which names alone give away. So most of ours are the right one
-    with two of its words exchanged: to tell, the first token has to compare what the segments say (our choice).
+    with two of its words exchanged or one replaced, where possible words that the first segment holds too: to tell, the
+    first token has to compare what the segments say (our choice).
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, length: int, batch: int) -> None:
@@ -54,13 +56,36 @@ def examples(paragraphs: Iterable[str], dice: random.Random) -> Iterator[Example
     while texts := list(islice(paragraphs, POOL)):
         cut = [split_in_two(text, dice) for text in texts]
         for segments in cut:
-            fate = dice.random()
-            if fate < OTHER_PARAGRAPH and len(segments) == 2:
-                yield (segments[0], dice.choice(cut)[-1]), 1
-            elif fate < OTHER_PARAGRAPH + TWO_WORDS_EXCHANGED and (changed := exchange_two_words(segments[-1], dice)) != segments[-1]:
-                yield (*segments[:-1], changed), 1
-            else:
-                yield segments, 0
+            second, other = spoil(segments, dice.choice(cut)[-1], dice), segments[-1]
+            yield (*segments[:-1], second), int(second != other)
+
+
+def spoil(segments: tuple[str, ...], foreign: str, dice: random.Random) -> str:
+    """The last segment, right half of the time, else `foreign` or changed in one or two words."""
+    fate, right = dice.random(), segments[-1]
+    if fate < OTHER_PARAGRAPH and len(segments) == 2:
+        return foreign
+    if fate > OTHER_PARAGRAPH + EXCHANGED + REPLACED:
+        return right
+    parts = re.findall(r"\w+|\W+", right)
+    places = telling(parts, segments[0] if len(segments) == 2 else "", dice)
+    if fate > OTHER_PARAGRAPH + EXCHANGED:
+        words = [word for word in re.findall(r"\w+", foreign) if len(word) >= LONG and word.istitle() == parts[places[0]].istitle()]
+        parts[places[0]] = dice.choice(words or [parts[places[0]]])
+    elif len(places) == 2:
+        one, other = places
+        parts[one], parts[other] = parts[other], parts[one]
+    changed = "".join(parts)
+    return changed if changed.lower() != right.lower() else right
+
+
+def telling(parts: list[str], first: str, dice: random.Random) -> list[int]:
+    """Up to two places of words to change: long ones that `first` holds too, else any."""
+    words = [index for index, part in enumerate(parts) if part[0].isalnum()]
+    held = set(re.findall(r"\w+", first.lower()))
+    shared = [index for index in words if len(parts[index]) >= LONG and parts[index].lower() in held]
+    chosen = shared if len(shared) >= 2 else words
+    return dice.sample(chosen, min(2, len(chosen)))
 
 
 def split_in_two(paragraph: str, dice: random.Random) -> tuple[str, ...]:
@@ -70,14 +95,3 @@ def split_in_two(paragraph: str, dice: random.Random) -> tuple[str, ...]:
         return (paragraph,)
     at = dice.randrange(1, len(sentences))
     return " ".join(sentences[:at]), " ".join(sentences[at:])
-
-
-def exchange_two_words(text: str, dice: random.Random) -> str:
-    """The text with two of its words in each other's place; punctuation stays."""
-    parts = re.findall(r"\w+|\W+", text)
-    words = [index for index, part in enumerate(parts) if part[0].isalnum()]
-    if len(words) < 2:
-        return text
-    one, other = dice.sample(words, 2)
-    parts[one], parts[other] = parts[other], parts[one]
-    return "".join(parts) if parts[one].lower() != parts[other].lower() else text

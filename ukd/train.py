@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ukd.config import Compute, progress, say
+from ukd.config import Compute, bars, progress, say
 from ukd.data import Batch, Encoded, evaluation_batches
 
 Objective = Callable[[nn.Module, Batch], dict[str, Tensor]]
@@ -143,7 +142,7 @@ class Progress:
         if dev is not None and dev > self.best_score:
             self.best_score = dev
             self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
-        if not sys.stderr.isatty():
+        if not bars():
             terms = ", ".join(f"{name} {value:.4f}" for name, value in (self.curve or [{}])[-1].items() if name != "step")
             say(f"{label}: epoch {epoch + 1}/{schedule.epochs}, {terms}" + (f", dev {dev:.1f}" if dev is not None else ""))
 

@@ -10,10 +10,16 @@ from ukd.grammar import quantifiers as quant
 from ukd.grammar.base import flip, indefinite, plural, sentence
 
 SO = ("so", "therefore", "it follows that", "hence")
+THAT_IS = ("in other words,", "that is,", "this means that")
 
 
 def _so(rng: random.Random, text: str) -> str:
-    return f"{rng.choice(SO)} {text}"
+    return _said(rng, SO, text)
+
+
+def _said(rng: random.Random, words: tuple[str, ...], text: str) -> str:
+    """The text after one of the words that announce it, or, as often, without: labelled pairs have none either."""
+    return f"{rng.choice(words)} {text}" if flip(rng) else text
 
 
 def _carried(rng: random.Random) -> list[str]:
@@ -58,7 +64,7 @@ def _ordered(rng: random.Random) -> list[str]:
     rng.shuffle(facts)
     low, high = sorted(rng.sample(range(len(names)), 2))
     ends = [_so(rng, f"{names[low]} is {more} than {names[high]}"),
-            f"in other words, {names[high]} is {less} than {names[low]}"]
+            _said(rng, THAT_IS, f"{names[high]} is {less} than {names[low]}")]
     return facts + ends
 
 
@@ -108,10 +114,10 @@ def _retold(rng: random.Random) -> list[str]:
     event = paraphrase.draw(rng)
     first, way = events.tell(rng, event)
     second, _ = events.tell(rng, paraphrase.synonymous(rng, event), avoid=way)
-    text = [first, f"{rng.choice(('in other words,', 'that is,', 'this means that'))} {second}"]
+    text = [first, _said(rng, THAT_IS, second)]
     if flip(rng):
         one, two, words = paraphrase.related(rng)
-        text += [f"{one} {words[0]} {two}", f"that is, {two} {words[1]} {one}"]
+        text += [f"{one} {words[0]} {two}", _said(rng, THAT_IS, f"{two} {words[1]} {one}")]
     return text
 
 
@@ -120,7 +126,7 @@ def _afterwards(rng: random.Random) -> list[str]:
     one, two = (events.draw(rng, events.FRAMES, 0) for _ in range(2))
     x, y = (events.tell(rng, event, cleft=False)[0] for event in (one, two))
     first, second = rng.sample(paraphrase.ORDERS, 2)
-    return [first.format(x=x, y=y), "that is, " + second.format(x=x, y=y)]
+    return [first.format(x=x, y=y), _said(rng, THAT_IS, second.format(x=x, y=y))]
 
 
 def _believed(rng: random.Random) -> list[str]:

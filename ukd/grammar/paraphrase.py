@@ -33,7 +33,7 @@ def _other_thing(rng: random.Random, event: Event) -> str:
 
 def altered(rng: random.Random, event: Event) -> Event:
     """An event that differs from `event` in one role, mostly by exchanging the people."""
-    if "b" in event.frame.roles and flip(rng, 0.8):
+    if "b" in event.frame.roles and flip(rng, 0.6):
         return event.swapped()
     if "t" in event.frame.roles and flip(rng):
         return replace(event, t=_other_thing(rng, event))

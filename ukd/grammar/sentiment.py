@@ -70,7 +70,7 @@ def _turn(rng: random.Random, templates: tuple, turns: bool) -> str:
 
 def _aspect(rng: random.Random, noun: str, positive: bool) -> tuple[str, int]:
     """A clause of the wanted polarity on an aspect, and its operators."""
-    turns = flip(rng, 0.45)
+    turns = flip(rng, 0.3)
     template = _turn(rng, SIMPLE, turns)
     adjective = rng.choice(POSITIVE if positive != turns else NEGATIVE)
     return template.format(s=f"the {noun}", a=adjective), int(template != PLAIN)
@@ -80,14 +80,14 @@ def opinion(rng: random.Random) -> tuple[str, bool, int]:
     """An opinion without capital and stop, whether it is positive, and its operators."""
     things, aspects, good, bad = rng.choice(FIELDS)
     thing = rng.choice(things)
-    embedded, contrasted = flip(rng, 0.55), flip(rng, 0.45)
-    positive, turns = flip(rng), flip(rng, 0.45)
+    embedded, contrasted = flip(rng, 0.4), flip(rng, 0.4)
+    positive, turns = flip(rng), flip(rng, 0.3)
     template = _turn(rng, SIMPLE if embedded else PROPERTIES, turns)
     adjective = rng.choice(POSITIVE + tuple(good) if positive else NEGATIVE + tuple(bad))
     text = template.format(s=f"the {thing}", a=adjective)
     positive, operators = positive != turns, int(template != PLAIN)
     if embedded:
-        turns = flip(rng)
+        turns = flip(rng, 0.45)
         template = _turn(rng, OPEN if contrasted else EMBEDDINGS, turns)
         text, positive, operators = template.format(c=text), positive != turns, operators + 1
     if contrasted:
