@@ -55,6 +55,19 @@ def test_a_folder_and_a_saved_folder_give_the_same_task_as_the_suite(tmp_path):
         assert other.fingerprint == suite.fingerprint and other.label_names == suite.label_names
 
 
+def test_a_folder_whose_files_changed_is_read_anew(tmp_path):
+    shutil.copy(config.data_folder() / "README.md", tmp_path)
+    for name in EMBEDDED:
+        shutil.copytree(config.data_folder() / name, tmp_path / name)
+    before = load_task("sentiment", str(tmp_path))
+    path = tmp_path / "sentiment" / "validation-00000-of-00001.parquet"
+    rows = Dataset.from_parquet(str(path), cache_dir=str(tmp_path / "cache"))
+    rows.select(range(10)).to_parquet(path)
+    after = load_task("sentiment", str(tmp_path))
+    assert (len(before.dataset["validation"]), len(after.dataset["validation"])) == (2000, 10)
+    assert before.fingerprint != after.fingerprint
+
+
 def test_the_fingerprint_depends_on_texts_and_labels():
     task = load_task("sentiment")
     prints = {task.fingerprint}
@@ -190,7 +203,7 @@ def test_what_can_not_be_scored_is_named():
 
 def test_profiles_are_changed_by_name_and_unknown_ones_are_refused():
     assert ukd.profile("cpu", batch=8, width=None).batch == 8
-    with pytest.raises(ValueError, match="unknown profile 'gpu'; choose one of: smoke, cpu"):
+    with pytest.raises(ValueError, match="unknown profile 'gpu'; choose one of: smoke, lesson, cpu"):
         ukd.profile("gpu")
 
 

@@ -15,7 +15,7 @@ import ukd
 ROOT = Path(__file__).parents[1]
 ORDER = (
     "config", "grammar", "data", "metrics", "models", "heads", "projection", "losses", "methods", "records", "train", "text", "pretrain",
-    "teacher", "probing", "outputs", "distill", "jobs", "results", "figures", "datasheet", "doctor", "cli",
+    "teacher", "probing", "outputs", "distill", "jobs", "results", "figures", "diagram", "datasheet", "doctor", "cli",
 )  # fmt: skip
 MODULES = sorted((ROOT / "ukd").glob("*.py"))
 TRACKED = subprocess.run(("git", "-C", str(ROOT), "ls-files"), capture_output=True, text=True).stdout.split()

@@ -39,10 +39,10 @@ class Profile:
     teacher_layers: int = 12
     student_layers: int = 4
     vocabulary: int = 2000
-    pretrain_steps: int = 3600
+    pretrain_steps: int = 8000
     pretrain_batch: int = 24
-    teacher_epochs: int = 4
-    student_epochs: int = 6
+    teacher_epochs: int = 6
+    student_epochs: int = 4
     batch: int = 32
     max_length: int = 64
     max_train: int | None = None
@@ -56,7 +56,11 @@ PROFILES = {
         pretrain_steps=60, teacher_epochs=2, student_epochs=2, max_train=320, max_validation=100,
         enforce_floor=False,
     ),
-    "cpu": Profile("cpu", ("entailment", "paraphrase"), (1, 2, 3)),
+    "lesson": Profile(
+        "lesson", ("acceptability",), (1,), width=64, teacher_layers=6, student_layers=3, pretrain_steps=1500, teacher_epochs=5,
+        max_train=3000, max_validation=1000, enforce_floor=False,
+    ),
+    "cpu": Profile("cpu", ("sentiment", "acceptability"), (1, 2, 3)),
 }
 
 

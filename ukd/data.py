@@ -12,7 +12,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, disable_progress_bars, lo
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from ukd.config import data_folder
+from ukd.config import cache_folder, data_folder, digest
 
 HUB = "nyu-mll/glue"
 DEV_SHARE, DEV_MOST = 0.1, 1000
@@ -107,7 +107,13 @@ def _read(name: str, source: str) -> DatasetDict:
         raise ValueError(f"source {source!r} is neither 'embedded', 'hub' nor a folder")
     if (path / "dataset_dict.json").is_file():
         return load_from_disk(str(path))
-    return load_dataset(str(path), name)
+    return load_dataset(str(path), name, cache_dir=str(cache_folder() / "datasets" / _files(path)))
+
+
+def _files(folder: Path) -> str:
+    """Digest of a folder's data files: `load_dataset` finds a local folder in its cache by name, changed files or not."""
+    found = [path for ending in ("README.md", "*.parquet", "*.csv", "*.tsv", "*.jsonl") for path in folder.rglob(ending)]
+    return digest(sorted((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in found))
 
 
 def _split(splits: DatasetDict, split: str, name: str) -> Dataset:

@@ -24,10 +24,12 @@ from ukd.models import load_classifier, load_tokenizer, parameters, save
 from ukd.outputs import teacher_outputs
 from ukd.probing import by_layer, train_heads
 from ukd.records import FORMAT, provenance, whole_folder, write_json
-from ukd.teacher import PRETRAINED_RATE, SCRATCH, SCRATCH_RATE, Teacher, resolve_encoder, score, splits
+from ukd.teacher import PRETRAINED_RATE, SCRATCH, Teacher, resolve_encoder, score, splits
 from ukd.train import Schedule, fit, predict
 
 CODE = ("data", "distill", "heads", "losses", "methods", "metrics", "models", "outputs", "probing", "projection", "train")
+
+STUDENT_SCRATCH_RATE = 5e-4  # a third of the teacher's depth bears a higher rate than the teacher's
 
 
 def distill(
@@ -50,7 +52,7 @@ def distill(
     source, name = resolve_encoder(encoder, profile, compute)
     settings = {
         "method": asdict(method), "student": name, "student_layers": profile.student_layers, "teacher": teacher.key,
-        "rate": rate or (SCRATCH_RATE if encoder == SCRATCH else PRETRAINED_RATE), "batch": profile.batch,
+        "rate": rate or (STUDENT_SCRATCH_RATE if encoder == SCRATCH else PRETRAINED_RATE), "batch": profile.batch,
         "epochs": profile.student_epochs, "max_length": profile.max_length, "max_train": profile.max_train,
         "max_validation": profile.max_validation, "precision": compute.precision,
     }  # fmt: skip

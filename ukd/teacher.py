@@ -23,7 +23,7 @@ from ukd.records import made_once, provenance, write_json
 from ukd.train import Schedule, fit, predict
 
 SCRATCH = "scratch"
-SCRATCH_RATE, PRETRAINED_RATE = 5e-4, 5e-5
+SCRATCH_RATE, PRETRAINED_RATE = 2e-4, 5e-5
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def train_teacher(
 
     Args:
         encoder: "scratch" for the profile's own encoder pretrained on the embedded suite's text, a folder, or a hub id.
-        rate: peak learning rate; by default 5e-4 for the narrow encoder and 5e-5 for any other.
+        rate: peak learning rate; by default 2e-4 for the narrow encoder and 5e-5 for any other.
         seed: of the classifier's start, the order of the examples and dropout.
 
     Returns: Teacher, its development and validation scores in `.about["scores"]`.

@@ -1,0 +1,134 @@
+"""The encoder from nothing, and the teacher made of it: deterministic, cached by what made it, never half-made."""
+
+import json
+import os
+import random
+from itertools import islice
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import ukd
+from ukd import pretrain
+from ukd.config import cache_folder, replace
+from ukd.grammar import discourse
+from ukd.models import narrow_bert
+from ukd.pretrain import Pretraining, encoder_from_nothing, stack, stacking, wordpiece
+from ukd.teacher import train_teacher
+from ukd.text import PairedText, examples, spoil
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return wordpiece(islice(discourse(1), 500), 400, 32)
+
+
+def test_training_again_gives_the_same_weights(tiny, compute, tmp_path, monkeypatch):
+    first = load_file(encoder_from_nothing(tiny, compute) / "model.safetensors")
+    monkeypatch.setenv("UKD_CACHE", str(tmp_path))
+    again = load_file(encoder_from_nothing(tiny, compute) / "model.safetensors")
+    assert first.keys() == again.keys() and all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_the_encoder_loads_as_any_transformers_model(tiny, compute):
+    from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
+
+    folder = encoder_from_nothing(tiny, compute)
+    tokens = AutoTokenizer.from_pretrained(folder)("Anna is taller than Bruno.", return_tensors="pt")
+    assert AutoModel.from_pretrained(folder)(**tokens).last_hidden_state.shape[-1] == tiny.width
+    assert AutoModelForMaskedLM.from_pretrained(folder)(**tokens).logits.shape[-1] <= tiny.vocabulary
+
+
+def test_changed_settings_are_a_new_encoder_and_a_new_teacher(task, tiny, compute, teacher, monkeypatch):
+    count = lambda kind: len([p for p in (cache_folder() / kind).iterdir() if not p.name.startswith(".")])  # noqa: E731
+    before = count("encoders"), count("teachers")
+    encoder_from_nothing(replace(tiny, pretrain_steps=9), compute)
+    assert train_teacher(task, profile=tiny, compute=compute).key == teacher.key
+    assert train_teacher(task, profile=tiny, compute=compute, seed=2).key != teacher.key
+    assert train_teacher(task, profile=tiny, compute=compute, rate=1e-4).key != teacher.key
+    assert (count("encoders"), count("teachers")) == (before[0] + 1, before[1] + 2)
+
+
+def test_a_pretraining_that_is_killed_leaves_nothing_that_looks_whole(tiny, compute, monkeypatch):
+    def die(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    before = sorted((cache_folder() / "encoders").iterdir())
+    monkeypatch.setattr(pretrain, "save", die)
+    with pytest.raises(KeyboardInterrupt):
+        encoder_from_nothing(replace(tiny, pretrain_steps=12), compute)
+    assert sorted((cache_folder() / "encoders").iterdir()) == before
+
+
+def test_an_encoder_in_a_folder_is_known_by_its_content_and_not_by_its_path(task, tiny, compute, tmp_path):
+    import shutil
+
+    folder = encoder_from_nothing(tiny, compute)
+    for name in ("one", "two"):
+        shutil.copytree(folder, tmp_path / name / "encoder")
+    keys = [train_teacher(task, profile=tiny, encoder=str(tmp_path / name / "encoder"), compute=compute).key for name in ("one", "two")]
+    assert keys[0] == keys[1]
+    os.remove(tmp_path / "two" / "encoder" / "model.safetensors")
+    with pytest.raises(ValueError, match="no model could be loaded"):
+        train_teacher(task, profile=tiny, encoder=str(tmp_path / "two" / "encoder"), compute=compute)
+    with pytest.raises(ValueError, match="pass a folder made by save_pretrained"):
+        train_teacher(task, profile=tiny, encoder="no/such/model", compute=compute)
+
+
+def test_the_student_can_not_have_more_layers_than_the_encoder(task, tiny, teacher, compute):
+    with pytest.raises(ValueError, match="has 4 layers, so its first 9 can't be taken"):
+        ukd.distill(task, ukd.method("kd"), teacher, profile=replace(tiny, student_layers=9), seed=1, compute=compute)
+
+
+def test_the_stages_double_the_depth_and_copy_the_layers(tiny):
+    assert [layers for layers, _ in stacking(12, 1000)] == [3, 6, 12]
+    assert sum(steps for _, steps in stacking(12, 1000)) == 1000
+    small = stack(None, narrow_bert(replace(tiny, teacher_layers=2), 100, 1))
+    large = stack(small, narrow_bert(replace(tiny, teacher_layers=4), 100, 2))
+    for index in range(4):
+        for one, other in zip(large.bert.encoder.layer[index].parameters(), small.bert.encoder.layer[index % 2].parameters(), strict=True):
+            assert torch.equal(one, other)
+    assert torch.equal(large.bert.embeddings.word_embeddings.weight, small.bert.embeddings.word_embeddings.weight)
+
+
+def test_the_loss_at_masked_positions_equals_the_librarys_over_all(tiny, tokenizer):
+    network = stack(None, narrow_bert(replace(tiny, teacher_layers=2), len(tokenizer), 1)).eval()
+    batch = next(PairedText(tokenizer, 32, 8).batches(discourse(5), seed=1))
+    ours = sum(Pretraining(network)(batch.labels, batch.rows, **batch.inputs))
+    theirs = network(**batch.inputs, labels=batch.labels, next_sentence_label=batch.rows).loss
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_text_is_masked_by_its_own_dice(tokenizer):
+    text = PairedText(tokenizer, 32, 8)
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = list(islice(text.batches(discourse(5), seed=1), 3))
+    assert torch.equal(before, torch.get_rng_state())
+    again = list(islice(text.batches(discourse(5), seed=1), 3))
+    other = list(islice(text.batches(discourse(5), seed=2), 3))
+    same = lambda a, b: all(x.inputs["input_ids"].equal(y.inputs["input_ids"]) for x, y in zip(a, b, strict=True))  # noqa: E731
+    assert same(first, again) and not same(first, other)
+    masked = torch.cat([(batch.labels != -100).sum().view(1) for batch in first]).sum()
+    shown = sum(int(batch.inputs["attention_mask"].sum()) for batch in first)
+    assert 0.05 < masked / shown < 0.25
+    for batch in first:
+        special = torch.isin(batch.labels, torch.tensor(tokenizer.all_special_ids))
+        assert not special.any(), "special tokens are never to guess"
+
+
+def test_about_half_of_the_second_segments_are_wrong_and_wrong_ones_differ():
+    dice = random.Random(0)
+    found = list(islice(examples(discourse(7), dice), 2000))
+    assert 0.40 < sum(wrong for _, wrong in found) / len(found) < 0.5
+    segments = ("Nils was saved by Laura in the hotel.", "Nils was rescued by Laura in the hotel.")
+    changed = {spoil(segments, "Something else entirely.", random.Random(seed)) for seed in range(200)}
+    assert "Laura was rescued by Nils in the hotel." in changed and segments[1] in changed and "Something else entirely." in changed
+
+
+def test_the_encoder_says_how_it_was_made(tiny, compute):
+    folder = encoder_from_nothing(tiny, compute)
+    said = json.loads((folder / "pretraining.json").read_text())
+    assert [stage["layers"] for stage in said["stages"]] == [1, 2, 4]
+    assert all(stage["held_out"]["masked words"] > 0 and stage["curve"] for stage in said["stages"])
