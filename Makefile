@@ -22,6 +22,7 @@ $(READY): pyproject.toml constraints.txt
 reproduce: $(READY)
 	$(BIN)/ukd reproduce --profile cpu $(if $(TASKS),--tasks $(TASKS))
 
+test: export UKD_PROFILE = smoke
 test: $(READY)
 	$(BIN)/ukd doctor
 	$(BIN)/python -m pytest --nbval tests notebooks

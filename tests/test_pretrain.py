@@ -130,5 +130,5 @@ def test_about_half_of_the_second_segments_are_wrong_and_wrong_ones_differ():
 def test_the_encoder_says_how_it_was_made(tiny, compute):
     folder = encoder_from_nothing(tiny, compute)
     said = json.loads((folder / "pretraining.json").read_text())
-    assert [stage["layers"] for stage in said["stages"]] == [1, 2, 4]
+    assert [stage["layers"] for stage in said["stages"]] == [3, 3, 4]
     assert all(stage["held_out"]["masked words"] > 0 and stage["curve"] for stage in said["stages"])

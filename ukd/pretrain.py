@@ -75,13 +75,13 @@ def text_seed(seed: int, stage: int) -> int:
 
 
 def stacking(layers: int, steps: int) -> list[tuple[int, int]]:
-    """(layers, steps) of each stage: a quarter of the depth first, then half, then all of it.
+    """(layers, steps) of each stage: a quarter of the depth first (at least 3 layers), then half, then all of it.
 
     Twelve post-norm layers learn next to nothing in minutes; three do, and a stack that starts from two copies of a
     trained one goes on from where that was. Source: Gong et al. 2019, "Efficient training of BERT by progressively
     stacking"; the shares are our choice.
     """
-    return [(max(1, layers // part), max(ROUNDS, round(share * steps))) for part, share in STACKING]
+    return [(max(min(3, layers), layers // part), max(ROUNDS, round(share * steps))) for part, share in STACKING]
 
 
 def stack(trained: BertForPreTraining | None, config: BertConfig) -> BertForPreTraining:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,9 @@ def fit(
         stream = batches(epoch, accelerator.process_index, accelerator.num_processes)
         shown = progress(stream, f"{label}, epoch {epoch + 1}/{schedule.epochs}", schedule.steps_per_epoch)
         state.curve += _epoch(accelerator, wrapped, optimizer, shown, objective, schedule, epoch)
-        state.finish_epoch(epoch, schedule, score(model) if score else None, label)
+        with warnings.catch_warnings():  # early epochs often guess one class; the final score says so, if it stays
+            warnings.simplefilter("ignore", UserWarning)
+            state.finish_epoch(epoch, schedule, score(model) if score else None, label)
         if accelerator.is_main_process:
             state.save(epoch + 1)
     state.restore_best()
