@@ -228,6 +228,19 @@ def test_the_committed_records_give_tables():
     assert committed and "universal-kd" in results.tables(committed)
 
 
+def test_the_datasheet_is_what_its_command_writes():
+    from ukd.datasheet import BEGIN, END, committed, datasheet
+
+    text = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
+    assert text.split(BEGIN)[1].split(END)[0].strip() == datasheet(read_records(committed())).strip()
+
+
+def test_the_committed_figures_are_drawn_from_the_committed_records(tmp_path):
+    """By content of the SVG's data, not bytes: another matplotlib may draw the same thing otherwise."""
+    assert cli.main(["figures", "--out", str(tmp_path)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} <= {path.name for path in (ROOT / "figures").iterdir()}
+
+
 def test_a_record_is_never_overwritten_and_a_damaged_one_is_named(tmp_path):
     write_json(tmp_path / "one.json", {"a": 1})
     with pytest.raises(FileExistsError, match="never overwritten"):

@@ -145,15 +145,17 @@ def reproduce(options: argparse.Namespace) -> int:
     methods = [method(name) for name in _listed(options.methods, tuple(METHODS), METHODS, "method")]
     seeds = [_count(seed) for seed in options.seeds.split(",")] if options.seeds else budget.seeds
     print(f"{here.device}, {here.precision} ({here.reason}); tasks {', '.join(tasks)}; seeds {', '.join(map(str, seeds))}", flush=True)
-    records = run_all(Plan(tuple(tasks), tuple(methods), tuple(seeds), budget, here), options.jobs or default_jobs(here))
+    records, failures = run_all(Plan(tuple(tasks), tuple(methods), tuple(seeds), budget, here), options.jobs or default_jobs(here))
     print(f"\n{tables(records)}\n")
     settings = {setting(record) for record in records}
     if kept := [record for record in _committed() if setting(record) in settings]:
         print(f"### Beside the committed records\n\n{beside(records, kept)}\n")
     folder = runs_folder() / "figures"
-    for path in draw_all(records, folder):
+    for path in draw_all(records, folder) if records else []:
         print(path)
-    return 0
+    for failure in failures:
+        print(f"ukd: left out {failure}", file=sys.stderr)
+    return 2 if failures else 0
 
 
 def _listed(text: str | None, default: tuple[str, ...], known: dict, what: str) -> list[str]:
@@ -184,12 +186,13 @@ def table(options: argparse.Namespace) -> int:
 
 
 def figures(options: argparse.Namespace) -> int:
-    """`ukd figures`: the embedded suite's records, a folder of figures for every setting beside the first."""
-    from ukd.figures import draw_all
+    """`ukd figures`: drawn from the records on the embedded suite where there are any, with the drawing of the method."""
+    from ukd.diagram import method_figure
+    from ukd.figures import draw_all, save
 
     records = _records(options.runs)
     embedded = [record for record in records if record["task"] in EMBEDDED]
-    for path in draw_all(embedded or records, options.out):
+    for path in [*draw_all(embedded or records, options.out), *save(method_figure(), "method", options.out)]:
         print(path)
     return 0
 

@@ -39,7 +39,7 @@ class Profile:
     teacher_layers: int = 12
     student_layers: int = 4
     vocabulary: int = 2000
-    pretrain_steps: int = 8000
+    pretrain_steps: int = 7000
     pretrain_batch: int = 24
     teacher_epochs: int = 6
     student_epochs: int = 4

@@ -34,24 +34,28 @@ def default_jobs(compute: Compute) -> int:
     return (os.cpu_count() or 1) if compute.device == "cpu" else 1
 
 
-def run_all(plan: Plan, jobs: int) -> list[dict]:
-    """Make the encoder, the teachers and their heads, then all runs; returns the records in the order of the plan."""
+def run_all(plan: Plan, jobs: int) -> tuple[list[dict], list[str]]:
+    """Make the encoder, the teachers and their heads, then all runs.
+
+    Returns the records in the order of the plan, and "task: reason" for every task left out because of its teacher.
+    """
     resolve_encoder(SCRATCH, plan.profile, plan.compute)  # with all cores, before anything needs it
     here = replace(plan.compute, threads=max(1, plan.compute.threads // jobs)) if jobs > 1 else plan.compute
-    _each(make_teacher, [(name, plan.profile, here) for name in plan.tasks], jobs, "teachers")
-    runs = [
-        (name, chosen, seed, plan.profile, here)
-        for name in plan.tasks for seed in plan.seeds for chosen in plan.methods
-    ]  # fmt: skip
-    return _each(make_student, runs, jobs, "runs")
+    failures = [text for text in _each(make_teacher, [(name, plan.profile, here) for name in plan.tasks], jobs, "teachers") if text]
+    taught = [name for name in plan.tasks if name not in {text.split(":")[0] for text in failures}]
+    runs = [(name, chosen, seed, plan.profile, here) for name in taught for seed in plan.seeds for chosen in plan.methods]
+    return _each(make_student, runs, jobs, "runs") if runs else [], failures
 
 
-def make_teacher(name: str, profile: Profile, compute: Compute) -> float:
-    """One task's teacher with its pseudo classifiers, into the cache."""
+def make_teacher(name: str, profile: Profile, compute: Compute) -> str | None:
+    """One task's teacher with its pseudo classifiers, into the cache; "task: reason" if it stays below its floor."""
     task = load_task(name)
-    teacher = train_teacher(task, profile=profile, compute=compute)
+    try:
+        teacher = train_teacher(task, profile=profile, compute=compute)
+    except ValueError as error:
+        return f"{name}: {error}"
     train_heads(teacher, task, profile=profile, compute=compute)
-    return 0.0
+    return None
 
 
 def make_student(name: str, method: Method, seed: int, profile: Profile, compute: Compute) -> dict:
