@@ -5,7 +5,7 @@ import torch
 
 import ukd
 from ukd.config import replace
-from ukd.data import evaluation_batches, training_batches
+from ukd.data import training_batches
 from ukd.heads import Frozen, LayerwiseClassifier, PseudoClassifiers, layer_states
 from ukd.models import load_classifier, load_tokenizer
 from ukd.outputs import teacher_outputs
@@ -132,10 +132,10 @@ def test_cached_outputs_equal_live_ones_by_row_after_shuffling_at_another_batch_
     train = parts[0]
     cached = teacher_outputs(teacher, task, "train", train, compute=compute)
     frozen = teacher.load(task)
-    for batch in training_batches(train, 8, seed=7, epoch=3):
-        torch.testing.assert_close(cached[batch.rows], frozen(**batch.inputs), rtol=1e-4, atol=1e-5)
-    wrong = torch.cat([cached[batch.rows.roll(1)] - frozen(**batch.inputs) for batch in evaluation_batches(train, 16)])
-    assert wrong.abs().max() > 1e-3, "a misalignment by one row must show"
+    away = lambda batch, rows: float((cached[rows] - frozen(**batch.inputs)).abs().max())  # noqa: E731
+    batches = list(training_batches(train, 8, seed=7, epoch=3))
+    aligned, by_one = (max(away(b, rows(b)) for b in batches) for rows in (lambda b: b.rows, lambda b: b.rows.roll(1)))
+    assert aligned < 1e-5 and by_one > 20 * aligned, "and a misalignment by one row shows"
 
 
 def test_a_row_that_was_never_asked_for_is_not_a_number(task, teacher, compute, parts):
