@@ -101,6 +101,28 @@ def test_missing_columns_are_named(tmp_path):
         load_task("sst2", str(tmp_path / "saved"))
 
 
+@pytest.mark.parametrize("validation", [["b", "c"], ["a", "d"]])
+def test_labels_without_an_order_get_one_order_for_both_splits(tmp_path, validation):
+    made = {"train": ["c", "a", "b", "a"], "validation": validation}
+    DatasetDict({split: Dataset.from_dict({"sentence": labels, "label": labels, "idx": list(range(len(labels)))})
+                 for split, labels in made.items()}).save_to_disk(tmp_path / "saved")  # fmt: skip
+    if "d" in validation:
+        with pytest.raises(ValueError, match=r"validation has the labels \['d'\]"):
+            load_task("sst2", str(tmp_path / "saved"))
+    else:
+        task = load_task("sst2", str(tmp_path / "saved"))
+        assert task.label_names == ("a", "b", "c") and task.dataset["validation"]["label"][:] == [1, 2]
+
+
+def test_classes_in_two_orders_are_refused(tmp_path):
+    names = {"train": ["no", "yes"], "validation": ["yes", "no"]}
+    DatasetDict({split: Dataset.from_dict({"sentence": ["a"], "label": [0], "idx": [0]}, features=Features(
+        {"sentence": Value("string"), "label": ClassLabel(names=order), "idx": Value("int32")}))
+        for split, order in names.items()}).save_to_disk(tmp_path / "saved")  # fmt: skip
+    with pytest.raises(ValueError, match="names its classes in two orders"):
+        load_task("sst2", str(tmp_path / "saved"))
+
+
 def test_glue_has_its_eight_tasks_with_their_metrics():
     assert {name: spec.metrics for name, spec in GLUE.items()} == {
         "cola": ("matthews",), "sst2": ("accuracy",), "mrpc": ("accuracy", "f1"), "qqp": ("accuracy", "f1"),

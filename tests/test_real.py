@@ -20,7 +20,7 @@ def test_a_real_task_end_to_end(tiny, compute, tmp_path):
     budget = replace(tiny, max_train=64, max_validation=32)
     teacher = ukd.train_teacher(task, profile=budget, encoder=encoder, compute=compute)
     for name in ukd.METHODS:
-        options = {"profile": budget, "seed": 1, "encoder": encoder, "compute": compute, "folder": tmp_path}
+        options = {"profile": budget, "seed": 1, "compute": compute, "folder": tmp_path}
         record = ukd.distill(task, ukd.method(name), teacher, **options)
         assert 0 <= record["scores"]["validation"]["accuracy"] <= 100
         assert FOLDER not in str({key: value for key, value in record.items() if key != "folder"})

@@ -137,6 +137,21 @@ def test_every_option_of_every_method_is_run(option, value, task, tiny, teacher,
     assert results.label(record) == expected
 
 
+@pytest.mark.parametrize("total", [2, 3, 5, 8])
+def test_the_stages_share_every_budget_and_none_goes_without(total):
+    for name in METHODS:
+        assert sum(ukd.method(name).epochs(total)) == total
+    with pytest.raises(ValueError, match="1 epochs leave one without any"):
+        ukd.method("universal-kd").epochs(1)
+
+
+def test_a_teacher_of_another_profile_is_not_distilled_into_a_foreign_student(task, tiny, teacher, compute):
+    from ukd.config import replace
+
+    with pytest.raises(ValueError, match="use the profile it was made with"):
+        distill(task, ukd.method("kd"), teacher, profile=replace(tiny, pretrain_steps=9), seed=1, compute=compute)
+
+
 def test_all_options_are_among_those_run():
     assert set(OPTION_VALUES) == set(OPTIONS)
 
@@ -188,7 +203,8 @@ def record_with(method, seed, score, task="sentiment"):
     said = {name: getattr(METHODS[method], name) for name in OPTIONS}
     return {
         "method": method, "seed": seed, "task": task, "made": "2026-01-01", "profile": "cpu", "scores": {"validation": {"accuracy": score}},
-        "settings": {"method": said, "student_layers": 4, "epochs": 6, "max_train": None}, "examples": {"validation": 2000},
+        "settings": {"method": said, "student_layers": 4, "epochs": 6, "max_train": None, "batch": 32, "rate": 5e-4, "max_length": 64,
+                     "precision": "bf16"}, "examples": {"validation": 2000},
         "teacher": {"encoder": "scratch-x", "layers": 12, "scores": {"validation": {"accuracy": 90.0}}},
     }  # fmt: skip
 
@@ -236,9 +252,22 @@ def test_the_datasheet_is_what_its_command_writes():
 
 
 def test_the_committed_figures_are_drawn_from_the_committed_records(tmp_path):
-    """By content of the SVG's data, not bytes: another matplotlib may draw the same thing otherwise."""
+    """All of them; byte for byte where matplotlib is the one they were drawn with."""
+    import matplotlib
+    from floors import constraints
+
     assert cli.main(["figures", "--out", str(tmp_path)]) == 0
-    assert {path.name for path in tmp_path.iterdir()} <= {path.name for path in (ROOT / "figures").iterdir()}
+    drawn = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    kept = {path.name: path.read_bytes() for path in (ROOT / "figures").iterdir()}
+    assert drawn.keys() == kept.keys()
+    if matplotlib.__version__ == constraints()["matplotlib"]:
+        assert [name for name in kept if name.endswith(".svg") and kept[name] != drawn[name]] == []
+
+
+def test_the_readme_shows_the_tables_of_the_committed_records():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for folder in sorted((ROOT / "data" / "runs").iterdir()):
+        assert results.tables(read_records(folder)) in text, folder.name
 
 
 def test_a_record_is_never_overwritten_and_a_damaged_one_is_named(tmp_path):

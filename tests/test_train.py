@@ -170,6 +170,16 @@ def test_predictions_come_back_in_the_order_of_the_data(task, tiny, teacher, com
     torch.testing.assert_close(together[:8], one_by_one, rtol=1e-4, atol=1e-5)
 
 
+def test_scoring_in_between_does_not_stop_the_accumulation(task, tiny, teacher, compute):
+    from ukd.models import load_tokenizer
+    from ukd.teacher import splits
+
+    data = splits(task, load_tokenizer(teacher.folder), tiny)[1]
+    accelerator = accelerator_for(compute, 4)
+    predict(teacher.load(task), data, compute)
+    assert accelerator.gradient_accumulation_steps == 4
+
+
 def test_changing_the_precision_in_one_process_works(cpu):
     from dataclasses import replace
 

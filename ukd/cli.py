@@ -8,11 +8,12 @@ import sys
 import warnings
 from pathlib import Path
 
-from ukd.config import PRECISIONS, PROFILES, Profile, data_folder, profile, runs_folder
+from ukd.config import PRECISIONS, PROFILES, Profile, data_folder, digest, profile, runs_folder
 from ukd.config import compute as choose_compute
 from ukd.data import EMBEDDED, SPECS, load_task
 from ukd.losses import COMBINE, MAPPINGS
 from ukd.methods import METHODS, OPTIONS, method
+from ukd.projection import check_temperature
 from ukd.records import read_records
 from ukd.results import beside, label, markdown, setting, tables
 
@@ -49,8 +50,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--seed", type=_number, default=1, help="of the student's start, the order of examples and dropout (default 1)")
     one.add_argument("--source", default=None, help="'embedded', 'hub' (GLUE), or a folder in the hub's layout (default by task)")
     one.add_argument("--teacher", default="scratch", help="encoder of teacher and student: 'scratch', a folder or a hub id")
-    one.add_argument("--teacher-rate", type=float, help="peak learning rate of the teacher")
-    one.add_argument("--rate", type=float, help="peak learning rate of the student")
+    one.add_argument("--teacher-rate", type=_positive, help="peak learning rate of the teacher (default by encoder)")
+    one.add_argument("--rate", type=_positive, help="peak learning rate of the student (default by encoder)")
     _budget(one)
     _loss_options(one)
 
@@ -101,10 +102,19 @@ def _number(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _positive(text: str) -> float:
+    try:
+        check_temperature("it", value := float(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a positive number, got {text!r}") from None
+    return value
+
+
 def _budget(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--profile", default="cpu", choices=PROFILES, metavar="PROFILE", help=f"one of: {', '.join(PROFILES)} (default cpu)")
     for name, text in BUDGET.items():
         sub.add_argument(f"--{name.replace('_', '-')}", type=_number, help=f"{text} (default by profile)")
+    sub.add_argument("--allow-weak-teacher", action="store_true", help="only warn when a teacher has not learned its task")
     sub.add_argument("--precision", default="auto", choices=PRECISIONS, help="default: what the device does fast")
 
 
@@ -117,7 +127,8 @@ def _loss_options(sub: argparse.ArgumentParser) -> None:
 
 
 def _profile(options: argparse.Namespace) -> Profile:
-    return profile(options.profile, **{name: getattr(options, name) for name in BUDGET})
+    floor = False if options.allow_weak_teacher else None
+    return profile(options.profile, enforce_floor=floor, **{name: getattr(options, name) for name in BUDGET})
 
 
 def run(options: argparse.Namespace) -> int:
@@ -129,7 +140,7 @@ def run(options: argparse.Namespace) -> int:
     here, budget = choose_compute(options.precision), _profile(options)
     task = load_task(options.task, options.source or ("embedded" if options.task in EMBEDDED else "hub"))
     teacher = train_teacher(task, profile=budget, encoder=options.teacher, rate=options.teacher_rate, compute=here)
-    record = distill(task, chosen, teacher, profile=budget, seed=options.seed, encoder=options.teacher, rate=options.rate, compute=here)
+    record = distill(task, chosen, teacher, profile=budget, seed=options.seed, rate=options.rate, compute=here)
     said = ", ".join(f"{name} {value:.1f}" for name, value in record["scores"]["validation"].items())
     print(f"{task.name}, {label(record)}, seed {options.seed}: {said} | {Path(record['folder']) / 'record.json'}")
     return 0
@@ -144,6 +155,7 @@ def reproduce(options: argparse.Namespace) -> int:
     tasks = _listed(options.tasks, budget.tasks, EMBEDDED, "task")
     methods = [method(name) for name in _listed(options.methods, tuple(METHODS), METHODS, "method")]
     seeds = [_count(seed) for seed in options.seeds.split(",")] if options.seeds else budget.seeds
+    tasks, seeds = list(dict.fromkeys(tasks)), list(dict.fromkeys(seeds))
     print(f"{here.device}, {here.precision} ({here.reason}); tasks {', '.join(tasks)}; seeds {', '.join(map(str, seeds))}", flush=True)
     records, failures = run_all(Plan(tuple(tasks), tuple(methods), tuple(seeds), budget, here), options.jobs or default_jobs(here))
     print(f"\n{tables(records)}\n")
@@ -192,8 +204,14 @@ def figures(options: argparse.Namespace) -> int:
 
     records = _records(options.runs)
     embedded = [record for record in records if record["task"] in EMBEDDED]
-    for path in [*draw_all(embedded or records, options.out), *save(method_figure(), "method", options.out)]:
-        print(path)
+    settings = sorted({setting(record) for record in embedded or records})
+    for name in settings:
+        chosen = [record for record in embedded or records if setting(record) == name]
+        folder = options.out if len(settings) == 1 else options.out / digest(name)
+        print(f"{name}:")
+        for path in draw_all(chosen, folder):
+            print(f"  {path}")
+    print(*save(method_figure(), "method", options.out), sep="\n")
     return 0
 
 
@@ -203,13 +221,11 @@ def collect(options: argparse.Namespace) -> int:
     found = sorted((options.runs or runs_folder()).glob("*/record.json"))
     if not found:
         raise ValueError(f"no finished runs in {options.runs or runs_folder()}")
+    if there := [path.parent.name for path in found if (folder / f"{path.parent.name}.json").exists()]:
+        raise ValueError(f"{folder} holds {there[0]} already; records are never overwritten: choose another name")
     folder.mkdir(parents=True, exist_ok=True)
     for path in found:
-        target = folder / f"{path.parent.name.rsplit('-', 1)[0]}.json"
-        if target.exists():
-            raise ValueError(f"{target} exists; records are never overwritten: remove it or choose another name")
-        shutil.copyfile(path, target)
-        print(target)
+        print(shutil.copyfile(path, folder / f"{path.parent.name}.json"))
     return 0
 
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import platform
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -135,9 +136,22 @@ def _fast_precision(device: str) -> tuple[str, str]:
         return "fp16", "this GPU has no fast bf16; fp16 with loss scaling"
     if device == "mps":
         return "float32", "autocast on MPS is not used"
-    ratio = _matmul_seconds(torch.float32) / _matmul_seconds(torch.bfloat16)
+    ratio = _measured_once()
     fast = ratio >= 1.5
     return ("bf16" if fast else "float32"), f"a bf16 matrix product ran {ratio:.1f} times as fast as float32"
+
+
+def _measured_once() -> float:
+    """float32 seconds over bf16 seconds, kept in the cache: a busy moment must not change what settings are equal."""
+    path, key = cache_folder() / "precision.json", f"{platform.node()}, torch {torch.__version__}"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if key not in known:
+        known[key] = round(_matmul_seconds(torch.float32) / _matmul_seconds(torch.bfloat16), 1)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(known), encoding="utf-8")
+        temporary.replace(path)
+    return known[key]
 
 
 def _matmul_seconds(dtype: torch.dtype, size: int = 512, repeats: int = 9) -> float:

@@ -93,9 +93,26 @@ def load_task(name: str, source: str = "embedded") -> Task:
     for split, rows in dataset.items():
         if missing := {*spec.columns, "label", "idx"} - set(rows.column_names):
             raise ValueError(f"{name} {split} lacks the columns {sorted(missing)}; it has {rows.column_names}")
-    if not spec.regression and not isinstance(dataset["train"].features["label"], ClassLabel):
-        dataset = dataset.class_encode_column("label")
+    if not spec.regression:
+        dataset = _same_classes(dataset, name)
     return Task(name, spec, dataset, fingerprint(dataset, spec))
+
+
+def _same_classes(dataset: DatasetDict, name: str) -> DatasetDict:
+    """Labels as classes in one order for both splits. Raises ValueError where the orders differ or validation has others."""
+    features = {split: rows.features["label"] for split, rows in dataset.items()}
+    if all(isinstance(feature, ClassLabel) for feature in features.values()):
+        orders = {split: feature.names for split, feature in features.items()}
+        if orders["train"] != orders["validation"]:
+            raise ValueError(f"{name} names its classes in two orders: {orders}")
+        return dataset
+    found = {split: set(rows["label"]) for split, rows in dataset.items()}
+    if new := found["validation"] - found["train"]:
+        raise ValueError(f"{name} validation has the labels {sorted(new)}, which train lacks")
+    classes = sorted(found["train"])
+    kind = ClassLabel(names=[str(label) for label in classes])
+    number = {label: index for index, label in enumerate(classes)}
+    return dataset.map(lambda row: {"label": number[row["label"]]}, load_from_cache_file=False).cast_column("label", kind)
 
 
 def _read(name: str, source: str) -> DatasetDict:
@@ -162,6 +179,10 @@ class Encoded:
     def lengths(self) -> list[int]:
         """Tokens of each example."""
         return [len(tokens) for tokens in self.inputs["input_ids"]]
+
+    def fingerprint(self) -> str:
+        """Digest of tokens and rows."""
+        return digest(self.inputs, self.rows.tolist())
 
     def first(self, count: int) -> Encoded:
         """The first `count` examples."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from shutil import rmtree
 
 import torch
 from safetensors.torch import save_file
@@ -33,15 +34,14 @@ STUDENT_SCRATCH_RATE = 5e-4  # a third of the teacher's depth bears a higher rat
 
 
 def distill(
-    task: Task, method: Method, teacher: Teacher, *, profile: Profile, seed: int, encoder: str = SCRATCH,
+    task: Task, method: Method, teacher: Teacher, *, profile: Profile, seed: int,
     rate: float | None = None, compute: Compute | None = None, folder: Path | None = None,
 ) -> dict:  # fmt: skip
-    """Distil the teacher into the first layers of its encoder, and return the run's record.
+    """Distil the teacher into the first `profile.student_layers` layers of its encoder, and return the run's record.
 
     Args:
         method: from `ukd.method(name, ...)`. Every method gets the same steps and, per seed, the same initial student.
         teacher: from `train_teacher`; its pseudo classifiers are fitted here if they are not there yet.
-        encoder: what the student is cut from ("scratch", a folder or a hub id): its first `profile.student_layers` layers.
         rate: peak learning rate of every stage; by default 5e-4 for the narrow encoder and 5e-5 for any other.
         folder: where runs are kept, by default `runs_folder()`. A finished run with equal settings, data and code is
             found there and not repeated; one that was cut off goes on from its last whole epoch.
@@ -49,10 +49,13 @@ def distill(
     Returns: the record, as written to `record.json`; `record["folder"]` (only in memory) says where.
     """  # fmt: skip
     compute = compute or choose_compute()
-    source, name = resolve_encoder(encoder, profile, compute)
+    method.epochs(profile.student_epochs)  # refuses a budget that leaves a stage without epochs
+    source, name = resolve_encoder(teacher.encoder, profile, compute)
+    if name != teacher.about["encoder"]:
+        raise ValueError(f"the teacher was made from {teacher.about['encoder']} and not from {name}: use the profile it was made with")
     settings = {
         "method": asdict(method), "student": name, "student_layers": profile.student_layers, "teacher": teacher.key,
-        "rate": rate or (STUDENT_SCRATCH_RATE if encoder == SCRATCH else PRETRAINED_RATE), "batch": profile.batch,
+        "rate": rate or (STUDENT_SCRATCH_RATE if teacher.encoder == SCRATCH else PRETRAINED_RATE), "batch": profile.batch,
         "epochs": profile.student_epochs, "max_length": profile.max_length, "max_train": profile.max_train,
         "max_validation": profile.max_validation, "precision": compute.precision,
     }  # fmt: skip
@@ -108,7 +111,7 @@ class Job:
         return {
             "scores": found, "history": history, "attention": attention, "student_parameters": size,
             "examples": {"train": len(train), "dev": len(dev), "validation": len(validation)},
-            "steps": sum(self.schedule(stage, len(train)).steps for stage in self.method.stages),
+            "steps": sum(self.schedule(number, len(train)).steps for number in range(len(self.method.stages))),
             "seconds": round(time.perf_counter() - start, 1),
         }  # fmt: skip
 
@@ -126,9 +129,9 @@ class Job:
         """The teacher's outputs for a split, by row, on the device."""
         return teacher_outputs(self.teacher, self.task, split, data, compute=self.compute).to(self.compute.device)
 
-    def schedule(self, stage: Stage, examples: int) -> Schedule:
-        """The stage's share of the budget."""
-        epochs = round(stage.share * self.profile.student_epochs)
+    def schedule(self, number: int, examples: int) -> Schedule:
+        """A stage's share of the budget."""
+        epochs = self.method.epochs(self.profile.student_epochs)[number]
         return Schedule(epochs, steps_per_epoch(examples, self.profile.batch), self.settings["rate"])
 
     def train_stage(self, number: int, stage: Stage, train: Encoded, dev: Encoded, outputs: Tensor | None) -> dict:
@@ -137,12 +140,12 @@ class Job:
         if self.student.heads is not None:  # a stage without the intermediate loss has nothing to teach them
             self.student.heads.requires_grad_(stage.intermediate > 0)
         set_seed(1000 * self.seed + number)  # dropout's dice, whatever was drawn on the way here
-        before = sum(round(earlier.share * self.profile.student_epochs) for earlier in self.method.stages[:number])
+        before = sum(self.method.epochs(self.profile.student_epochs)[:number])
         return fit(
             self.student,
             lambda epoch, rank, world: training_batches(train, self.profile.batch, self.seed, before + epoch, rank, world),
             objective(self.method, stage, outputs, self.task.spec.regression),
-            self.schedule(stage, len(train)),
+            self.schedule(number, len(train)),
             self.compute,
             score=lambda model: headline(score(model, dev, self.task, self.compute)),
             checkpoint=self.folder.with_name(f".{self.folder.name}") / f"{number}-{stage.name}.safetensors",
@@ -168,10 +171,7 @@ class Job:
             if self.student.heads is not None:
                 save_file(self.student.heads.state_dict(), building / "student" / "heads.safetensors")
             write_json(building / "record.json", record)
-        for path in (work := self.folder.with_name(f".{self.folder.name}")).glob("*.safetensors"):
-            path.unlink()
-        if work.is_dir():
-            work.rmdir()
+        rmtree(self.folder.with_name(f".{self.folder.name}"), ignore_errors=True)
         say(f"{record['task']} {record['method']} seed {record['seed']}: {headline(record['scores']['validation']):.1f}")
 
 

@@ -40,9 +40,11 @@ def run_all(plan: Plan, jobs: int) -> tuple[list[dict], list[str]]:
     Returns the records in the order of the plan, and "task: reason" for every task left out because of its teacher.
     """
     resolve_encoder(SCRATCH, plan.profile, plan.compute)  # with all cores, before anything needs it
-    here = replace(plan.compute, threads=max(1, plan.compute.threads // jobs)) if jobs > 1 else plan.compute
+    share = lambda count: replace(plan.compute, threads=max(1, plan.compute.threads // min(jobs, count)))  # noqa: E731
+    here = share(len(plan.tasks))
     failures = [text for text in _each(make_teacher, [(name, plan.profile, here) for name in plan.tasks], jobs, "teachers") if text]
     taught = [name for name in plan.tasks if name not in {text.split(":")[0] for text in failures}]
+    here = share(len(taught) * len(plan.seeds) * len(plan.methods) or 1)
     runs = [(name, chosen, seed, plan.profile, here) for name in taught for seed in plan.seeds for chosen in plan.methods]
     return _each(make_student, runs, jobs, "runs") if runs else [], failures
 

@@ -36,6 +36,14 @@ class Method:
     kappa: float = 1.0
     attention_grad: bool = True
 
+    def epochs(self, total: int) -> list[int]:
+        """The stages' parts of `total` epochs, which add up to it. Raises ValueError if a stage would get none."""
+        ends = [round(total * sum(stage.share for stage in self.stages[: number + 1])) for number in range(len(self.stages))]
+        parts = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+        if min(parts) < 1:
+            raise ValueError(f"{self.name} has {len(parts)} stages, and {total} epochs leave one without any: give it more")
+        return parts
+
     @property
     def needs_teacher(self) -> bool:
         """Whether any stage learns from the teacher."""

@@ -18,10 +18,10 @@ from ukd.train import predict
 def teacher_outputs(teacher: Teacher, task: Task, split: str, data: Encoded, *, compute: Compute) -> Tensor:
     """What every teacher layer says of every row of a split: (rows of the split, T, C), NaN where a row was not asked for.
 
-    Computed once per teacher, heads and rows; later runs read the file. Output-space distillation needs nothing else.
+    Computed once per teacher, heads, tokens, rows and precision; later runs read the file. Output-space distillation needs nothing else.
     """
-    heads = digest(sorted((teacher.folder / "heads.json").read_text()))
-    folder = cache_folder() / "outputs" / f"{task.name}-{split}-{digest(teacher.key, heads, data.rows.tolist(), compute.precision)}"
+    key = digest(teacher.key, teacher.heads.name, data.fingerprint(), compute.precision)
+    folder = cache_folder() / "outputs" / f"{task.name}-{split}-{key}"
     if not (folder / "made.json").is_file():
         say(f"asking the teacher once about {len(data)} {split} examples of {task.name}")
         logits = predict(teacher.load(task), data, compute)

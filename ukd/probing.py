@@ -19,7 +19,7 @@ from ukd.heads import Frozen, PseudoClassifiers, layer_states
 from ukd.losses import label_loss
 from ukd.metrics import scores
 from ukd.models import load_tokenizer
-from ukd.records import write_json
+from ukd.records import whole_folder, write_json
 from ukd.teacher import Teacher, splits
 from ukd.train import predict
 
@@ -32,12 +32,11 @@ def train_heads(teacher: Teacher, task: Task, *, profile: Profile, compute: Comp
     One pass over the training part gives every layer's states; the heads of all layers are then fitted together (see
     `ukd.heads.fit_heads`). The last layer keeps the teacher's own classifier. At most 50,000 examples are used.
 
-    Returns: what `heads.json` says: per layer, the last included, validation scores and the mean distance of the
+    Returns: what is kept beside them: per layer, the last included, validation scores and the mean distance of the
     prediction from the label.
     """
     compute = compute or choose_compute()
-    path = teacher.folder / "heads.json"
-    if not path.is_file():
+    if not (teacher.heads / "made.json").is_file():
         say(f"fitting the teacher's pseudo classifiers on {task.name}")
         train, dev, validation = splits(task, load_tokenizer(teacher.folder), profile)
         frozen = teacher.load(task)
@@ -46,11 +45,10 @@ def train_heads(teacher: Teacher, task: Task, *, profile: Profile, compute: Comp
         heads = fit_heads(states, train.labels, task.num_labels, regression=task.spec.regression)
         frozen.module.heads = heads.requires_grad_(False)
         logits = predict(frozen, validation, compute)
-        temporary = teacher.folder / ".heads.safetensors"
-        save_file(heads.state_dict(), temporary)
-        temporary.replace(teacher.folder / "heads.safetensors")
-        write_json(path, {"layers": by_layer(logits, validation.labels, task), "examples": len(train)})
-    return json.loads(path.read_text(encoding="utf-8"))
+        with whole_folder(teacher.heads) as building:
+            save_file(heads.state_dict(), building / "heads.safetensors")
+            write_json(building / "made.json", {"layers": by_layer(logits, validation.labels, task), "examples": len(train)})
+    return json.loads((teacher.heads / "made.json").read_text(encoding="utf-8"))
 
 
 class States(Frozen):

@@ -68,7 +68,7 @@ def read_records(folder: Path) -> list[dict]:
     """All run records below a folder, in the order of their paths. Raises ValueError that names a damaged file."""
     records = []
     for path in sorted(Path(folder).rglob("*.json")):
-        if path.name.startswith("."):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
@@ -98,7 +98,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         try:
             building.rename(folder)
         except OSError:
-            if not (folder / "made.json").is_file():  # not the same thing made by another process meanwhile
+            if not folder.is_dir():  # not the same thing, made by another process meanwhile
                 raise
     finally:
         rmtree(building, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import mean, stdev
@@ -55,13 +56,14 @@ def label(record: dict) -> str:
 
 
 def setting(record: dict) -> str:
-    """What must agree for two records to stand in one table: profile, teacher's encoder and student."""
-    encoder = record["teacher"]["encoder"].rsplit("-", 1)[0]  # without the digest of its weights
+    """What must agree for two records to stand in one table: profile, teacher's encoder, student and its budget."""
+    encoder = re.sub("-[0-9a-f]{12}$", "", record["teacher"]["encoder"])  # without the digest of its weights
     said = record["settings"]
     limit = f", at most {said['max_train']:,} labels" if said["max_train"] else ""
     return (
         f"profile {record['profile']}, teacher from {encoder} ({record['teacher']['layers']} layers), "
-        f"student: its first {said['student_layers']} layers, {said['epochs']} epochs{limit}"
+        f"student: its first {said['student_layers']} layers, {said['epochs']} epochs of batch {said['batch']} "
+        f"at rate {said['rate']:g}, {said['max_length']} tokens, {said['precision']}{limit}"
     )
 
 

@@ -28,17 +28,27 @@ SCRATCH_RATE, PRETRAINED_RATE = 2e-4, 5e-5
 
 @dataclass(frozen=True)
 class Teacher:
-    """A fine-tuned teacher in a folder; `about` is what its `teacher.json` says of it (scores, settings, how made)."""
+    """A fine-tuned teacher in a folder.
+
+    key: digest of all that made it. encoder: what it was made from, as given ("scratch", a folder or a hub id). about: what
+    its `teacher.json` says of it (scores, settings, how made).
+    """
 
     folder: Path
     key: str
+    encoder: str
     about: dict
+
+    @property
+    def heads(self) -> Path:
+        """Where its pseudo classifiers are: a folder of its own for each version of the code that fits them."""
+        return self.folder / f"heads-{source_digest('heads', 'losses', 'metrics', 'probing')}"
 
     def load(self, task: Task) -> Frozen:
         """The frozen teacher: inputs to logits (B, T, C), pseudo classifiers included if they have been trained."""
         network = load_classifier(self.folder, task, seed=0)
         heads = None
-        if (path := self.folder / "heads.safetensors").is_file():
+        if (path := self.heads / "heads.safetensors").is_file():
             weights = load_file(path)
             layers, hidden, classes = weights["weight"].shape
             heads = PseudoClassifiers(hidden, classes, layers)
@@ -84,14 +94,14 @@ def train_teacher(
         "kind": "teacher", "task": task.name, "data": task.fingerprint, "encoder": name, "rate": rate, "seed": seed,
         "epochs": profile.teacher_epochs, "batch": profile.batch, "max_length": profile.max_length,
         "max_train": profile.max_train, "max_validation": profile.max_validation, "precision": compute.precision,
-        "torch": torch.__version__, "source": source_digest("data", "models", "train", "teacher"),
+        "torch": torch.__version__, "source": source_digest("data", "heads", "losses", "metrics", "models", "train", "teacher"),
     }  # fmt: skip
     key = digest(made)
     folder = cache_folder() / "teachers" / f"{task.name}-{key}"
     made_once(folder, lambda building: _fine_tune(building, task, profile, source, rate, seed, compute), made)
     about = json.loads((folder / "teacher.json").read_text(encoding="utf-8"))
-    check_floor(task, about["scores"]["validation"], enforce=profile.enforce_floor)
-    return Teacher(folder, key, {**about, "encoder": name, "rate": rate, "seed": seed})
+    check_floor(task, about["scores"]["dev"], enforce=profile.enforce_floor)
+    return Teacher(folder, key, encoder, {**about, "encoder": name, "rate": rate, "seed": seed})
 
 
 def _fine_tune(folder: Path, task: Task, profile: Profile, source: str, rate: float, seed: int, compute: Compute) -> None:
@@ -127,13 +137,13 @@ def score(model: nn.Module, data: Encoded, task: Task, compute: Compute) -> dict
     return scores(predict(model, data, compute)[:, -1].numpy(), data.labels.numpy(), task.spec.metrics)
 
 
-def check_floor(task: Task, validation: dict[str, float], *, enforce: bool) -> None:
+def check_floor(task: Task, dev: dict[str, float], *, enforce: bool) -> None:
     """A teacher that has not learned the task can't teach it: raise ValueError, or say so where that is only a warning."""
-    reached = headline(validation)
+    reached = headline(dev)
     if reached >= task.spec.floor:
         return
-    text = f"the teacher reaches {reached:.1f} on {task.name}, below the floor of {task.spec.floor:.0f}"
+    text = f"the teacher reaches {reached:.1f} on the development part of {task.name}, below the floor of {task.spec.floor:.0f}"
     if enforce:
         raise ValueError(f"{text}: distilling from it would teach noise. Train it longer (--teacher-epochs), at another rate "
-                         "(--teacher-rate), or pass a better encoder (--teacher)")  # fmt: skip
+                         "(--teacher-rate), pass a better encoder (--teacher), or see for yourself (--allow-weak-teacher)")  # fmt: skip
     say(f"warning: {text}")
