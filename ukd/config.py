@@ -61,7 +61,7 @@ PROFILES = {
         "lesson", ("acceptability",), (1,), teacher_layers=6, student_layers=3, pretrain_steps=4000, teacher_epochs=5,
         max_train=3000, max_validation=1000, enforce_floor=False,
     ),
-    "cpu": Profile("cpu", ("sentiment", "acceptability"), (1, 2, 3)),
+    "cpu": Profile("cpu", ("acceptability", "similarity"), (1, 2, 3)),
 }
 
 

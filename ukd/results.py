@@ -61,7 +61,8 @@ def setting(record: dict) -> str:
     said = record["settings"]
     limit = f", at most {said['max_train']:,} labels" if said["max_train"] else ""
     return (
-        f"profile {record['profile']}, teacher from {encoder} ({record['teacher']['layers']} layers), "
+        f"profile {record['profile']}, teacher from {encoder} ({record['teacher']['layers']} layers, "
+        f"rate {record['teacher']['rate']:g}), "
         f"student: its first {said['student_layers']} layers, {said['epochs']} epochs of batch {said['batch']} "
         f"at rate {said['rate']:g}, {said['max_length']} tokens, {said['precision']}{limit}"
     )
