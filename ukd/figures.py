@@ -16,6 +16,7 @@ from ukd.methods import METHODS
 from ukd.metrics import headline
 from ukd.results import label, ordered
 
+TERMS = ("labels", "kd", "intermediate")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 STYLE = {"svg.hashsalt": "ukd", "figure.dpi": 110, "savefig.dpi": 160, "font.size": 10, "axes.grid": True, "grid.alpha": 0.3}
 
@@ -57,6 +58,7 @@ def draw_attention(ax: Axes, weights: list[list[float]], title: str, *, values: 
     )  # fmt: skip
     ax.set(xlabel="Teacher layer", ylabel="Student layer", title=title)
     ax.tick_params(axis="y", rotation=0)
+    ax.grid(False)
     return ax
 
 
@@ -81,14 +83,14 @@ def draw_distance_and_attention(axes: list[Axes], by_layer: list[dict], weights:
 
 
 def draw_curves(ax: Axes, history: dict[str, dict], title: str) -> Axes:
-    """Every term of the loss by name over the optimiser steps of all stages; a dotted line where a stage begins."""
-    terms = sorted({name for stage in history.values() for point in stage["curve"] for name in point} - {"step"})
-    done = 0
+    """Every term of the loss by name over the optimiser steps of all stages, in their order; a dotted line where one begins."""
+    found = {name for stage in history.values() for point in stage["curve"] for name in point} - {"step"}
+    terms, done = [*(name for name in TERMS if name in found), *sorted(found - set(TERMS))], 0
     for number, (stage, run) in enumerate(history.items()):
         for name in (name for name in terms if any(name in point for point in run["curve"])):
             points = [(done + point["step"], point[name]) for point in run["curve"]]
             first = number == 0 or not any(name in p for earlier in list(history.values())[:number] for p in earlier["curve"])
-            style = look(name, tuple(terms)) | {"marker": None}
+            style = look(name, TERMS) | {"marker": None}
             ax.plot(*zip(*points, strict=True), label=name if first else None, **style)
         if number:
             ax.axvline(done, color="0.3", linestyle=":", linewidth=1)
@@ -96,7 +98,7 @@ def draw_curves(ax: Axes, history: dict[str, dict], title: str) -> Axes:
         ax.annotate(f"stage: {stage}", (done, 0.98), fontsize=8, va="top", **place)
         done += run["epochs"][-1]["step"] if run["epochs"] else 0
     ax.set(xlabel="Optimiser step", ylabel="Weighted loss term", title=title)
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.12 * ax.get_ylim()[1])
     ax.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1, 0.93))
     return ax
 
@@ -147,7 +149,8 @@ def curves_figure(records: list[dict]) -> Figure:
     for row, task in zip(axes, tasks, strict=True):
         for ax, name in zip(row, methods, strict=True):
             if record := chosen.get((task, name)):
-                draw_curves(ax, record["history"], f"{task}, {name}, seed {seed}")
+                stages = [stage["name"] for stage in record["settings"]["method"]["stages"]]
+                draw_curves(ax, {stage: record["history"][stage] for stage in stages}, f"{task}, {name}, seed {seed}")
             else:
                 ax.set_axis_off()
     figure.tight_layout()
@@ -171,6 +174,7 @@ def scores_figure(records: list[dict]) -> Figure:
         ax.annotate("teacher", (0.02, teacher), xycoords=("axes fraction", "data"), fontsize=8, va="bottom")
         ax.set(title=task, xticks=range(len(methods)), ylabel="Validation score, %", xlim=(-0.6, len(methods) - 0.4))
         ax.set_xticklabels(methods, rotation=25, ha="right")
+        ax.margins(y=0.15)
     figure.tight_layout()
     return figure
 
