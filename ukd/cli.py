@@ -1,4 +1,4 @@
-"""The command line: `ukd run`, `reproduce`, `table`, `figures`, `collect`, `data`, `datasheet`, `methods`, `doctor`."""
+"""The command line: `ukd run`, `reproduce`, `table`, `figures`, `collect`, `pretrain`, `data`, `datasheet`, `methods`, `doctor`."""
 
 from __future__ import annotations
 
@@ -48,18 +48,16 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--task", required=True, choices=SPECS, metavar="TASK", help=f"one of: {', '.join(SPECS)}")
     one.add_argument("--method", required=True, choices=METHODS, metavar="METHOD", help=f"one of: {', '.join(METHODS)}")
     one.add_argument("--seed", type=_number, default=1, help="of the student's start, the order of examples and dropout (default 1)")
-    one.add_argument("--source", default=None, help="'embedded', 'hub' (GLUE), or a folder in the hub's layout (default by task)")
-    one.add_argument("--teacher", default="scratch", help="encoder of teacher and student: 'scratch', a folder or a hub id")
-    one.add_argument("--teacher-rate", type=_positive, help="peak learning rate of the teacher (default by encoder)")
-    one.add_argument("--rate", type=_positive, help="peak learning rate of the student (default by encoder)")
+    _where(one)
     _budget(one)
     _loss_options(one)
 
     many = add("reproduce", reproduce, "Teacher, pseudo classifiers and every method over all seeds; table and figures at the end.")
-    many.add_argument("--tasks", default=None, help="comma-separated, or 'all' for the five embedded tasks (default by profile)")
+    many.add_argument("--tasks", default=None, help="comma-separated, or 'all' for the five embedded ones (default by profile)")
     many.add_argument("--methods", default=",".join(METHODS), help="comma-separated (default all)")
     many.add_argument("--seeds", default=None, help="comma-separated (default by profile)")
     many.add_argument("--jobs", type=_number, help="processes that share the cores (default: one a core on a CPU, one on a GPU)")
+    _where(many)
     _budget(many)
 
     for name, command, text in (
@@ -73,6 +71,17 @@ def parser() -> argparse.ArgumentParser:
     keep = add("collect", collect, "Copy the records of finished runs into data/runs/NAME, to be committed.")
     keep.add_argument("name", help="name of the set, as in embedded-cpu")
     keep.add_argument("--runs", type=Path, default=None, help="folder of run records (default: the new ones)")
+
+    text = add("pretrain", pretrain_encoder, "Pretrain an encoder on a text file and the suite's discourse; goes on where it was cut off.")
+    text.add_argument("--text", type=Path, required=True, help="a paragraph a line, an empty line between documents; plain, .gz or .xz")
+    text.add_argument("--out", type=Path, required=True, help="new folder for the encoder, as from_pretrained takes it")
+    text.add_argument("--preset", default="narrow-12", help="narrow-12: BERT with 12 layers, 128 wide, 8,192 entries")
+    text.add_argument("--minutes", type=_positive, help="time to take; becomes a number of steps, from a calibration")
+    text.add_argument("--steps", type=_number, help="steps to take, instead of minutes")
+    text.add_argument("--share", type=float, default=1 / 3, help="probability of a passage of the file; the rest is discourse (default 1/3)")
+    text.add_argument("--width", type=_number, help="hidden units, a multiple of 32 (default by preset)")
+    text.add_argument("--seed", type=_number, default=1, help="of weights and text (default 1)")
+    text.add_argument("--precision", default="auto", choices=PRECISIONS, help="default: what the device does fast")
 
     build = add("data", build_data, "Generate the embedded suite anew; the same seed gives the same files.")
     build.add_argument("--out", type=Path, default=None, help="folder to write to (default: the suite's own)")
@@ -108,6 +117,16 @@ def _positive(text: str) -> float:
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be a positive number, got {text!r}") from None
     return value
+
+
+def _where(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--source", help="'embedded', 'hub' (GLUE), or a folder in the hub's layout (default by task)")
+    sub.add_argument(
+        "--teacher", metavar="ENCODER", help="encoder that teacher and student are made from: 'embedded' (it comes with the kit), "
+        "'scratch' (pretrained now, in minutes), 'random', a folder or a hub id (default by profile)",
+    )  # fmt: skip
+    sub.add_argument("--teacher-rate", type=_positive, help="peak learning rate of the teacher (default by encoder)")
+    sub.add_argument("--rate", type=_positive, help="peak learning rate of the student (default by encoder)")
 
 
 def _budget(sub: argparse.ArgumentParser) -> None:
@@ -152,12 +171,14 @@ def reproduce(options: argparse.Namespace) -> int:
     from ukd.jobs import Plan, default_jobs, run_all
 
     here, budget = choose_compute(options.precision), _profile(options)
-    tasks = _listed(options.tasks, budget.tasks, EMBEDDED, "task")
+    tasks = list(EMBEDDED) if options.tasks == "all" else _listed(options.tasks, budget.tasks, SPECS, "task")
     methods = [method(name) for name in _listed(options.methods, tuple(METHODS), METHODS, "method")]
     seeds = [_count(seed) for seed in options.seeds.split(",")] if options.seeds else budget.seeds
     tasks, seeds = list(dict.fromkeys(tasks)), list(dict.fromkeys(seeds))
     print(f"{here.device}, {here.precision} ({here.reason}); tasks {', '.join(tasks)}; seeds {', '.join(map(str, seeds))}", flush=True)
-    records, failures = run_all(Plan(tuple(tasks), tuple(methods), tuple(seeds), budget, here), options.jobs or default_jobs(here))
+    where = (options.teacher or budget.encoder, options.source, options.rate, options.teacher_rate)
+    plan = Plan(tuple(tasks), tuple(methods), tuple(seeds), budget, here, *where)
+    records, failures = run_all(plan, options.jobs or default_jobs(here))
     print(f"\n{tables(records)}\n")
     settings = {setting(record) for record in records}
     if kept := [record for record in _committed() if setting(record) in settings]:
@@ -226,6 +247,17 @@ def collect(options: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for path in found:
         print(shutil.copyfile(path, folder / f"{path.parent.name}.json"))
+    return 0
+
+
+def pretrain_encoder(options: argparse.Namespace) -> int:
+    """`ukd pretrain`."""
+    from ukd.pretrain import encoder_from_text
+
+    names = ("preset", "steps", "minutes", "share", "seed")
+    changes = {"width": options.width} if options.width else {}
+    here = choose_compute(options.precision)
+    print(encoder_from_text(options.text, options.out, compute=here, **{name: getattr(options, name) for name in names}, **changes))
     return 0
 
 

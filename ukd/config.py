@@ -31,6 +31,7 @@ class Profile:
 
     Widths are hidden units, epochs are passes over the training rows, batch sizes are examples. `student_epochs` is the
     budget of the whole distillation, shared between the stages of a method, so that every method takes as many steps.
+    `encoder` is what teachers and students are made from where nothing else is asked for.
     """
 
     name: str
@@ -49,17 +50,18 @@ class Profile:
     max_train: int | None = None
     max_validation: int | None = None
     enforce_floor: bool = True
+    encoder: str = "embedded"
 
 
 PROFILES = {
     "smoke": Profile(
         "smoke", ("sentiment", "similarity"), (1,), width=32, teacher_layers=4, student_layers=2, vocabulary=500,
         pretrain_steps=60, teacher_epochs=2, student_epochs=2, max_train=320, max_validation=100,
-        enforce_floor=False,
+        enforce_floor=False, encoder="scratch",
     ),
     "lesson": Profile(
         "lesson", ("acceptability",), (1,), teacher_layers=6, student_layers=3, pretrain_steps=4000, teacher_epochs=5,
-        max_train=3000, max_validation=1000, enforce_floor=False,
+        max_train=3000, max_validation=1000, enforce_floor=False, encoder="scratch",
     ),
     "cpu": Profile("cpu", ("acceptability", "similarity"), (1, 2, 3)),
 }

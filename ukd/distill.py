@@ -25,12 +25,10 @@ from ukd.models import load_classifier, load_tokenizer, parameters, save
 from ukd.outputs import teacher_outputs
 from ukd.probing import by_layer, train_heads
 from ukd.records import FORMAT, provenance, whole_folder, write_json
-from ukd.teacher import PRETRAINED_RATE, SCRATCH, Teacher, resolve_encoder, score, splits
+from ukd.teacher import Teacher, rates, resolve_encoder, score, splits
 from ukd.train import Schedule, fit, predict
 
 CODE = ("data", "distill", "heads", "losses", "methods", "metrics", "models", "outputs", "probing", "projection", "train")
-
-STUDENT_SCRATCH_RATE = 5e-4  # a third of the teacher's depth bears a higher rate than the teacher's
 
 
 def distill(
@@ -42,7 +40,8 @@ def distill(
     Args:
         method: from `ukd.method(name, ...)`. Every method gets the same steps and, per seed, the same initial student.
         teacher: from `train_teacher`; its pseudo classifiers are fitted here if they are not there yet.
-        rate: peak learning rate of every stage; by default 5e-4 for the narrow encoder and 5e-5 for any other.
+        rate: peak learning rate of every stage; by default 5e-4 for the kit's narrow encoders (a third of
+            the depth bears a higher rate than the teacher's) and 5e-5 for any other.
         folder: where runs are kept, by default `runs_folder()`. A finished run with equal settings, data and code is
             found there and not repeated; one that was cut off goes on from its last whole epoch.
 
@@ -55,7 +54,7 @@ def distill(
         raise ValueError(f"the teacher was made from {teacher.about['encoder']} and not from {name}: use the profile it was made with")
     settings = {
         "method": asdict(method), "student": name, "student_layers": profile.student_layers, "teacher": teacher.key,
-        "rate": rate or (STUDENT_SCRATCH_RATE if teacher.encoder == SCRATCH else PRETRAINED_RATE), "batch": profile.batch,
+        "rate": rate or rates(teacher.encoder)[1], "batch": profile.batch,
         "epochs": profile.student_epochs, "max_length": profile.max_length, "max_train": profile.max_train,
         "max_validation": profile.max_validation, "precision": compute.precision,
     }  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -47,7 +48,7 @@ def load_classifier(source: str | Path, task: Task, *, seed: int, layers: int | 
         changes |= {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
     set_seed(seed)
     with _quiet(), _sources_explained(source):
-        return AutoModelForSequenceClassification.from_pretrained(str(source), **changes)
+        return AutoModelForSequenceClassification.from_pretrained(str(source), dtype=torch.float32, **changes)
 
 
 def narrow_bert(profile: Profile, vocabulary: int, seed: int) -> BertConfig:

@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from transformers import AutoConfig, AutoModel, set_seed
 
-from ukd.config import Compute, Profile, cache_folder, digest, say, source_digest
+from ukd.config import Compute, Profile, cache_folder, data_folder, digest, say, source_digest
 from ukd.config import compute as choose_compute
 from ukd.data import Encoded, Task, carve, encode, steps_per_epoch, training_batches
 from ukd.heads import Frozen, LayerwiseClassifier, PseudoClassifiers
@@ -22,15 +23,16 @@ from ukd.pretrain import encoder_from_nothing
 from ukd.records import made_once, provenance, write_json
 from ukd.train import Schedule, fit, predict
 
-SCRATCH = "scratch"
-SCRATCH_RATE, PRETRAINED_RATE = 2e-4, 5e-5
+SCRATCH, EMBEDDED, RANDOM = "scratch", "embedded", "random"
+RATES = {SCRATCH: (2e-4, 5e-4), EMBEDDED: (2e-4, 5e-4), RANDOM: (2e-4, 5e-4)}  # of teacher and student; not searched
+PRETRAINED_RATES = (5e-5, 5e-5)
 
 
 @dataclass(frozen=True)
 class Teacher:
     """A fine-tuned teacher in a folder.
 
-    key: digest of all that made it. encoder: what it was made from, as given ("scratch", a folder or a hub id). about: what
+    key: digest of all that made it. encoder: what it was made from, as given ("embedded", "scratch", a folder or a hub id). about: what
     its `teacher.json` says of it (scores, settings, how made).
     """
 
@@ -57,12 +59,47 @@ class Teacher:
 
 
 def resolve_encoder(encoder: str, profile: Profile, compute: Compute) -> tuple[str, str]:
-    """(source, name that is no path): the encoder made from nothing for "scratch", else a folder or hub id as given."""
-    if encoder != SCRATCH:
-        folder = Path(encoder)
-        return encoder, f"{folder.name}-{_content(folder)}" if folder.is_dir() else encoder
-    folder = encoder_from_nothing(profile, compute)
-    return str(folder), f"{SCRATCH}-{folder.name}"
+    """(source, name that is no path) of "embedded", "scratch", "random" (its weights drawn anew), a folder or a hub id."""
+    if encoder == SCRATCH:
+        folder = encoder_from_nothing(profile, compute)
+        return str(folder), f"{SCRATCH}-{folder.name}"
+    if encoder in (EMBEDDED, RANDOM):
+        folder = embedded_encoder()
+        if encoder == RANDOM:
+            folder = _redrawn(folder)
+        return str(folder), f"{encoder}-{_content(folder)}"
+    folder = Path(encoder)
+    return encoder, f"{folder.name}-{_content(folder)}" if folder.is_dir() else encoder
+
+
+def embedded_encoder() -> Path:
+    """Folder of the encoder that comes with the kit. Raises ValueError if it is missing or its weights are damaged."""
+    folder = data_folder() / "encoder"
+    remedy = "restore it with `git checkout data/encoder`, or install the kit again"
+    for line in (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines() if (folder / "SHA256SUMS").is_file() else [""]:
+        digest, _, name = line.partition("  ")
+        path = folder / name
+        if not line or not path.is_file():
+            raise ValueError(f"the embedded encoder lacks {path}: {remedy}")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            raise ValueError(f"{path} is damaged (its sha256 is not the one in SHA256SUMS): {remedy}")
+    return folder
+
+
+def _redrawn(folder: Path, seed: int = 0) -> Path:
+    """The same network and tokenizer with weights from the initialisation: what pretraining is compared with."""
+    made = {"kind": RANDOM, "like": _content(folder), "seed": seed, "torch": torch.__version__}
+
+    def make(building: Path) -> None:
+        set_seed(seed)
+        save(AutoModel.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32), load_tokenizer(folder), building)
+
+    return made_once(cache_folder() / "encoders" / f"{RANDOM}-{digest(made)}", make, made)
+
+
+def rates(encoder: str) -> tuple[float, float]:
+    """Default peak learning rates of the teacher and of the student for an encoder as given."""
+    return RATES.get(encoder, PRETRAINED_RATES)
 
 
 def _content(folder: Path) -> str:
@@ -74,13 +111,15 @@ def _content(folder: Path) -> str:
 
 
 def train_teacher(
-    task: Task, *, profile: Profile, encoder: str = SCRATCH, rate: float | None = None, seed: int = 1, compute: Compute | None = None
+    task: Task, *, profile: Profile, encoder: str | None = None, rate: float | None = None, seed: int = 1, compute: Compute | None = None
 ) -> Teacher:
     """Fine-tune a pretrained encoder on the task's labels; made once, then found in the cache by its settings.
 
     Args:
-        encoder: "scratch" for the profile's own encoder pretrained on the embedded suite's text, a folder, or a hub id.
-        rate: peak learning rate; by default 2e-4 for the narrow encoder and 5e-5 for any other.
+        encoder: "embedded" for the one that comes with the kit, "scratch" for the profile's own, pretrained now on the
+            embedded suite's text, "random" for the embedded one with weights drawn anew, a folder, or a hub id; by
+            default the profile's.
+        rate: peak learning rate; by default 2e-4 for the kit's narrow encoders and 5e-5 for any other.
         seed: of the classifier's start, the order of the examples and dropout.
 
     Returns: Teacher, its development and validation scores in `.about["scores"]`.
@@ -88,8 +127,9 @@ def train_teacher(
     Raises: ValueError when the teacher stays below the task's floor (a profile may only warn).
     """
     compute = compute or choose_compute()
+    encoder = encoder or profile.encoder
     source, name = resolve_encoder(encoder, profile, compute)
-    rate = rate or (SCRATCH_RATE if encoder == SCRATCH else PRETRAINED_RATE)
+    rate = rate or rates(encoder)[0]
     made = {
         "kind": "teacher", "task": task.name, "data": task.fingerprint, "encoder": name, "rate": rate, "seed": seed,
         "epochs": profile.teacher_epochs, "batch": profile.batch, "max_length": profile.max_length,

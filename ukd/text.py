@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 import torch
@@ -16,6 +16,7 @@ from ukd.grammar import discourse
 OTHER_PARAGRAPH, EXCHANGED, REPLACED = 0.1, 0.25, 0.15  # how often the second segment is wrong, and how; the rest is right
 LONG = 4  # letters from which a word counts as saying something
 POOL = 512
+SENTENCE_END = re.compile(r"(?<=[.?!]) |(?<=[.?!][\"”’']) ")
 Example = tuple[tuple[str, ...], int]
 
 
@@ -27,12 +28,14 @@ class PairedText:
     first token has to compare what the segments say (our choice).
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, length: int, batch: int) -> None:
-        self.tokenizer, self.length, self.batch = tokenizer, length, batch
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, length: int, batch: int, source: Callable[[int], Iterable[str]] = discourse
+    ) -> None:
+        self.tokenizer, self.length, self.batch, self.source = tokenizer, length, batch, source
 
     def epoch(self, first: int, steps: int, epoch: int, rank: int, world: int) -> Iterator[Batch]:
-        """`steps` batches of discourse that no other epoch reads; every process reads all and takes its share."""
-        for batch in islice(self.batches(discourse(first + epoch), seed=first + epoch), steps):
+        """`steps` batches of text that no other epoch draws; every process reads all and takes its share."""
+        for batch in islice(self.batches(self.source(first + epoch), seed=first + epoch), steps):
             yield Batch({name: t[rank::world] for name, t in batch.inputs.items()}, batch.labels[rank::world], batch.rows[rank::world])
 
     def batches(self, paragraphs: Iterable[str], seed: int) -> Iterator[Batch]:
@@ -40,12 +43,13 @@ class PairedText:
         mask = DataCollatorForLanguageModeling(self.tokenizer, mlm_probability=0.15, seed=seed)  # apart from dropout's dice
         dice = random.Random(seed)
         pool = examples(paragraphs, dice)
-        while group := sorted(islice(pool, POOL), key=lambda example: sum(map(len, example[0]))):
+        options = {"truncation": True, "max_length": self.length, "return_special_tokens_mask": True}
+        while group := [(self.tokenizer(*segments, **options), wrong) for segments, wrong in islice(pool, POOL)]:
+            group.sort(key=lambda example: len(example[0]["input_ids"]))
             batches = [group[i : i + self.batch] for i in range(0, len(group) - self.batch + 1, self.batch)]
             dice.shuffle(batches)
             for chosen in batches:
-                options = {"truncation": True, "max_length": self.length, "return_special_tokens_mask": True}
-                masked = mask([self.tokenizer(*segments, **options) for segments, _ in chosen])
+                masked = mask([tokens for tokens, _ in chosen])
                 labels = masked.pop("labels")
                 yield Batch(dict(masked), labels, torch.tensor([wrong for _, wrong in chosen]))
 
@@ -69,6 +73,8 @@ def spoil(segments: tuple[str, ...], foreign: str, dice: random.Random) -> str:
         return right
     parts = re.findall(r"\w+|\W+", right)
     places = telling(parts, segments[0] if len(segments) == 2 else "", dice)
+    if not places:
+        return right
     if fate > OTHER_PARAGRAPH + EXCHANGED:
         words = [word for word in re.findall(r"\w+", foreign) if len(word) >= LONG and word.istitle() == parts[places[0]].istitle()]
         parts[places[0]] = dice.choice(words or [parts[places[0]]])
@@ -90,7 +96,7 @@ def telling(parts: list[str], first: str, dice: random.Random) -> list[int]:
 
 def split_in_two(paragraph: str, dice: random.Random) -> tuple[str, ...]:
     """(first, second) at the end of a random sentence, or the one sentence alone."""
-    sentences = re.split(r"(?<=[.?]) ", paragraph)
+    sentences = SENTENCE_END.split(paragraph)
     if len(sentences) == 1:
         return (paragraph,)
     at = dice.randrange(1, len(sentences))
