@@ -14,8 +14,8 @@ import ukd
 
 ROOT = Path(__file__).parents[1]
 ORDER = (
-    "config", "grammar", "data", "metrics", "models", "heads", "projection", "losses", "methods", "records", "train", "text", "pretrain",
-    "teacher", "probing", "outputs", "distill", "jobs", "results", "figures", "diagram", "datasheet", "doctor", "cli",
+    "config", "grammar", "data", "metrics", "students", "models", "heads", "projection", "losses", "methods", "records", "train", "text", "prose", "pretrain",
+    "teacher", "probing", "finetune", "outputs", "distill", "jobs", "results", "figures", "diagram", "datasheet", "doctor", "cli",
 )  # fmt: skip
 MODULES = sorted((ROOT / "ukd").glob("*.py"))
 TRACKED = subprocess.run(("git", "-C", str(ROOT), "ls-files"), capture_output=True, text=True).stdout.split()

@@ -1,4 +1,4 @@
-"""The command line: `ukd run`, `reproduce`, `table`, `figures`, `collect`, `pretrain`, `data`, `datasheet`, `methods`, `doctor`."""
+"""The command line; `ukd --help` lists the commands."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ukd.methods import METHODS, OPTIONS, method
 from ukd.projection import check_temperature
 from ukd.records import read_records
 from ukd.results import beside, label, markdown, setting, tables
+from ukd.students import STUDENTS
 
 BUDGET = {
     "student_layers": "layers of the student: the first of the teacher's encoder",
@@ -40,7 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
-    top = argparse.ArgumentParser("ukd", description=__doc__.splitlines()[0] + " Each has its own --help.")
+    said = "Universal-KD: teachers, pseudo classifiers, students, tables and figures. Each command has its own --help."
+    top = argparse.ArgumentParser("ukd", description=said)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     add = lambda name, command, text: _command(commands, name, command, text)  # noqa: E731
 
@@ -60,6 +62,15 @@ def parser() -> argparse.ArgumentParser:
     _where(many)
     _budget(many)
 
+    tune = add("finetune", finetune, "Compare encoders by fine-tuning them on tasks under one budget; scores layer by layer.")
+    tune.add_argument("--tasks", required=True, help="comma-separated")
+    tune.add_argument("--encoders", default="embedded,random", help="comma-separated: 'embedded', 'random', 'scratch', folders, hub ids")
+    tune.add_argument("--rates", default="1e-4,2e-4", help="tried with the first seed; the best on the development part is kept")
+    tune.add_argument("--seeds", default=None, help="comma-separated (default by profile)")
+    tune.add_argument("--source", help="'embedded', 'hub' (GLUE), or a folder in the hub's layout (default by task)")
+    tune.add_argument("--jobs", type=_number, help="processes that share the cores (default: one a core on a CPU, one on a GPU)")
+    _budget(tune)
+
     for name, command, text in (
         ("table", table, "Print the tables of all records in a folder."),
         ("figures", figures, "Draw the figures of all records in a folder."),
@@ -78,7 +89,9 @@ def parser() -> argparse.ArgumentParser:
     text.add_argument("--preset", default="narrow-12", help="narrow-12: BERT with 12 layers, 128 wide, 8,192 entries")
     text.add_argument("--minutes", type=_positive, help="time to take; becomes a number of steps, from a calibration")
     text.add_argument("--steps", type=_number, help="steps to take, instead of minutes")
-    text.add_argument("--share", type=float, default=1 / 3, help="probability of a passage of the file; the rest is discourse (default 1/3)")
+    text.add_argument(
+        "--share", type=float, default=1 / 3, help="probability of a passage of the file; the rest is discourse (default 1/3)"
+    )
     text.add_argument("--width", type=_number, help="hidden units, a multiple of 32 (default by preset)")
     text.add_argument("--seed", type=_number, default=1, help="of weights and text (default 1)")
     text.add_argument("--precision", default="auto", choices=PRECISIONS, help="default: what the device does fast")
@@ -125,6 +138,8 @@ def _where(sub: argparse.ArgumentParser) -> None:
         "--teacher", metavar="ENCODER", help="encoder that teacher and student are made from: 'embedded' (it comes with the kit), "
         "'scratch' (pretrained now, in minutes), 'random', a folder or a hub id (default by profile)",
     )  # fmt: skip
+    kinds = ("layers", *STUDENTS)
+    sub.add_argument("--student", choices=kinds, help="the encoder's first layers, or another architecture (default layers)")
     sub.add_argument("--teacher-rate", type=_positive, help="peak learning rate of the teacher (default by encoder)")
     sub.add_argument("--rate", type=_positive, help="peak learning rate of the student (default by encoder)")
 
@@ -147,7 +162,8 @@ def _loss_options(sub: argparse.ArgumentParser) -> None:
 
 def _profile(options: argparse.Namespace) -> Profile:
     floor = False if options.allow_weak_teacher else None
-    return profile(options.profile, enforce_floor=floor, **{name: getattr(options, name) for name in BUDGET})
+    chosen = {name: getattr(options, name, None) for name in (*BUDGET, "student")}
+    return profile(options.profile, enforce_floor=floor, **chosen)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -189,6 +205,19 @@ def reproduce(options: argparse.Namespace) -> int:
     for failure in failures:
         print(f"ukd: left out {failure}", file=sys.stderr)
     return 2 if failures else 0
+
+
+def finetune(options: argparse.Namespace) -> int:
+    """`ukd finetune`."""
+    from ukd.jobs import Plan, compare_encoders, default_jobs
+
+    here, budget = choose_compute(options.precision), _profile(options)
+    tasks = _listed(options.tasks, (), SPECS, "task")
+    seeds = tuple(_count(seed) for seed in options.seeds.split(",")) if options.seeds else budget.seeds
+    rates = tuple(float(rate) for rate in options.rates.split(","))
+    plan = Plan(tuple(tasks), (), seeds, budget, here, budget.encoder, options.source)
+    print(tables(compare_encoders(plan, tuple(options.encoders.split(",")), rates, options.jobs or default_jobs(here))))
+    return 0
 
 
 def _listed(text: str | None, default: tuple[str, ...], known: dict, what: str) -> list[str]:

@@ -31,7 +31,8 @@ class Profile:
 
     Widths are hidden units, epochs are passes over the training rows, batch sizes are examples. `student_epochs` is the
     budget of the whole distillation, shared between the stages of a method, so that every method takes as many steps.
-    `encoder` is what teachers and students are made from where nothing else is asked for.
+    `encoder` is what teachers and students are made from where nothing else is asked for. `student`: "layers" for the
+    encoder's first `student_layers`, "bilstm" or "gated-cnn" for another architecture.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Profile:
     max_validation: int | None = None
     enforce_floor: bool = True
     encoder: str = "embedded"
+    student: str = "layers"
 
 
 PROFILES = {
@@ -128,6 +130,12 @@ def compute(precision: str = "auto") -> Compute:
     device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     chosen, reason = (precision, "asked for") if precision != "auto" else _fast_precision(device)
     return Compute(device, chosen, torch.get_num_threads(), reason)
+
+
+def attention_kernel() -> str:
+    """transformers' name of the attention code to use: plain matrix products on a CPU, where in bf16 a training step with
+    torch's fused attention takes up to twice as long (`ukd bench` measures it); the fused one elsewhere."""
+    return "sdpa" if torch.cuda.is_available() else "eager"
 
 
 @functools.cache

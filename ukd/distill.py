@@ -21,14 +21,14 @@ from ukd.heads import LayerwiseClassifier, PseudoClassifiers
 from ukd.losses import intermediate_loss, kd_loss, label_loss
 from ukd.methods import Method, Stage
 from ukd.metrics import headline
-from ukd.models import load_classifier, load_tokenizer, parameters, save
+from ukd.models import load_classifier, load_tokenizer, new_student, parameters, save
 from ukd.outputs import teacher_outputs
 from ukd.probing import by_layer, train_heads
 from ukd.records import FORMAT, provenance, whole_folder, write_json
 from ukd.teacher import Teacher, rates, resolve_encoder, score, splits
 from ukd.train import Schedule, fit, predict
 
-CODE = ("data", "distill", "heads", "losses", "methods", "metrics", "models", "outputs", "probing", "projection", "train")
+CODE = ("data", "distill", "heads", "losses", "methods", "metrics", "models", "outputs", "probing", "projection", "students", "train")
 
 
 def distill(
@@ -53,8 +53,9 @@ def distill(
     if name != teacher.about["encoder"]:
         raise ValueError(f"the teacher was made from {teacher.about['encoder']} and not from {name}: use the profile it was made with")
     settings = {
-        "method": asdict(method), "student": name, "student_layers": profile.student_layers, "teacher": teacher.key,
-        "rate": rate or rates(teacher.encoder)[1], "batch": profile.batch,
+        "method": asdict(method), "student": name if profile.student == "layers" else profile.student,
+        "student_layers": profile.student_layers if profile.student == "layers" else None, "teacher": teacher.key,
+        "rate": rate or rates(teacher.encoder, profile.student)[1], "batch": profile.batch,
         "epochs": profile.student_epochs, "max_length": profile.max_length, "max_train": profile.max_train,
         "max_validation": profile.max_validation, "precision": compute.precision,
     }  # fmt: skip
@@ -116,7 +117,10 @@ class Job:
 
     def make_student(self) -> LayerwiseClassifier:
         """The initial student: its network depends on the seed and not on the method; heads are drawn after it."""
-        network = load_classifier(self.source, self.task, seed=self.seed, layers=self.profile.student_layers)
+        if self.profile.student == "layers":
+            network = load_classifier(self.source, self.task, seed=self.seed, layers=self.profile.student_layers)
+        else:
+            network = new_student(self.profile.student, self.source, self.task, seed=self.seed)
         below = network.config.num_hidden_layers - 1
         if not self.method.needs_heads:
             return LayerwiseClassifier(network)

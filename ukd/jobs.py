@@ -13,6 +13,7 @@ import torch
 from ukd.config import Compute, Profile, progress, say
 from ukd.data import EMBEDDED, load_task
 from ukd.distill import distill
+from ukd.finetune import best_on_dev, finetune
 from ukd.methods import Method
 from ukd.probing import train_heads
 from ukd.teacher import resolve_encoder, train_teacher
@@ -70,6 +71,25 @@ def make_student(plan: Plan, name: str, method: Method, seed: int) -> dict:
     task = load_task(name, plan.source_of(name))
     teacher = train_teacher(task, profile=plan.profile, encoder=plan.encoder, rate=plan.teacher_rate, compute=plan.compute)
     return distill(task, method, teacher, profile=plan.profile, seed=seed, rate=plan.rate, compute=plan.compute)
+
+
+def compare_encoders(plan: Plan, encoders: tuple[str, ...], rates: tuple[float, ...], jobs: int) -> list[dict]:
+    """Fine-tune every encoder on every task: all rates with the first seed, then the one that is best on the development part."""
+    pairs = [(name, encoder) for name in plan.tasks for encoder in encoders]
+    for encoder in encoders:
+        resolve_encoder(encoder, plan.profile, plan.compute)
+    tried = _each(make_finetuned, [(plan, *pair, rate, plan.seeds[0], rates) for pair in pairs for rate in rates], plan, jobs, "rates")
+    kept = [best_on_dev(tried[i : i + len(rates)]) for i in range(0, len(tried), len(rates))]
+    again = [
+        (plan, *pair, best["settings"]["rate"], seed, rates) for pair, best in zip(pairs, kept, strict=True) for seed in plan.seeds[1:]
+    ]
+    return kept + (_each(make_finetuned, again, plan, jobs, "seeds") if again else [])
+
+
+def make_finetuned(plan: Plan, name: str, encoder: str, rate: float, seed: int, rates: tuple[float, ...]) -> dict:
+    """One encoder fine-tuned on one task."""
+    task = load_task(name, plan.source_of(name))
+    return finetune(task, profile=plan.profile, encoder=encoder, rate=rate, seed=seed, searched=rates, compute=plan.compute)
 
 
 def _each(work: Callable, arguments: list[tuple], plan: Plan, jobs: int, what: str) -> list:

@@ -19,8 +19,9 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from ukd.config import Profile
+from ukd.config import Profile, attention_kernel
 from ukd.data import Task
+from ukd.students import STUDENTS
 
 FINE_TUNING_DROPOUT = 0.1
 
@@ -41,14 +42,33 @@ def load_classifier(source: str | Path, task: Task, *, seed: int, layers: int | 
         config = AutoConfig.from_pretrained(str(source))
     if layers is not None and not 1 <= layers <= config.num_hidden_layers:
         raise ValueError(f"{source} has {config.num_hidden_layers} layers, so its first {layers} can't be taken")
-    changes = {"num_labels": task.num_labels, "problem_type": "regression" if task.spec.regression else None}
-    if layers is not None:
-        changes["num_hidden_layers"] = layers
-    if names := task.label_names:
-        changes |= {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    changes = _labels(task) | ({} if layers is None else {"num_hidden_layers": layers})
     set_seed(seed)
     with _quiet(), _sources_explained(source):
-        return AutoModelForSequenceClassification.from_pretrained(str(source), dtype=torch.float32, **changes)
+        return AutoModelForSequenceClassification.from_pretrained(
+            str(source), dtype=torch.float32, attn_implementation=attention_kernel(), **changes
+        )
+
+
+def new_student(kind: str, source: str | Path, task: Task, *, seed: int) -> PreTrainedModel:
+    """A student of another architecture ("bilstm", "gated-cnn"), its weights drawn by `seed`, for the tokenizer at `source`.
+
+    Raises ValueError for an unknown kind.
+    """
+    if kind not in STUDENTS:
+        raise ValueError(f"unknown student {kind!r}; choose one of: layers, {', '.join(STUDENTS)}")
+    tokenizer = load_tokenizer(source)
+    set_seed(seed)
+    config = STUDENTS[kind](vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **_labels(task))
+    return AutoModelForSequenceClassification.from_config(config)
+
+
+def _labels(task: Task) -> dict:
+    """How a configuration names the task's outputs."""
+    said = {"num_labels": task.num_labels, "problem_type": "regression" if task.spec.regression else None}
+    if names := task.label_names:
+        said |= {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    return said
 
 
 def narrow_bert(profile: Profile, vocabulary: int, seed: int) -> BertConfig:

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
-from transformers import AutoTokenizer, BertConfig, BertForPreTraining, BertTokenizerFast, PreTrainedTokenizerBase
+from transformers import AutoModelForPreTraining, AutoTokenizer, BertConfig, BertForPreTraining, BertTokenizerFast, PreTrainedTokenizerBase
 
-from ukd.config import PROFILES, Compute, Profile, bars, cache_folder, digest, say, source_digest
+from ukd.config import PROFILES, Compute, Profile, attention_kernel, bars, cache_folder, digest, say, source_digest
 from ukd.data import Batch
 from ukd.grammar import discourse
 from ukd.models import FINE_TUNING_DROPOUT, narrow_bert, save
@@ -142,7 +142,10 @@ def pretrain(
     checkpoints: Path | None = None,
 ) -> tuple[BertForPreTraining, dict]:  # fmt: skip
     """The network after all stages, and what is known of them: losses by stage on the held-out texts `apart`, by name."""
-    say(f"pretraining a {profile.teacher_layers}-layer encoder, {profile.width} wide: " + ", ".join(f"{n} steps of {k} layers" for k, n in stages))
+    say(
+        f"pretraining a {profile.teacher_layers}-layer encoder, {profile.width} wide: "
+        + ", ".join(f"{n} steps of {k} layers" for k, n in stages)
+    )
     held_out = {name: list(islice(text.batches(paragraphs, seed=0), HELD_OUT_BATCHES)) for name, paragraphs in apart.items()}
     network, found, begun = None, [], time.perf_counter()
     for stage, (layers, steps) in enumerate(stages):
@@ -199,7 +202,7 @@ def stacking(layers: int, steps: int, shares: tuple[tuple[int, float], ...] = ST
 
 def stack(trained: BertForPreTraining | None, config: BertConfig) -> BertForPreTraining:
     """A network of `config` whose layer i starts as layer i mod L of the trained one with L layers; new without one."""
-    network = BertForPreTraining(config)
+    network = AutoModelForPreTraining.from_config(config, attn_implementation=attention_kernel())
     if trained is not None:
         layers, encoder = trained.bert.encoder.layer, network.bert.encoder
         network.load_state_dict({n: t for n, t in trained.state_dict().items() if ".layer." not in n}, strict=False)

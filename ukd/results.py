@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import mean, stdev
@@ -10,8 +9,11 @@ from statistics import mean, stdev
 from scipy import stats
 
 from ukd.data import SPECS
+from ukd.finetune import FINE_TUNING, short_name
 from ukd.methods import METHODS, OPTIONS
 from ukd.metrics import headline
+from ukd.teacher import EMBEDDED as EMBEDDED_ENCODER
+from ukd.teacher import RANDOM
 
 BASELINE = "kd"
 
@@ -57,15 +59,20 @@ def label(record: dict) -> str:
 
 def setting(record: dict) -> str:
     """What must agree for two records to stand in one table: profile, teacher's encoder, student and its budget."""
-    encoder = re.sub("-[0-9a-f]{12}$", "", record["teacher"]["encoder"])  # without the digest of its weights
+    encoder = short_name(record["teacher"]["encoder"])
     said = record["settings"]
     limit = f", at most {said['max_train']:,} labels" if said["max_train"] else ""
     return (
         f"profile {record['profile']}, teacher from {encoder} ({record['teacher']['layers']} layers, "
         f"rate {record['teacher']['rate']:g}), "
-        f"student: its first {said['student_layers']} layers, {said['epochs']} epochs of batch {said['batch']} "
+        f"student: {students(said)}, {said['epochs']} epochs of batch {said['batch']} "
         f"at rate {said['rate']:g}, {said['max_length']} tokens, {said['precision']}{limit}"
     )
+
+
+def students(settings: dict) -> str:
+    """What the students of these settings are."""
+    return f"its first {settings['student_layers']} layers" if settings["student_layers"] else settings["student"]
 
 
 def cells(records: Iterable[dict]) -> dict[tuple[str, str], Cell]:
@@ -144,7 +151,8 @@ def beside(new: list[dict], committed: list[dict]) -> str:
 
 def tables(records: list[dict]) -> str:
     """Both tables for every setting among the records, each under a heading that says how its runs were made."""
-    parts = []
+    tuned, records = [r for r in records if r["method"] == FINE_TUNING], [r for r in records if r["method"] != FINE_TUNING]
+    parts = [fine_tuning_tables(tuned)] if tuned else []
     for name in sorted({setting(record) for record in records}):
         chosen = [record for record in records if setting(record) == name]
         sizes = ", ".join(
@@ -153,6 +161,24 @@ def tables(records: list[dict]) -> str:
         )
         parts += [f"### {name}", f"Scored on validation examples: {sizes}.", score_table(chosen), difference_table(chosen)]
     return "\n\n".join(parts)
+
+
+def fine_tuning_tables(records: list[dict]) -> str:
+    """Encoder rows, task columns: mean ± sample standard deviation (n), and the rates chosen on the development part."""
+    tasks = ordered({record["task"] for record in records}, SPECS)
+    encoders = ordered({short_name(record["settings"]["encoder"]) for record in records}, (EMBEDDED_ENCODER, RANDOM))
+    rows = []
+    for encoder in encoders:
+        mine = [[r for r in records if r["task"] == task and short_name(r["settings"]["encoder"]) == encoder] for task in tasks]
+        scores = [str(Cell({r["seed"]: headline(r["scores"]["validation"]) for r in some})) for some in mine]
+        rates = ", ".join("/".join(f"{rate:g}" for rate in sorted({r["settings"]["rate"] for r in some})) or "-" for some in mine)
+        rows.append([encoder, *scores, rates])
+    said = records[0]["settings"]
+    limit = f", at most {said['max_train']:,} labels" if said["max_train"] else ""
+    heading = (f"### Fine-tuning all layers: {said['epochs']} epochs of batch {said['batch']}, {said['max_length']} tokens, "
+               f"{said['precision']}{limit}, rates tried {', '.join(f'{rate:g}' for rate in said['searched'])}")  # fmt: skip
+    metrics = [f"{task} ({' and '.join(SPECS[task].metrics)})" for task in tasks]
+    return f"{heading}\n\n{markdown(['validation, %', *metrics, 'rates chosen'], rows)}"
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:

@@ -26,6 +26,7 @@ from ukd.train import Schedule, fit, predict
 SCRATCH, EMBEDDED, RANDOM = "scratch", "embedded", "random"
 RATES = {SCRATCH: (2e-4, 5e-4), EMBEDDED: (2e-4, 5e-4), RANDOM: (2e-4, 5e-4)}  # of teacher and student; not searched
 PRETRAINED_RATES = (5e-5, 5e-5)
+NEW_STUDENT_RATE = 1e-3  # a BiLSTM or CNN starts from random weights
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,10 @@ def _redrawn(folder: Path, seed: int = 0) -> Path:
     return made_once(cache_folder() / "encoders" / f"{RANDOM}-{digest(made)}", make, made)
 
 
-def rates(encoder: str) -> tuple[float, float]:
+def rates(encoder: str, student: str = "layers") -> tuple[float, float]:
     """Default peak learning rates of the teacher and of the student for an encoder as given."""
-    return RATES.get(encoder, PRETRAINED_RATES)
+    teacher, pretrained = RATES.get(encoder, PRETRAINED_RATES)
+    return teacher, pretrained if student == "layers" else NEW_STUDENT_RATE
 
 
 def _content(folder: Path) -> str:
