@@ -32,7 +32,7 @@ RATE, ROUNDS = 1e-3, 3
 STACKING = ((4, 0.80), (2, 0.12), (1, 0.08))  # part of the depth, share of the steps; for minutes
 LONG_STACKING = ((4, 0.44), (2, 0.22), (1, 0.34))  # for hours: most of the time goes to the whole depth
 TOKENIZER_PARAGRAPHS, HELD_OUT_BATCHES, HELD_OUT_SEED, UNIGRAM_BATCHES = 20_000, 32, 9_999, 400
-STEPS_A_ROUND, CALIBRATION_STEPS = 1000, 16
+STEPS_A_ROUND, CALIBRATION_STEPS = 1000, (8, 40)
 PRESETS = {"narrow-12": {"width": 128, "teacher_layers": 12, "vocabulary": 8192, "pretrain_batch": 32, "max_length": 128}}
 WORDS_A_TOKEN = 0.7  # passages are as long as the length in tokens allows, nearly
 
@@ -123,14 +123,18 @@ def encoder_from_text(
 
 def _calibrated(budget: Profile, minutes: float, text: PairedText, compute: Compute) -> list[tuple[int, int]]:
     """Stages whose steps, at the speed of this moment, take the given minutes in all."""
-    batches, seconds = list(islice(text.batches(text.source(0), seed=0), CALIBRATION_STEPS)), []
+    few, many = CALIBRATION_STEPS
+    batches, seconds = list(islice(text.batches(text.source(0), seed=0), many)), []
     for layers, _ in stacking(budget.teacher_layers, 1000, LONG_STACKING):
         model = Pretraining(stack(None, narrow_bert(replace(budget, teacher_layers=layers), len(text.tokenizer), 0)))
-        run = lambda model=model: fit(model, lambda *_: batches, losses, Schedule(1, len(batches), RATE), compute, label="calibration")  # noqa: E731
-        run()
-        start = time.perf_counter()
-        run()
-        seconds.append((time.perf_counter() - start) / len(batches))
+
+        def run(count: int, model: nn.Module = model) -> float:
+            start = time.perf_counter()
+            fit(model, lambda *_: batches[:count], losses, Schedule(1, count, RATE), compute, label="calibration")
+            return time.perf_counter() - start
+
+        run(few)
+        seconds.append((run(many) - run(few)) / (many - few))  # starting up aside
     mean = sum(share * each for (_, share), each in zip(LONG_STACKING, seconds, strict=True))
     steps = round(60 * minutes / mean)
     say(f"{minutes} minutes are {steps} steps, at {', '.join(f'{1000 * each:.0f}' for each in seconds)} ms a step by stage")
