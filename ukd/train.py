@@ -78,7 +78,7 @@ def fit(
     """
     accelerator = accelerator_for(compute, schedule.accumulate)
     optimizer = torch.optim.AdamW(_groups(model, schedule.weight_decay), lr=schedule.rate, fused=True)
-    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    wrapped, optimizer = accelerator.prepare(Fresh(model), optimizer)
     state = Progress(model, optimizer, checkpoint)
     for epoch in range(state.load(), schedule.epochs):
         stream = batches(epoch, accelerator.process_index, accelerator.num_processes)
@@ -90,9 +90,21 @@ def fit(
         if accelerator.is_main_process:
             state.save(epoch + 1)
     state.restore_best()
-    accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
     accelerator.free_memory()
     return {"curve": state.curve, "epochs": state.epochs}
+
+
+class Fresh(nn.Module):
+    """A cover for accelerate to wrap. What it has prepared once it leaves alone ever after: a model that is trained in two
+    stages would get neither autocast nor gradients shared between processes in the second."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *args: object, **inputs: object) -> object:
+        """What the model answers."""
+        return self.model(*args, **inputs)
 
 
 def _epoch(accelerator, model, optimizer, batches, objective, schedule: Schedule, epoch: int) -> list[dict]:
