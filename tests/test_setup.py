@@ -14,8 +14,9 @@ import ukd
 
 ROOT = Path(__file__).parents[1]
 ORDER = (
-    "config", "grammar", "data", "metrics", "students", "models", "heads", "projection", "losses", "methods", "records", "train", "text", "prose", "pretrain",
-    "teacher", "probing", "finetune", "outputs", "distill", "jobs", "results", "figures", "diagram", "datasheet", "doctor", "cli",
+    "config", "grammar", "data", "metrics", "students", "models", "heads", "projection", "losses", "methods", "records", "train",
+    "tokenizer", "text", "prose", "pretrain", "teacher", "probing", "finetune", "outputs", "distill", "jobs", "results", "figures",
+    "diagram", "datasheet", "card", "doctor", "commands", "cli",
 )  # fmt: skip
 MODULES = sorted((ROOT / "ukd").glob("*.py"))
 TRACKED = subprocess.run(("git", "-C", str(ROOT), "ls-files"), capture_output=True, text=True).stdout.split()

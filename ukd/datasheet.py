@@ -29,13 +29,14 @@ def datasheet(records: list[dict]) -> str:
     return f"{sizes}\n\n{found}"
 
 
-def write(path: Path, table: str) -> None:
+def write(path: Path, table: str, marks: tuple[str, str] = (BEGIN, END)) -> None:
     """Put the table between the marks of a Markdown file. Raises ValueError when the marks are missing."""
     text = path.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        raise ValueError(f"{path} lacks the marks {BEGIN!r} and {END!r}")
-    head, tail = text.split(BEGIN)[0], text.split(END)[1]
-    path.write_text(f"{head}{BEGIN}\n{table}\n{END}{tail}", encoding="utf-8")
+    begin, end = marks
+    if begin not in text or end not in text:
+        raise ValueError(f"{path} lacks the marks {begin!r} and {end!r}")
+    head, tail = text.split(begin)[0], text.split(end)[1]
+    path.write_text(f"{head}{begin}\n{table}\n{end}{tail}", encoding="utf-8")
 
 
 def _texts(task: Task, split: str) -> list[tuple[str, ...]]:

@@ -12,10 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ukd.data import SPECS
+from ukd.finetune import short_name
 from ukd.methods import METHODS
 from ukd.metrics import headline
 from ukd.results import label, ordered
 
+ENCODERS = ("embedded", "random")
 TERMS = ("labels", "kd", "intermediate")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 STYLE = {"svg.hashsalt": "ukd", "figure.dpi": 110, "savefig.dpi": 160, "font.size": 10, "axes.grid": True, "grid.alpha": 0.3}
@@ -101,6 +103,59 @@ def draw_curves(ax: Axes, history: dict[str, dict], title: str) -> Axes:
     ax.set_ylim(0, 1.12 * ax.get_ylim()[1])
     ax.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1, 0.93))
     return ax
+
+
+def draw_pretraining(ax: Axes, said: dict) -> Axes:
+    """Losses of an encoder's pretraining over its steps, as `pretraining.json` holds them; a dotted line where the depth grows."""
+    done, colours = 0, sns.color_palette("colorblind")
+    for number, stage in enumerate(said["stages"]):
+        first = number == 0
+        points = [(done + point["step"], point["masked words"]) for point in stage["curve"]]
+        ax.plot(*zip(*points, strict=True), color=colours[7], linewidth=1, label="masked words, in training" if first else None)
+        points = [(done + point["step"], -point["dev"]) for point in stage["epochs"]]
+        ax.plot(*zip(*points, strict=True), color=colours[0], marker="o", markersize=3, label="masked words, held out" if first else None)
+        ax.axvline(done, color="0.3", linestyle=":", linewidth=1)
+        place = {"xycoords": ("data", "axes fraction"), "xytext": (3, 0), "textcoords": "offset points"}
+        ax.annotate(f"{stage['layers']} layers", (done, 0.97), fontsize=8, va="top", **place)
+        done += stage["epochs"][-1]["step"]
+    single = mean(said["unigram"].values())
+    ax.axhline(single, color=colours[3], linestyle="--", linewidth=1, label="single words' frequencies, held out")
+    ax.set(xlabel="Optimiser step", ylabel="Loss, nats", title="Pretraining of the embedded encoder", ylim=(0, None))
+    ax.legend(frameon=False, fontsize=8)
+    return ax
+
+
+def pretraining_figure(said: dict) -> Figure:
+    """The embedded encoder's pretraining."""
+    figure, ax = plt.subplots(figsize=(6.4, 3.6))
+    draw_pretraining(ax, said)
+    return figure
+
+
+def encoders_figure(records: list[dict]) -> Figure:
+    """Score of the pseudo classifiers by layer after fine-tuning, mean over seeds: a panel a task, a line an encoder."""
+    tasks = ordered({record["task"] for record in records}, SPECS)
+    encoders = ordered({short_name(record["settings"]["encoder"]) for record in records}, ENCODERS)
+    figure, axes = plt.subplots(1, len(tasks), figsize=(2.9 * len(tasks), 3.3), squeeze=False)
+    for ax, task in zip(axes[0], tasks, strict=True):
+        for encoder in encoders:
+            mine = [r for r in records if r["task"] == task and short_name(r["settings"]["encoder"]) == encoder]
+            values = np.array([[headline(layer["scores"]) for layer in r["by_layer"]] for r in mine])
+            if not len(values):
+                continue
+            layers = np.arange(1, values.shape[1] + 1) / values.shape[1]
+            ax.plot(layers, values.mean(0), label=encoder, markersize=4, **look(encoder, ENCODERS))
+        ax.set(title=task, xlabel="Layer, as a share of the depth", ylabel="Validation score, %")
+    axes[0, -1].legend(frameon=False, fontsize=8)
+    figure.tight_layout()
+    return figure
+
+
+def draw_encoder(said: dict, tuned: list[dict], folder: Path) -> list[Path]:
+    """Figures of the embedded encoder: its pretraining, and its layers after fine-tuning where there are such records."""
+    with plt.rc_context(STYLE):
+        paths = save(pretraining_figure(said), "pretraining", folder)
+        return paths + (save(encoders_figure(tuned), "encoders_by_layer", folder) if tuned else [])
 
 
 def heads_figure(records: list[dict]) -> Figure:

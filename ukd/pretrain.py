@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import time
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -14,20 +14,20 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
-from transformers import AutoModelForPreTraining, AutoTokenizer, BertConfig, BertForPreTraining, BertTokenizerFast, PreTrainedTokenizerBase
+from transformers import AutoModelForPreTraining, AutoTokenizer, BertConfig, BertForPreTraining
 
-from ukd.config import PROFILES, Compute, Profile, attention_kernel, bars, cache_folder, digest, say, source_digest
+from ukd.config import PROFILES, Compute, Profile, attention_kernel, cache_folder, digest, say, source_digest
 from ukd.data import Batch
 from ukd.grammar import discourse
 from ukd.models import FINE_TUNING_DROPOUT, narrow_bert, save
 from ukd.prose import HELD_OUT_DOCUMENTS, documents, fingerprint, mixture, passages
 from ukd.records import made_once, provenance, whole_folder, write_json
 from ukd.text import PairedText
+from ukd.tokenizer import trained_wordpiece, wordpiece
 from ukd.train import Schedule, fit
 
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+CODE = ("pretrain", "prose", "text", "tokenizer", "models", "train")
 RATE, ROUNDS = 1e-3, 3
 STACKING = ((4, 0.80), (2, 0.12), (1, 0.08))  # part of the depth, share of the steps; for minutes
 LONG_STACKING = ((4, 0.44), (2, 0.22), (1, 0.34))  # for hours: most of the time goes to the whole depth
@@ -58,7 +58,7 @@ def settings(profile: Profile, stages: list[tuple[int, int]], seed: int, compute
     return {
         "width": profile.width, "vocabulary": profile.vocabulary, "stages": stages, "batch": profile.pretrain_batch,
         "length": profile.max_length, "rate": RATE, "seed": seed, "precision": compute.precision, "torch": torch.__version__,
-        "source": source_digest("pretrain", "prose", "text", "models", "train", *(f"grammar/{part}" for part in _grammar_modules())),
+        "source": source_digest(*CODE, *(f"grammar/{part}" for part in _grammar_modules())),
     }  # fmt: skip
 
 
@@ -118,7 +118,15 @@ def encoder_from_text(
     with whole_folder(out) as building:
         save(network.half(), tokenizer, building)
         write_json(building / "pretraining.json", said)
+        seal(building)
     return out
+
+
+def seal(folder: Path) -> None:
+    """Write SHA256SUMS of the weights and all else that decides what the encoder answers; see `embedded_encoder`."""
+    files = sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")])
+    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
+    (folder / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
 
 
 def _calibrated(budget: Profile, minutes: float, text: PairedText, compute: Compute) -> list[tuple[int, int]]:
@@ -213,38 +221,6 @@ def stack(trained: BertForPreTraining | None, config: BertConfig) -> BertForPreT
         for index, layer in enumerate(encoder.layer):
             layer.load_state_dict(layers[index % len(layers)].state_dict())
     return network
-
-
-def wordpiece(texts: Iterable[str], size: int, max_length: int) -> PreTrainedTokenizerBase:
-    """BERT's tokenizer (uncased WordPiece) with at most `size` entries: every character, and the most frequent words.
-
-    The library's own trainer breaks ties by chance, so that no two runs give the same entries; this one gives the same.
-    """
-    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
-    words = Counter(word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
-    characters = sorted({character for word in words for character in word})
-    entries = [*SPECIAL, *characters, *(f"##{character}" for character in characters)]
-    ranked = sorted((word for word in words if len(word) > 1), key=lambda word: (-words[word], word))
-    vocabulary = {entry: index for index, entry in enumerate([*entries, *ranked][:size])}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
-    return _as_bert(tokenizer, max_length)
-
-
-def _as_bert(tokenizer: Tokenizer, max_length: int) -> PreTrainedTokenizerBase:
-    tokenizer.decoder, vocabulary = decoders.WordPiece(), tokenizer.get_vocab()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
-    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True))
-    return BertTokenizerFast(tokenizer_object=tokenizer, model_max_length=2 * max_length, **names)
-
-
-def trained_wordpiece(texts: Iterable[str], size: int, max_length: int) -> PreTrainedTokenizerBase:
-    """BERT's tokenizer (uncased WordPiece) with at most `size` entries, pieces of words among them; for text of all kinds."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=SPECIAL, limit_alphabet=200, show_progress=bars())
-    tokenizer.train_from_iterator(texts, trainer)
-    return _as_bert(tokenizer, max_length)
 
 
 class Pretraining(nn.Module):
