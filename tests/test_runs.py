@@ -175,9 +175,9 @@ def test_every_weight_reaches_the_gradient(task, tiny, teacher, compute):
     from ukd.models import load_tokenizer
     from ukd.teacher import splits
 
-    job = Job(task, ukd.method("universal-kd"), teacher, tiny, 1, str(teacher.folder), {}, compute, Path("unused"))
+    job = Job(task, ukd.method("universal-kd"), teacher, tiny, 1, str(teacher.folder), {"teacher_outputs": "kept"}, compute, Path("unused"))
     student, train = job.make_student().to(compute.device).eval(), splits(task, load_tokenizer(teacher.folder), tiny)[0]
-    outputs, batch = job.outputs("train", train), train.batch(list(range(16))).to(compute.device)
+    outputs, batch = job.outputs(train), train.batch(list(range(16))).to(compute.device)
 
     def gradient(**weights):
         stage = replace(Stage("all", 1.0), **weights)
@@ -248,7 +248,7 @@ def test_the_datasheet_is_what_its_command_writes():
     from ukd.datasheet import BEGIN, END, committed, datasheet
 
     text = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
-    assert text.split(BEGIN)[1].split(END)[0].strip() == datasheet(read_records(committed())).strip()
+    assert text.split(BEGIN)[1].split(END)[0].strip() == datasheet(committed()).strip()
 
 
 def test_the_committed_figures_are_drawn_from_the_committed_records(tmp_path):

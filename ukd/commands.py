@@ -127,7 +127,7 @@ def figures(options: argparse.Namespace) -> int:
 
     every = _records(options.runs)
     tuned, records = [r for r in every if r["method"] == FINE_TUNING], [r for r in every if r["method"] != FINE_TUNING]
-    embedded = [record for record in records if record["task"] in EMBEDDED]
+    embedded = [record for record in records if record["task"] in EMBEDDED and record["settings"]["student_layers"]]
     settings = sorted({setting(record) for record in embedded or records})
     for name in settings:
         chosen = [record for record in embedded or records if setting(record) == name]
@@ -176,7 +176,7 @@ def show_datasheet(options: argparse.Namespace) -> int:
     """`ukd datasheet`."""
     from ukd.datasheet import committed, datasheet, write
 
-    text = datasheet(read_records(committed()))
+    text = datasheet(committed())
     print(text)
     if options.write:
         write(data_folder() / "README.md", text)

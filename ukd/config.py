@@ -44,8 +44,8 @@ class Profile:
     vocabulary: int = 2000
     pretrain_steps: int = 7000
     pretrain_batch: int = 24
-    teacher_epochs: int = 6
-    student_epochs: int = 4
+    teacher_epochs: int = 12
+    student_epochs: int = 8
     batch: int = 32
     max_length: int = 64
     max_train: int | None = None
@@ -62,7 +62,7 @@ PROFILES = {
         enforce_floor=False, encoder="scratch",
     ),
     "lesson": Profile(
-        "lesson", ("acceptability",), (1,), teacher_layers=6, student_layers=3, pretrain_steps=4000, teacher_epochs=5,
+        "lesson", ("acceptability",), (1,), teacher_layers=6, student_layers=3, pretrain_steps=4000, teacher_epochs=5, student_epochs=4,
         max_train=3000, max_validation=1000, enforce_floor=False, encoder="scratch",
     ),
     "cpu": Profile("cpu", ("acceptability", "similarity"), (1, 2, 3)),

@@ -22,7 +22,7 @@ from ukd.losses import intermediate_loss, kd_loss, label_loss
 from ukd.methods import Method, Stage
 from ukd.metrics import headline
 from ukd.models import load_classifier, load_tokenizer, new_student, parameters, save
-from ukd.outputs import teacher_outputs
+from ukd.outputs import Outputs, kept, live, teacher_outputs
 from ukd.probing import by_layer, train_heads
 from ukd.records import FORMAT, provenance, whole_folder, write_json
 from ukd.teacher import Teacher, rates, resolve_encoder, score, splits
@@ -33,7 +33,7 @@ CODE = ("data", "distill", "heads", "losses", "methods", "metrics", "models", "o
 
 def distill(
     task: Task, method: Method, teacher: Teacher, *, profile: Profile, seed: int,
-    rate: float | None = None, compute: Compute | None = None, folder: Path | None = None,
+    rate: float | None = None, compute: Compute | None = None, folder: Path | None = None, live_teacher: bool = False,
 ) -> dict:  # fmt: skip
     """Distil the teacher into the first `profile.student_layers` layers of its encoder, and return the run's record.
 
@@ -44,6 +44,7 @@ def distill(
             the depth bears a higher rate than the teacher's) and 5e-5 for any other.
         folder: where runs are kept, by default `runs_folder()`. A finished run with equal settings, data and code is
             found there and not repeated; one that was cut off goes on from its last whole epoch.
+        live_teacher: ask the teacher in every step instead of once beforehand; for comparison, it costs and gains nothing.
 
     Returns: the record, as written to `record.json`; `record["folder"]` (only in memory) says where.
     """  # fmt: skip
@@ -57,7 +58,7 @@ def distill(
         "student_layers": profile.student_layers if profile.student == "layers" else None, "teacher": teacher.key,
         "rate": rate or rates(teacher.encoder, profile.student)[1], "batch": profile.batch,
         "epochs": profile.student_epochs, "max_length": profile.max_length, "max_train": profile.max_train,
-        "max_validation": profile.max_validation, "precision": compute.precision,
+        "max_validation": profile.max_validation, "precision": compute.precision, "teacher_outputs": "live" if live_teacher else "kept",
     }  # fmt: skip
     key = digest(settings, task.name, task.fingerprint, seed, torch.__version__, source_digest(*CODE))
     run = (folder or runs_folder()) / f"{task.name}-{method.name}-seed{seed}-{key}"
@@ -100,7 +101,7 @@ class Job:
         train, dev, validation = splits(self.task, tokenizer, self.profile)
         self.student = self.make_student()
         size = parameters(self.student.network)
-        outputs = self.outputs("train", train) if self.method.needs_teacher else None
+        outputs = self.outputs(train) if self.method.needs_teacher else None
         history, attention = {}, None
         for number, stage in enumerate(self.method.stages):
             history[stage.name] = self.train_stage(number, stage, train, dev, outputs)
@@ -128,16 +129,18 @@ class Job:
             raise ValueError(f"{self.method.name} needs a student of at least 2 layers, got {below + 1}")
         return LayerwiseClassifier(network, PseudoClassifiers(network.config.hidden_size, self.task.num_labels, below))
 
-    def outputs(self, split: str, data: Encoded) -> Tensor:
-        """The teacher's outputs for a split, by row, on the device."""
-        return teacher_outputs(self.teacher, self.task, split, data, compute=self.compute).to(self.compute.device)
+    def outputs(self, train: Encoded) -> Outputs:
+        """The teacher's outputs for a training batch, on the device: kept ones, or live if that was asked for."""
+        if self.settings["teacher_outputs"] == "live":
+            return live(self.teacher, self.task, self.compute)
+        return kept(teacher_outputs(self.teacher, self.task, "train", train, compute=self.compute).to(self.compute.device))
 
     def schedule(self, number: int, examples: int) -> Schedule:
         """A stage's share of the budget."""
         epochs = self.method.epochs(self.profile.student_epochs)[number]
         return Schedule(epochs, steps_per_epoch(examples, self.profile.batch), self.settings["rate"])
 
-    def train_stage(self, number: int, stage: Stage, train: Encoded, dev: Encoded, outputs: Tensor | None) -> dict:
+    def train_stage(self, number: int, stage: Stage, train: Encoded, dev: Encoded, outputs: Outputs | None) -> dict:
         """One stage through the common loop. The order of the examples goes on where the stage before stopped."""
         label = f"{self.method.name} on {self.task.name}, seed {self.seed}, stage {stage.name}"
         if self.student.heads is not None:  # a stage without the intermediate loss has nothing to teach them
@@ -158,7 +161,7 @@ class Job:
     def look(self, validation: Encoded) -> dict:
         """Where the trained student layers look, as its forward and the loss return it: mean weights (S, T), and per class."""
         logits = predict(self.student, validation, self.compute)
-        teacher = self.outputs("validation", validation).cpu()[validation.rows]
+        teacher = teacher_outputs(self.teacher, self.task, "validation", validation, compute=self.compute)[validation.rows]
         options = loss_options(self.method, self.task.spec.regression)
         weights = intermediate_loss(logits[:, :-1], teacher[:, :-1], **options).weights  # (N, S, T)
         maps = {"mean": weights.mean(0).tolist(), "by_layer": by_layer(logits, validation.labels, self.task)}
@@ -184,7 +187,7 @@ def loss_options(method: Method, regression: bool) -> dict:
     return {name: getattr(method, name) for name in names} | {"regression": regression}
 
 
-def objective(method: Method, stage: Stage, outputs: Tensor | None, regression: bool) -> Callable[[nn.Module, Batch], dict[str, Tensor]]:
+def objective(method: Method, stage: Stage, outputs: Outputs | None, regression: bool) -> Callable[[nn.Module, Batch], dict[str, Tensor]]:
     """The stage's terms by name, weighted: what is shown is what is minimised.
 
     The intermediate term covers the layers below the last on both sides and is summed over the student's layers (both from
@@ -193,7 +196,7 @@ def objective(method: Method, stage: Stage, outputs: Tensor | None, regression: 
 
     def terms(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         logits = model(**batch.inputs)  # (B, S, C), the network's own classifier last
-        teacher = outputs[batch.rows] if stage.kd or stage.intermediate else None  # (B, T, C)
+        teacher = outputs(batch) if stage.kd or stage.intermediate else None  # (B, T, C)
         found = {}
         if stage.labels:
             found["labels"] = stage.labels * label_loss(logits[:, -1], batch.labels, regression=regression)

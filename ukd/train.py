@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -215,16 +215,24 @@ def _set_random_state(state: dict[str, Tensor]) -> None:
         torch.cuda.set_rng_state(state["cuda"])
 
 
-@torch.no_grad()
-def predict(model: nn.Module, data: Encoded, compute: Compute) -> Tensor:
-    """Logits of all examples, in the order of `data`: (N, L, C) in float32 on the CPU, without graph or dropout."""
-    device = torch.device(compute.device)
-    model.to(device).eval()
+def autocast(compute: Compute) -> torch.autocast:
+    """The context in which a network answers in this precision."""
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(compute.precision)
-    parts, order = [], []
+    return torch.autocast(torch.device(compute.device).type, half, enabled=half is not None)
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, data: Encoded, compute: Compute) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows (B,) and logits (B, L, C) in float32 on the CPU, in large batches without graph or dropout; every example once."""
+    model.to(compute.device).eval()
     for batch in evaluation_batches(data):
-        with torch.autocast(device.type, half, enabled=half is not None):
-            parts.append(model(**batch.to(device).inputs).float())
-        order.append(batch.rows)
+        with autocast(compute):
+            logits = model(**batch.to(compute.device).inputs).float()
+        yield batch.rows, logits.cpu()
+
+
+def predict(model: nn.Module, data: Encoded, compute: Compute) -> Tensor:
+    """Logits of all examples, in the order of `data`: (N, L, C) in float32 on the CPU."""
+    order, parts = zip(*evaluate(model, data, compute), strict=True)
     found = {int(row): position for position, row in enumerate(torch.cat(order))}
-    return torch.cat(parts).cpu()[[found[int(row)] for row in data.rows]]
+    return torch.cat(parts)[[found[int(row)] for row in data.rows]]
