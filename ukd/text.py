@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import combinations, islice
 
 import torch
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerBase
@@ -13,9 +13,10 @@ from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerBas
 from ukd.data import Batch
 from ukd.grammar import discourse
 
-OTHER_PARAGRAPH, EXCHANGED, REPLACED = 0.1, 0.25, 0.15  # how often the second segment is wrong, and how; the rest is right
-LONG = 4  # letters from which a word counts as saying something
+OTHER, SHUFFLED, EXCHANGED, REPLACED = 0.05, 0.10, 0.20, 0.20  # how often the second segment is wrong, and how; else it is right
+SMALL = 3  # letters up to which a word says less than the one it stands before
 POOL = 512
+WORDS = re.compile(r"\w+|\W+")
 SENTENCE_END = re.compile(r"(?<=[.?!]) |(?<=[.?!][\"”’']) ")
 Example = tuple[tuple[str, ...], int]
 
@@ -24,8 +25,8 @@ class PairedText:
     """Batches of BERT's two tasks: guess the masked words, and tell whether the second segment is the right one.
 
     BERT's own wrong segments come from another document, which names alone give away. So most of ours are the right one
-    with two of its words exchanged or one replaced, where possible words that the first segment holds too: to tell, the
-    first token has to compare what the segments say (our choice).
+    with two words of a kind exchanged (names, nouns after "the") or one replaced by another of its kind: they read well, and
+    to tell them the first token has to compare what the segments say (our choice).
     """
 
     def __init__(
@@ -59,39 +60,64 @@ def examples(paragraphs: Iterable[str], dice: random.Random) -> Iterator[Example
     paragraphs = iter(paragraphs)
     while texts := list(islice(paragraphs, POOL)):
         cut = [split_in_two(text, dice) for text in texts]
+        plain = {word for text in texts for word in re.findall(r"\b[a-z]+", text)}
+        stock: dict[str, list[str]] = {}
         for segments in cut:
-            second, other = spoil(segments, dice.choice(cut)[-1], dice), segments[-1]
+            parts = WORDS.findall(segments[-1])
+            for place, kind in kinds(parts, plain):
+                stock.setdefault(kind, []).append(parts[place])
+        for segments in cut:
+            second, other = spoil(segments, dice.choice(cut)[-1], stock, plain, dice), segments[-1]
             yield (*segments[:-1], second), int(second != other)
 
 
-def spoil(segments: tuple[str, ...], foreign: str, dice: random.Random) -> str:
-    """The last segment, right half of the time, else `foreign` or changed in one or two words."""
+def spoil(segments: tuple[str, ...], foreign: str, stock: dict[str, list[str]], plain: set[str], dice: random.Random) -> str:
+    """The last segment, right half of the time, else `foreign`, or with two words exchanged or one replaced.
+
+    Mostly these are words of a kind: the changed segment reads as well as the right one, and only the first tells it is wrong.
+    """
     fate, right = dice.random(), segments[-1]
-    if fate < OTHER_PARAGRAPH and len(segments) == 2:
+    if fate > OTHER + SHUFFLED + EXCHANGED + REPLACED:
+        return right
+    if fate < OTHER and len(segments) == 2:
         return foreign
-    if fate > OTHER_PARAGRAPH + EXCHANGED + REPLACED:
-        return right
-    parts = re.findall(r"\w+|\W+", right)
-    places = telling(parts, segments[0] if len(segments) == 2 else "", dice)
-    if not places:
-        return right
-    if fate > OTHER_PARAGRAPH + EXCHANGED:
-        words = [word for word in re.findall(r"\w+", foreign) if len(word) >= LONG and word.istitle() == parts[places[0]].istitle()]
-        parts[places[0]] = dice.choice(words or [parts[places[0]]])
-    elif len(places) == 2:
-        one, other = places
-        parts[one], parts[other] = parts[other], parts[one]
+    parts, held = WORDS.findall(right), set(WORDS.findall(segments[0].lower())) if len(segments) == 2 else set()
+    places = kinds(parts, plain)
+    known = lambda *chosen: all(parts[place].lower() in held for place in chosen)  # noqa: E731
+    pairs = [(i, j) for (i, one), (j, other) in combinations(places, 2) if one == other and parts[i].lower() != parts[j].lower()]
+    words = [place for place, part in enumerate(parts) if part[0].isalnum()]
+    if fate < OTHER + SHUFFLED and len(words) > 1:
+        exchange(parts, *dice.sample(words, 2))
+    elif fate < OTHER + SHUFFLED + EXCHANGED and pairs:
+        exchange(parts, *dice.choice([pair for pair in pairs if known(*pair)] or pairs))
+    elif places:
+        place, kind = dice.choice([found for found in places if known(found[0])] or places)
+        parts[place] = dice.choice(stock[kind])
     changed = "".join(parts)
     return changed if changed.lower() != right.lower() else right
 
 
-def telling(parts: list[str], first: str, dice: random.Random) -> list[int]:
-    """Up to two places of words to change: long ones that `first` holds too, else any."""
-    words = [index for index, part in enumerate(parts) if part[0].isalnum()]
-    held = set(re.findall(r"\w+", first.lower()))
-    shared = [index for index in words if len(parts[index]) >= LONG and parts[index].lower() in held]
-    chosen = shared if len(shared) >= 2 else words
-    return dice.sample(chosen, min(2, len(chosen)))
+def exchange(parts: list[str], one: int, other: int) -> None:
+    """Let two parts change places."""
+    parts[one], parts[other] = parts[other], parts[one]
+
+
+def kinds(parts: list[str], plain: set[str]) -> list[tuple[int, str]]:
+    """(place, kind) of the words that others can stand in for: names, and words by the small word before them.
+
+    parts: words and what is between them; plain: words that occur uncapitalised, which are no names.
+    """
+    found, before = [], ""
+    for place, part in enumerate(parts):
+        if not part[0].isalpha():
+            before = "" if set(part) & set(".?!") else before
+            continue
+        if part[0].isupper() and part.lower() not in plain:
+            found.append((place, "name"))
+        elif part.islower() and len(part) > SMALL and before and len(before) <= SMALL:
+            found.append((place, before))
+        before = part.lower()
+    return found
 
 
 def split_in_two(paragraph: str, dice: random.Random) -> tuple[str, ...]:
