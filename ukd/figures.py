@@ -15,7 +15,7 @@ from ukd.data import SPECS
 from ukd.finetune import short_name
 from ukd.methods import METHODS
 from ukd.metrics import headline
-from ukd.results import label, ordered
+from ukd.results import label, ordered, winners
 
 ENCODERS = ("embedded", "random")
 TERMS = ("labels", "kd", "intermediate")
@@ -139,7 +139,7 @@ def encoders_figure(records: list[dict]) -> Figure:
     figure, axes = plt.subplots(1, len(tasks), figsize=(2.9 * len(tasks), 3.3), squeeze=False)
     for ax, task in zip(axes[0], tasks, strict=True):
         for encoder in encoders:
-            mine = [r for r in records if r["task"] == task and short_name(r["settings"]["encoder"]) == encoder]
+            mine = winners([r for r in records if r["task"] == task and short_name(r["settings"]["encoder"]) == encoder])
             values = np.array([[headline(layer["scores"]) for layer in r["by_layer"]] for r in mine])
             if not len(values):
                 continue

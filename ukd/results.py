@@ -9,7 +9,7 @@ from statistics import mean, stdev
 from scipy import stats
 
 from ukd.data import SPECS
-from ukd.finetune import FINE_TUNING, short_name
+from ukd.finetune import FINE_TUNING, best_on_dev, short_name
 from ukd.methods import METHODS, OPTIONS
 from ukd.metrics import headline
 from ukd.teacher import EMBEDDED as EMBEDDED_ENCODER
@@ -164,21 +164,41 @@ def tables(records: list[dict]) -> str:
 
 
 def fine_tuning_tables(records: list[dict]) -> str:
-    """Encoder rows, task columns: mean ± sample standard deviation (n), and the rates chosen on the development part."""
+    """For every budget among the records: encoder rows, task columns, mean ± sample standard deviation (n), and the rates chosen."""
+    budgets = sorted({_budget(record) for record in records})
+    return "\n\n".join(_fine_tuning_table([r for r in records if _budget(r) == name], name) for name in budgets)
+
+
+def _budget(record: dict) -> str:
+    said = record["settings"]
+    limit = f", at most {said['max_train']:,} labels" if said["max_train"] else ""
+    return (
+        f"fine-tuning all layers: {said['epochs']} epochs of batch {said['batch']}, {said['max_length']} tokens, "
+        f"{said['precision']}{limit}, rates tried {', '.join(f'{rate:g}' for rate in said['searched'])}"
+    )
+
+
+def _fine_tuning_table(records: list[dict], heading: str) -> str:
+    """Of several rates with the first seed the one that is best on the development part counts."""
     tasks = ordered({record["task"] for record in records}, SPECS)
-    encoders = ordered({short_name(record["settings"]["encoder"]) for record in records}, (EMBEDDED_ENCODER, RANDOM))
     rows = []
-    for encoder in encoders:
-        mine = [[r for r in records if r["task"] == task and short_name(r["settings"]["encoder"]) == encoder] for task in tasks]
+    for encoder in ordered({short_name(record["settings"]["encoder"]) for record in records}, (EMBEDDED_ENCODER, RANDOM)):
+        mine = [winners([r for r in records if r["task"] == task and short_name(r["settings"]["encoder"]) == encoder]) for task in tasks]
         scores = [str(Cell({r["seed"]: headline(r["scores"]["validation"]) for r in some})) for some in mine]
         rates = ", ".join("/".join(f"{rate:g}" for rate in sorted({r["settings"]["rate"] for r in some})) or "-" for some in mine)
         rows.append([encoder, *scores, rates])
-    said = records[0]["settings"]
-    limit = f", at most {said['max_train']:,} labels" if said["max_train"] else ""
-    heading = (f"### Fine-tuning all layers: {said['epochs']} epochs of batch {said['batch']}, {said['max_length']} tokens, "
-               f"{said['precision']}{limit}, rates tried {', '.join(f'{rate:g}' for rate in said['searched'])}")  # fmt: skip
     metrics = [f"{task} ({' and '.join(SPECS[task].metrics)})" for task in tasks]
-    return f"{heading}\n\n{markdown(['validation, %', *metrics, 'rates chosen'], rows)}"
+    return f"### {heading}\n\n{markdown(['validation, %', *metrics, 'rates chosen'], rows)}"
+
+
+def winners(records: list[dict]) -> list[dict]:
+    """The records of one encoder on one task at the rate that won its search; all of them if there was none."""
+    rates = {record["settings"]["rate"] for record in records}
+    if len(rates) < 2:
+        return records
+    searched = [record for record in records if record["seed"] == min(r["seed"] for r in records)]
+    best = best_on_dev(searched)["settings"]["rate"]
+    return [record for record in records if record["settings"]["rate"] == best]
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:
