@@ -66,6 +66,8 @@ def parser() -> argparse.ArgumentParser:
     ):
         reader = add(name, command, text)
         reader.add_argument("--runs", type=Path, default=None, help="folder of run records (default: the committed ones)")
+        if name == "table":
+            reader.add_argument("--write", type=Path, metavar="FILE", help="put each committed set's tables between its marks in FILE")
         if name == "figures":
             reader.add_argument("--out", type=Path, default=Path("figures"), help="folder to write SVG and PNG to (default figures)")
     keep = add("collect", commands.collect, "Copy the records of finished runs into data/runs/NAME, to be committed.")

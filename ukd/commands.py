@@ -115,6 +115,14 @@ def _records(folder: Path | None) -> list[dict]:
 
 def table(options: argparse.Namespace) -> int:
     """`ukd table`."""
+    if options.write:
+        from ukd.datasheet import write
+
+        for folder in sorted(path for path in (data_folder() / "runs").iterdir() if path.is_dir()):
+            begin = f"<!-- {folder.name}: written by `ukd table --write` -->"
+            if begin in options.write.read_text(encoding="utf-8"):
+                write(options.write, f"\n{tables(read_records(folder))}\n", (begin, f"<!-- end of {folder.name} -->"))
+        return 0
     print(tables(_records(options.runs)))
     return 0
 

@@ -8,17 +8,19 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations, islice
 
 import torch
+from torch import Tensor
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerBase
 
 from ukd.data import Batch
 from ukd.grammar import discourse
 
-OTHER, SHUFFLED, EXCHANGED, REPLACED = 0.05, 0.10, 0.20, 0.20  # how often the second segment is wrong, and how; else it is right
+OTHER, SHUFFLED, EXCHANGED, REPLACED = 0.04, 0.06, 0.20, 0.20  # how often the second segment is wrong, and how; else it is right
+FEW = 4  # tokens that differ where one word was replaced or two were exchanged
 SMALL = 3  # letters up to which a word says less than the one it stands before
 POOL = 512
 WORDS = re.compile(r"\w+|\W+")
 SENTENCE_END = re.compile(r"(?<=[.?!]) |(?<=[.?!][\"”’']) ")
-Example = tuple[tuple[str, ...], int]
+Example = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 class PairedText:
@@ -45,18 +47,41 @@ class PairedText:
         dice = random.Random(seed)
         pool = examples(paragraphs, dice)
         options = {"truncation": True, "max_length": self.length, "return_special_tokens_mask": True}
-        while group := [(self.tokenizer(*segments, **options), wrong) for segments, wrong in islice(pool, POOL)]:
+        encode = lambda segments: self.tokenizer(*segments, **options)  # noqa: E731
+        while group := [(encode(shown), encode(right)["input_ids"]) for shown, right in islice(pool, POOL)]:
             group.sort(key=lambda example: len(example[0]["input_ids"]))
             batches = [group[i : i + self.batch] for i in range(0, len(group) - self.batch + 1, self.batch)]
             dice.shuffle(batches)
             for chosen in batches:
-                masked = mask([tokens for tokens, _ in chosen])
+                masked = mask([shown for shown, _ in chosen])
                 labels = masked.pop("labels")
-                yield Batch(dict(masked), labels, torch.tensor([wrong for _, wrong in chosen]))
+                for row, (shown, right) in enumerate(chosen):
+                    self.ask_for_the_right_word(labels[row], shown["input_ids"], right, dice)
+                wrong = torch.tensor([int(shown["input_ids"] != right) for shown, right in chosen])
+                yield Batch(dict(masked), labels, wrong)
+
+    def ask_for_the_right_word(self, labels: Tensor, shown: list[int], right: list[int], dice: random.Random) -> None:
+        """Make the right token the answer wherever another is shown, and as often where the shown one is right.
+
+        BERT shows a random token in a tenth of the places it asks about; ours is one that reads well, so that finding it
+        takes a comparison with the first segment. Where the two have different lengths, or little in common, nothing is asked.
+        """
+        if len(shown) != len(right):
+            return
+        other = [place for place, (one, two) in enumerate(zip(shown, right, strict=True)) if one != two]
+        if len(other) > FEW:
+            return
+        same = dice.sample(range(1, len(right) - 1), min(max(1, len(other)), len(right) - 2))
+        for place in (*other, *same):
+            if right[place] not in self.tokenizer.all_special_ids:
+                labels[place] = right[place]
 
 
 def examples(paragraphs: Iterable[str], dice: random.Random) -> Iterator[Example]:
-    """((first, second), wrong): every paragraph cut in two at the end of a sentence; a single sentence stays one segment."""
+    """(segments as shown, right segments): paragraphs cut in two at the end of a sentence, a single sentence stays one.
+
+    Shown and right are equal half of the time; else the last segment as shown is wrong.
+    """
     paragraphs = iter(paragraphs)
     while texts := list(islice(paragraphs, POOL)):
         cut = [split_in_two(text, dice) for text in texts]
@@ -67,8 +92,7 @@ def examples(paragraphs: Iterable[str], dice: random.Random) -> Iterator[Example
             for place, kind in kinds(parts, plain):
                 stock.setdefault(kind, []).append(parts[place])
         for segments in cut:
-            second, other = spoil(segments, dice.choice(cut)[-1], stock, plain, dice), segments[-1]
-            yield (*segments[:-1], second), int(second != other)
+            yield (*segments[:-1], spoil(segments, dice.choice(cut)[-1], stock, plain, dice)), segments
 
 
 def spoil(segments: tuple[str, ...], foreign: str, stock: dict[str, list[str]], plain: set[str], dice: random.Random) -> str:
