@@ -32,6 +32,7 @@ def card(records: list[dict]) -> str:
         ["device", f"{said['device']}, {said['threads']} thread{'s' * (said['threads'] > 1)}, {said['precision']}"],
         ["made", f"{said['made'][:10]}, torch {said['versions']['torch']}, transformers {said['versions']['transformers']}"],
     ]  # fmt: skip
+    rows += [["note", said["note"]]] if "note" in said else []
     losses = [
         [name, f"{said['unigram'][name]:.2f}", *(f"{s['held_out'][name]['masked words']:.2f}" for s in stages),
          f"{stages[-1]['held_out'][name]['second segment']:.2f}"]
