@@ -13,6 +13,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     set_seed,
@@ -42,12 +43,22 @@ def load_classifier(source: str | Path, task: Task, *, seed: int, layers: int | 
         config = AutoConfig.from_pretrained(str(source))
     if layers is not None and not 1 <= layers <= config.num_hidden_layers:
         raise ValueError(f"{source} has {config.num_hidden_layers} layers, so its first {layers} can't be taken")
+    check_label_order(config, task, source)
     changes = _labels(task) | ({} if layers is None else {"num_hidden_layers": layers})
     set_seed(seed)
     with _quiet(), _sources_explained(source):
         return AutoModelForSequenceClassification.from_pretrained(
             str(source), dtype=torch.float32, attn_implementation=attention_kernel(), **changes
         )
+
+
+def check_label_order(config: PreTrainedConfig, task: Task, source: str | Path) -> None:
+    """Raise ValueError where a model that already names its classes names the task's in another order."""
+    names = [str(name).lower() for _, name in sorted((config.id2label or {}).items(), key=lambda item: int(item[0]))]
+    ours = [name.lower() for name in task.label_names or ()]
+    if set(names) == set(ours) and names != ours:
+        raise ValueError(f"{source} names its classes {names}, and {task.name} names them {ours}: its answers would be read as "
+                         "others; pass a model with the task's order, or one without a classifier")  # fmt: skip
 
 
 def new_student(kind: str, source: str | Path, task: Task, *, seed: int) -> PreTrainedModel:
