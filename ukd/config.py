@@ -44,8 +44,8 @@ class Profile:
     vocabulary: int = 2000
     pretrain_steps: int = 7000
     pretrain_batch: int = 24
-    teacher_epochs: int = 8
-    student_epochs: int = 4
+    teacher_epochs: int = 14
+    student_epochs: int = 6
     batch: int = 32
     max_length: int = 64
     max_train: int | None = None

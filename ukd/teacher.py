@@ -24,7 +24,7 @@ from ukd.records import made_once, provenance, write_json
 from ukd.train import Schedule, fit, predict
 
 SCRATCH, EMBEDDED, RANDOM = "scratch", "embedded", "random"
-RATES = {SCRATCH: (1e-4, 5e-4), EMBEDDED: (1e-4, 2e-4), RANDOM: (1e-4, 2e-4)}  # of teacher and student; hardly searched
+RATES = {SCRATCH: (1e-4, 5e-4), EMBEDDED: (1e-4, 5e-4), RANDOM: (1e-4, 5e-4)}  # of teacher and student; hardly searched
 PRETRAINED_RATES = (5e-5, 5e-5)
 NEW_STUDENT_RATE = 1e-3  # a BiLSTM or CNN starts from random weights
 
