@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -92,6 +93,13 @@ def make_finetuned(plan: Plan, name: str, encoder: str, rate: float, seed: int, 
     return finetune(task, profile=plan.profile, encoder=encoder, rate=rate, seed=seed, searched=rates, compute=plan.compute)
 
 
+def _begin(threads: int) -> None:
+    """In a new process: its share of the cores, and an end if the process that started it is killed."""
+    torch.set_num_threads(threads)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
 def _each(work: Callable, arguments: list[tuple], plan: Plan, jobs: int, what: str) -> list:
     """`work` of every tuple of arguments (the plan first), in `jobs` processes; the first failure stops the rest and is raised here."""
     jobs = min(jobs, len(arguments))
@@ -100,7 +108,7 @@ def _each(work: Callable, arguments: list[tuple], plan: Plan, jobs: int, what: s
     if jobs == 1:
         return [work(*some) for some in progress(arguments, what)]
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, spawn, torch.set_num_threads, (plan.compute.threads,)) as pool:
+    with ProcessPoolExecutor(jobs, spawn, _begin, (plan.compute.threads,)) as pool:
         waiting = {pool.submit(work, *some): index for index, some in enumerate(arguments)}
         found: list = [None] * len(arguments)
         try:
