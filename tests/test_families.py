@@ -46,6 +46,7 @@ def test_it_teaches_and_its_first_layers_learn(encoder, task, tiny, compute, tmp
     teacher = ukd.train_teacher(task, profile=budget, encoder=str(encoder), compute=compute)
     record = ukd.distill(task, ukd.method("universal-kd"), teacher, profile=budget, seed=1, compute=compute, folder=tmp_path / "runs")
     assert record["teacher"]["layers"] == 4 and len(record["attention"]["mean"][0]) == 3
+    assert len(record["attention"]["mean"]) == budget.student_layers - 1
 
 
 def test_a_model_with_another_order_of_labels_is_refused(task, teacher, tmp_path):

@@ -60,15 +60,18 @@ def test_an_encoder_is_named_without_its_digest(name, short):
 
 
 def test_the_table_by_hand(records):
+    budget = {"searched": [1e-4, 2e-4], "epochs": 3, "batch": 32, "max_length": 64, "max_train": 4000, "precision": "bf16"}
     made = [
-        {"task": "sst2", "method": "fine-tuning", "seed": seed, "scores": {"validation": {"accuracy": score}}, "settings": {
-            "encoder": f"{encoder}-0123456789ab", "rate": rate, "searched": [1e-4, 2e-4], "epochs": 3, "batch": 32, "max_length": 64,
-            "max_train": 4000, "precision": "bf16"}}
+        {"task": "sst2", "method": "fine-tuning", "seed": seed, "made": "2026-01-01", "scores": {"validation": {"accuracy": score}},
+         "settings": {"encoder": f"{encoder}-0123456789ab", "rate": rate, **budget}}
         for encoder, rate, values in (("random", 2e-4, [70, 72, 74]), ("embedded", 1e-4, [80, 81, 82])) for seed, score in enumerate(values)
     ]  # fmt: skip
     text = results.tables(made)
     assert "| embedded " in text and text.index("embedded") < text.index("random")
     assert "81.0 ± 1.0 (n=3)" in text and "72.0 ± 2.0 (n=3)" in text
     assert "at most 4,000 labels" in text and "rates tried 0.0001, 0.0002" in text
+    names = [f"embedded-{letter * 12}" for letter in "ab"]
+    twins = [{**record, "settings": {**record["settings"], "encoder": name}} for record in made[:3] for name in names]
+    assert "| embedded-aaaaaaaaaaaa " in results.tables(twins), "two encoders of one name stay two"
     mixed = results.tables([*records[0], *made])
     assert mixed.count("### ") == 2, "other budgets are another table"

@@ -1,5 +1,6 @@
 """Kept teacher outputs: equal to live ones, whole or made anew, and safe when two processes fill at once."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import ukd
 from ukd.config import cache_folder, replace
 from ukd.models import load_tokenizer
 from ukd.outputs import kept, live, teacher_outputs
-from ukd.teacher import splits
+from ukd.teacher import Teacher, splits
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,7 +34,8 @@ def test_kept_and_live_give_the_training_code_the_same(task, teacher, train, com
     ask_kept, ask_live = kept(teacher_outputs(teacher, task, "train", train, compute=compute)), live(teacher, task, compute)
     for positions in ([5, 3, 40], list(range(20, 37))):
         batch = train.batch(positions)
-        torch.testing.assert_close(ask_kept(batch), ask_live(batch), rtol=1e-4, atol=1e-5)
+        asked = ask_live(batch.to(compute.device)).cpu()
+        torch.testing.assert_close(ask_kept(batch), asked, rtol=1e-4, atol=1e-5)
         assert not ask_live(batch).requires_grad
 
 
@@ -65,11 +67,12 @@ def test_damaged_outputs_are_noticed_and_made_anew(damage, task, teacher, train,
 
 def test_writing_to_what_was_read_does_not_change_the_file(task, teacher, train, compute, alone):
     table = teacher_outputs(teacher, task, "train", train, compute=compute)
+    before = next(alone.glob("*/outputs.npy")).read_bytes()
     table.zero_()
-    assert not torch.equal(teacher_outputs(teacher, task, "train", train, compute=compute).nan_to_num(), table)
+    assert next(alone.glob("*/outputs.npy")).read_bytes() == before
 
 
-def test_other_tokens_another_teacher_and_other_heads_are_a_miss(task, tiny, teacher, train, compute, alone):
+def test_other_tokens_another_teacher_and_other_heads_are_a_miss(task, tiny, teacher, train, compute, alone, tmp_path, monkeypatch):
     count = lambda: len(list(alone.iterdir()))  # noqa: E731
     teacher_outputs(teacher, task, "train", train, compute=compute)
     shorter = splits(task, load_tokenizer(teacher.folder), replace(tiny, max_length=8))[0]
@@ -79,14 +82,19 @@ def test_other_tokens_another_teacher_and_other_heads_are_a_miss(task, tiny, tea
     ukd.train_heads(other, task, profile=tiny, compute=compute)
     teacher_outputs(other, task, "train", train, compute=compute)
     assert count() == 3
+    shutil.copytree(teacher.heads, tmp_path / "heads-other")
+    monkeypatch.setattr(Teacher, "heads", property(lambda self: tmp_path / "heads-other"))
+    teacher_outputs(teacher, task, "train", train, compute=compute)
+    assert count() == 4
 
 
-def test_memory_does_not_hold_the_table(task, teacher, train, compute, alone):
-    """The table is a view of the file: as many bytes as rows x layers x classes, and no array of its own."""
+def test_memory_does_not_hold_the_table(task, teacher, train, compute, alone, monkeypatch):
+    """The table is a view of the file, mapped, and as large as rows x layers x classes."""
+    seen, load = [], np.load
+    monkeypatch.setattr(np, "load", lambda *args, **options: seen.append(load(*args, **options)) or seen[-1])
     table = teacher_outputs(teacher, task, "train", train, compute=compute)
-    stored = np.load(next(alone.glob("*/outputs.npy")), mmap_mode="r")
-    assert table.shape == stored.shape == (int(train.rows.max()) + 1, 4, 2)
-    assert isinstance(stored, np.memmap)
+    assert isinstance(seen[0], np.memmap) and table.data_ptr() == seen[0].ctypes.data
+    assert table.shape == (int(train.rows.max()) + 1, 4, 2)
 
 
 FILL = """

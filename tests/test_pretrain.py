@@ -124,10 +124,25 @@ def test_text_is_masked_by_its_own_dice(tokenizer):
 def test_about_half_of_the_second_segments_are_wrong_and_wrong_ones_differ():
     dice = random.Random(0)
     found = list(islice(examples(discourse(7), dice), 2000))
-    assert 0.40 < sum(wrong for _, wrong in found) / len(found) < 0.5
+    assert 0.40 < sum(shown != right for shown, right in found) / len(found) < 0.5
     segments = ("Nils was saved by Laura in the hotel.", "Nils was rescued by Laura in the hotel.")
-    changed = {spoil(segments, "Something else entirely.", random.Random(seed)) for seed in range(200)}
+    plain, stock = {"was", "by", "in", "the", "hotel"}, {"name": ["Nils", "Laura", "Olga"], "the": ["hotel", "garden"]}
+    changed = {spoil(segments, "Something else entirely.", stock, plain, random.Random(seed)) for seed in range(400)}
     assert "Laura was rescued by Nils in the hotel." in changed and segments[1] in changed and "Something else entirely." in changed
+    assert {"Olga was rescued by Laura in the hotel.", "Nils was rescued by Laura in the garden."} <= changed, "replaced by one of its kind"
+
+
+def test_the_right_word_is_asked_for_wherever_another_is_shown(tokenizer):
+    text = PairedText(tokenizer, 32, 8)
+    labels = torch.full((8,), -100)
+    text.ask_for_the_right_word(labels, [2, 10, 11, 12, 13, 14, 15, 3], [2, 10, 12, 11, 13, 14, 15, 3], random.Random(0))
+    assert labels[[2, 3]].tolist() == [12, 11]
+    kept = [place for place in (1, 4, 5, 6) if labels[place] != -100]
+    assert all(labels[place] == [2, 10, 12, 11, 13, 14, 15, 3][place] for place in kept)
+    for shown in ([2, 10, 3], [2, 20, 21, 22, 23, 24, 25, 3]):
+        untouched = torch.full((8,), -100)
+        text.ask_for_the_right_word(untouched, shown, [2, 10, 12, 11, 13, 14, 15, 3], random.Random(0))
+        assert (untouched == -100).all(), "another length, or little in common: nothing is asked"
 
 
 def test_the_encoder_says_how_it_was_made(tiny, compute):

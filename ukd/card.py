@@ -20,7 +20,7 @@ def committed_encoder() -> dict:
 def card(records: list[dict]) -> str:
     """How the encoder was made, its losses on held-out text, and its scores after fine-tuning, as Markdown."""
     said = committed_encoder()
-    text, stages = said["text"], said["stages"]
+    text, stages, asked = said["text"], said["stages"], said["minutes asked for"]
     steps = [(stage["epochs"][-1]["step"], stage["layers"]) for stage in stages]
     plan = ", then ".join(f"{count:,} of {layers} layers" for count, layers in steps)
     rows = [
@@ -28,7 +28,7 @@ def card(records: list[dict]) -> str:
                  f"{text['share']:.2f}; else the suite's unlabelled discourse"],
         ["layers, width, entries", f"{stages[-1]['layers']}, {said['width']}, {said['vocabulary']:,}"],
         ["steps", f"{sum(count for count, _ in steps):,} of {said['batch']} examples: {plan}"],
-        ["minutes", f"{said['seconds'] / 60:.0f} (asked for {said['minutes asked for']:g})"],
+        ["minutes", f"{said['seconds'] / 60:.0f}" + (f" (asked for {asked:g})" if asked else "")],
         ["device", f"{said['device']}, {said['threads']} thread{'s' * (said['threads'] > 1)}, {said['precision']}"],
         ["made", f"{said['made'][:10]}, torch {said['versions']['torch']}, transformers {said['versions']['transformers']}"],
     ]  # fmt: skip

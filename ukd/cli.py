@@ -8,12 +8,11 @@ import warnings
 from pathlib import Path
 
 from ukd import commands
-from ukd.commands import BUDGET, count
+from ukd.commands import BUDGET, count, positive
 from ukd.config import PRECISIONS, PROFILES
 from ukd.data import SPECS
 from ukd.losses import COMBINE, MAPPINGS
 from ukd.methods import METHODS
-from ukd.projection import check_temperature
 from ukd.students import STUDENTS
 
 
@@ -52,17 +51,17 @@ def parser() -> argparse.ArgumentParser:
     _budget(many)
 
     tune = add("finetune", commands.finetune, "Compare encoders by fine-tuning them on tasks under one budget; scores layer by layer.")
-    tune.add_argument("--tasks", required=True, help="comma-separated")
+    tune.add_argument("--tasks", required=True, help="comma-separated, or 'all' for the five embedded ones")
     tune.add_argument("--encoders", default="embedded,random", help="comma-separated: 'embedded', 'random', 'scratch', folders, hub ids")
     tune.add_argument("--rates", default="1e-4,2e-4", help="tried with the first seed; the best on the development part is kept")
     tune.add_argument("--seeds", default=None, help="comma-separated (default by profile)")
     tune.add_argument("--source", help="'embedded', 'hub' (GLUE), or a folder in the hub's layout (default by task)")
     tune.add_argument("--jobs", type=_number, help="processes that share the cores (default: one a core on a CPU, one on a GPU)")
-    _budget(tune)
+    _budget(tune, ("teacher_epochs", "max_train", "max_length", "batch"), {"teacher_epochs": "passes of the fine-tuning"})
 
     for name, command, text in (
         ("table", commands.table, "Print the tables of all records in a folder."),
-        ("figures", commands.figures, "Draw the figures of all records in a folder."),
+        ("figures", commands.figures, "Draw the figures of a folder's records (of the embedded suite alone, where it has such)."),
     ):
         reader = add(name, command, text)
         reader.add_argument("--runs", type=Path, default=None, help="folder of run records (default: the committed ones)")
@@ -78,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
     text.add_argument("--text", type=Path, required=True, help="a paragraph a line, an empty line between documents; plain, .gz or .xz")
     text.add_argument("--out", type=Path, required=True, help="new folder for the encoder, as from_pretrained takes it")
     text.add_argument("--preset", default="narrow-12", help="narrow-12: BERT with 12 layers, 128 wide, 8,192 entries")
-    text.add_argument("--minutes", type=_positive, help="time to take; becomes a number of steps, from a calibration")
+    text.add_argument("--minutes", type=_positive, help="about the time to take; becomes a number of steps, from a calibration")
     text.add_argument("--steps", type=_number, help="steps to take, instead of minutes")
     text.add_argument(
         "--share", type=float, default=1 / 3, help="probability of a passage of the file; the rest is discourse (default 1/3)"
@@ -113,10 +112,9 @@ def _number(text: str) -> int:
 
 def _positive(text: str) -> float:
     try:
-        check_temperature("it", value := float(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a positive number, got {text!r}") from None
-    return value
+        return positive(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _where(sub: argparse.ArgumentParser) -> None:
@@ -128,14 +126,16 @@ def _where(sub: argparse.ArgumentParser) -> None:
     kinds = ("layers", *STUDENTS)
     sub.add_argument("--student", choices=kinds, help="the encoder's first layers, or another architecture (default layers)")
     sub.add_argument("--teacher-rate", type=_positive, help="peak learning rate of the teacher (default by encoder)")
-    sub.add_argument("--rate", type=_positive, help="peak learning rate of the student (default by encoder)")
+    sub.add_argument("--rate", type=_positive, help="peak learning rate of the student (default by encoder and kind of student)")
 
 
-def _budget(sub: argparse.ArgumentParser) -> None:
+def _budget(sub: argparse.ArgumentParser, names: tuple[str, ...] = tuple(BUDGET), other: dict[str, str] | None = None) -> None:
     sub.add_argument("--profile", default="cpu", choices=PROFILES, metavar="PROFILE", help=f"one of: {', '.join(PROFILES)} (default cpu)")
-    for name, text in BUDGET.items():
-        sub.add_argument(f"--{name.replace('_', '-')}", type=_number, help=f"{text} (default by profile)")
-    sub.add_argument("--allow-weak-teacher", action="store_true", help="only warn when a teacher has not learned its task")
+    for name in names:
+        said = (other or {}).get(name, BUDGET[name])
+        sub.add_argument(f"--{name.replace('_', '-')}", type=_number, help=f"{said} (default by profile)")
+    if other is None:
+        sub.add_argument("--allow-weak-teacher", action="store_true", help="only warn when a teacher has not learned its task")
     sub.add_argument("--precision", default="auto", choices=PRECISIONS, help="default: what the device does fast")
 
 

@@ -12,6 +12,7 @@ from ukd.config import compute as choose_compute
 from ukd.data import EMBEDDED, SPECS, load_task
 from ukd.finetune import FINE_TUNING
 from ukd.methods import METHODS, OPTIONS, method
+from ukd.projection import check_temperature
 from ukd.records import read_records
 from ukd.results import beside, label, markdown, setting, tables
 
@@ -32,9 +33,20 @@ def count(text: str) -> int:
     return int(text)
 
 
+def positive(text: str) -> float:
+    """A positive number. Raises ValueError."""
+    try:
+        check_temperature("it", value := float(text))
+    except ValueError:
+        raise ValueError(f"must be a positive number, got {text!r}") from None
+    return value
+
+
 def _profile(options: argparse.Namespace) -> Profile:
-    floor = False if options.allow_weak_teacher else None
+    floor = False if getattr(options, "allow_weak_teacher", False) else None
     chosen = {name: getattr(options, name, None) for name in (*BUDGET, "student")}
+    if chosen["student_layers"] and chosen["student"] not in (None, "layers"):
+        raise ValueError(f"--student-layers counts layers of the encoder, and --student {chosen['student']} takes none of them")
     return profile(options.profile, enforce_floor=floor, **chosen)
 
 
@@ -69,7 +81,8 @@ def reproduce(options: argparse.Namespace) -> int:
     records, failures = run_all(plan, options.jobs or default_jobs(here))
     print(f"\n{tables(records)}\n")
     settings = {setting(record) for record in records}
-    if kept := [record for record in _committed() if setting(record) in settings]:
+    committed = [record for record in _committed() if record["method"] != FINE_TUNING]
+    if kept := [record for record in committed if setting(record) in settings]:
         print(f"### Beside the committed records\n\n{beside(records, kept)}\n")
     folder = runs_folder() / "figures"
     for path in draw_all(records, folder) if records else []:
@@ -84,19 +97,21 @@ def finetune(options: argparse.Namespace) -> int:
     from ukd.jobs import Plan, compare_encoders, default_jobs
 
     here, budget = choose_compute(options.precision), _profile(options)
-    tasks = _listed(options.tasks, (), SPECS, "task")
-    seeds = tuple(count(seed) for seed in options.seeds.split(",")) if options.seeds else budget.seeds
-    rates = tuple(float(rate) for rate in options.rates.split(","))
+    tasks = list(EMBEDDED) if options.tasks == "all" else _listed(options.tasks, (), SPECS, "task")
+    seeds = tuple(dict.fromkeys(count(seed) for seed in options.seeds.split(","))) if options.seeds else budget.seeds
+    rates = tuple(dict.fromkeys(positive(rate) for rate in options.rates.split(",")))
     plan = Plan(tuple(tasks), (), seeds, budget, here, budget.encoder, options.source)
     print(tables(compare_encoders(plan, tuple(options.encoders.split(",")), rates, options.jobs or default_jobs(here))))
     return 0
 
 
 def _listed(text: str | None, default: tuple[str, ...], known: dict, what: str) -> list[str]:
-    names = list(known) if text == "all" else text.split(",") if text else list(default)
+    names = list(known) if text == "all" else [name for name in text.split(",") if name] if text is not None else list(default)
     for name in names:
         if name not in known:
             raise ValueError(f"unknown {what} {name!r}; choose among: {', '.join(known)}, or all")
+    if not names:
+        raise ValueError(f"no {what} given; choose among: {', '.join(known)}")
     return names
 
 
@@ -120,8 +135,9 @@ def table(options: argparse.Namespace) -> int:
 
         for folder in sorted(path for path in (data_folder() / "runs").iterdir() if path.is_dir()):
             begin = f"<!-- {folder.name}: written by `ukd table --write` -->"
-            if begin in options.write.read_text(encoding="utf-8"):
+            if written := begin in options.write.read_text(encoding="utf-8"):
                 write(options.write, f"\n{tables(read_records(folder))}\n", (begin, f"<!-- end of {folder.name} -->"))
+            print(f"{folder.name}: {'written' if written else f'left out, {options.write} has no line {begin}'}")
         return 0
     print(tables(_records(options.runs)))
     return 0

@@ -108,4 +108,5 @@ def _measured(task: Task, records: list[dict]) -> list[str]:
 
 def committed() -> list[dict]:
     """The records the datasheet is made from: those on the embedded suite."""
-    return [record for name in SETS if (folder := data_folder() / "runs" / name).is_dir() for record in read_records(folder)]
+    found = [record for name in SETS if (folder := data_folder() / "runs" / name).is_dir() for record in read_records(folder)]
+    return [record for record in found if "teacher" in record]

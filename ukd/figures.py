@@ -12,10 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ukd.data import SPECS
-from ukd.finetune import short_name
 from ukd.methods import METHODS
 from ukd.metrics import headline
-from ukd.results import label, ordered, winners
+from ukd.results import budget, encoder_names, label, ordered, winners
 
 ENCODERS = ("embedded", "random")
 TERMS = ("labels", "kd", "intermediate")
@@ -133,13 +132,13 @@ def pretraining_figure(said: dict) -> Figure:
 
 
 def encoders_figure(records: list[dict]) -> Figure:
-    """Score of the pseudo classifiers by layer after fine-tuning, mean over seeds: a panel a task, a line an encoder."""
+    """Score of the pseudo classifiers by layer after fine-tuning on one budget, mean over seeds: a panel a task, a line an encoder."""
     tasks = ordered({record["task"] for record in records}, SPECS)
-    encoders = ordered({short_name(record["settings"]["encoder"]) for record in records}, ENCODERS)
+    encoders = encoder_names(records)
     figure, axes = plt.subplots(1, len(tasks), figsize=(2.9 * len(tasks), 3.3), squeeze=False)
     for ax, task in zip(axes[0], tasks, strict=True):
-        for encoder in encoders:
-            mine = winners([r for r in records if r["task"] == task and short_name(r["settings"]["encoder"]) == encoder])
+        for encoder in ordered(encoders, ENCODERS):
+            mine = winners([r for r in records if r["task"] == task and r["settings"]["encoder"] == encoders[encoder]])
             values = np.array([[headline(layer["scores"]) for layer in r["by_layer"]] for r in mine])
             if not len(values):
                 continue
@@ -155,7 +154,10 @@ def draw_encoder(said: dict, tuned: list[dict], folder: Path) -> list[Path]:
     """Figures of the embedded encoder: its pretraining, and its layers after fine-tuning where there are such records."""
     with plt.rc_context(STYLE):
         paths = save(pretraining_figure(said), "pretraining", folder)
-        return paths + (save(encoders_figure(tuned), "encoders_by_layer", folder) if tuned else [])
+        for number, name in enumerate(sorted({budget(record) for record in tuned})):
+            chosen = [record for record in tuned if budget(record) == name]
+            paths += save(encoders_figure(chosen), "encoders_by_layer" + (f"_{number + 1}" if number else ""), folder)
+        return paths
 
 
 def heads_figure(records: list[dict]) -> Figure:

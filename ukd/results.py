@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import mean, stdev
@@ -58,8 +59,8 @@ def label(record: dict) -> str:
 
 
 def setting(record: dict) -> str:
-    """What must agree for two records to stand in one table: profile, teacher's encoder, student and its budget."""
-    encoder = short_name(record["teacher"]["encoder"])
+    """What must agree for two records to stand in one table: profile, teacher's encoder (by its weights), student, budget."""
+    encoder = record["teacher"]["encoder"]
     said = record["settings"]
     limit = f", at most {said['max_train']:,} labels" if said["max_train"] else ""
     return (
@@ -165,11 +166,19 @@ def tables(records: list[dict]) -> str:
 
 def fine_tuning_tables(records: list[dict]) -> str:
     """For every budget among the records: encoder rows, task columns, mean ± sample standard deviation (n), and the rates chosen."""
-    budgets = sorted({_budget(record) for record in records})
-    return "\n\n".join(_fine_tuning_table([r for r in records if _budget(r) == name], name) for name in budgets)
+    budgets = sorted({budget(record) for record in records})
+    return "\n\n".join(_fine_tuning_table([r for r in records if budget(r) == name], name) for name in budgets)
 
 
-def _budget(record: dict) -> str:
+def encoder_names(records: list[dict]) -> dict[str, str]:
+    """What to call the encoders of fine-tuning records: by their name, and where two share it also by their weights' digest."""
+    full = {record["settings"]["encoder"] for record in records}
+    shared = Counter(short_name(name) for name in full)
+    return {short_name(name) if shared[short_name(name)] == 1 else name: name for name in full}
+
+
+def budget(record: dict) -> str:
+    """What must agree for two fine-tuning records to stand in one table."""
     said = record["settings"]
     limit = f", at most {said['max_train']:,} labels" if said["max_train"] else ""
     return (
@@ -181,12 +190,13 @@ def _budget(record: dict) -> str:
 def _fine_tuning_table(records: list[dict], heading: str) -> str:
     """Of several rates with the first seed the one that is best on the development part counts."""
     tasks = ordered({record["task"] for record in records}, SPECS)
-    rows = []
-    for encoder in ordered({short_name(record["settings"]["encoder"]) for record in records}, (EMBEDDED_ENCODER, RANDOM)):
-        mine = [winners([r for r in records if r["task"] == task and short_name(r["settings"]["encoder"]) == encoder]) for task in tasks]
+    rows, records = [], sorted(records, key=lambda record: record["made"])  # of two for one seed the newest counts
+    encoders = encoder_names(records)
+    for name in ordered(encoders, (EMBEDDED_ENCODER, RANDOM)):
+        mine = [winners([r for r in records if r["task"] == task and r["settings"]["encoder"] == encoders[name]]) for task in tasks]
         scores = [str(Cell({r["seed"]: headline(r["scores"]["validation"]) for r in some})) for some in mine]
         rates = ", ".join("/".join(f"{rate:g}" for rate in sorted({r["settings"]["rate"] for r in some})) or "-" for some in mine)
-        rows.append([encoder, *scores, rates])
+        rows.append([name, *scores, rates])
     metrics = [f"{task} ({' and '.join(SPECS[task].metrics)})" for task in tasks]
     return f"### {heading}\n\n{markdown(['validation, %', *metrics, 'rates chosen'], rows)}"
 
