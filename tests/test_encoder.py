@@ -88,8 +88,11 @@ def test_damaged_and_missing_files_are_refused(copy):
     path.unlink()
     with pytest.raises(ValueError, match="lacks .*model.safetensors"):
         embedded_encoder()
+    (copy / "SHA256SUMS").write_text("")
+    with pytest.raises(ValueError, match="lacks .*SHA256SUMS.*git checkout data/encoder"):
+        embedded_encoder()
     (copy / "SHA256SUMS").unlink()
-    with pytest.raises(ValueError, match="git checkout data/encoder"):
+    with pytest.raises(ValueError, match="lacks .*SHA256SUMS.*git checkout data/encoder"):
         embedded_encoder()
 
 

@@ -49,6 +49,13 @@ def test_it_teaches_and_its_first_layers_learn(encoder, task, tiny, compute, tmp
     assert len(record["attention"]["mean"]) == budget.student_layers - 1
 
 
+def test_a_classifier_with_other_outputs_and_a_folder_without_a_model_are_refused(teacher, tiny, compute, tmp_path):
+    with pytest.raises(ValueError, match="has a classifier with 2 outputs, and entailment needs 3"):
+        load_classifier(teacher.folder, ukd.load_task("entailment"), seed=0)
+    with pytest.raises(ValueError, match="has no config.json; pass a folder made by save_pretrained"):
+        ukd.train_teacher(ukd.load_task("sentiment"), profile=tiny, encoder=str(tmp_path), compute=compute)
+
+
 def test_a_model_with_another_order_of_labels_is_refused(task, teacher, tmp_path):
     network = load_classifier(teacher.folder, task, seed=0)
     network.config.id2label, network.config.label2id = {0: "positive", 1: "negative"}, {"positive": 0, "negative": 1}

@@ -49,7 +49,7 @@ def test_changed_settings_are_a_new_encoder_and_a_new_teacher(task, tiny, comput
     encoder_from_nothing(replace(tiny, pretrain_steps=9), compute)
     assert train_teacher(task, profile=tiny, compute=compute).key == teacher.key
     assert train_teacher(task, profile=tiny, compute=compute, seed=2).key != teacher.key
-    assert train_teacher(task, profile=tiny, compute=compute, rate=1e-4).key != teacher.key
+    assert train_teacher(task, profile=tiny, compute=compute, rate=3e-4).key != teacher.key
     assert (count("encoders"), count("teachers")) == (before[0] + 1, before[1] + 2)
 
 
@@ -182,6 +182,25 @@ def test_documents_and_passages(text_file, tmp_path):
         documents(plain)
     with pytest.raises(ValueError, match="no text file at"):
         documents(tmp_path / "missing.txt")
+    for name, content in (("cut.xz", text_file.read_bytes()[:99]), ("wrong.gz", b"no gzip"), ("latin.txt", "Über".encode("latin-1"))):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=f"{name} can't be read as UTF-8 text"):
+            documents(tmp_path / name)
+
+
+def test_empty_lines_between_paragraphs_are_noticed_before_the_training(tmp_path, compute):
+    path = tmp_path / "text.txt"
+    path.write_text("\n\n".join(islice(discourse(1), 50)), encoding="utf-8")
+    with pytest.raises(ValueError, match="put empty lines between documents and not between paragraphs"):
+        encoder_from_text(path, tmp_path / "out", steps=9, compute=compute, **SMALL)
+
+
+def test_another_depth_is_another_pretraining(text_file, compute, tmp_path):
+    layers = []
+    for depth in (3, 6):
+        out = encoder_from_text(text_file, tmp_path / str(depth), steps=9, compute=compute, **SMALL | {"teacher_layers": depth})
+        layers.append(json.loads((out / "config.json").read_text())["num_hidden_layers"])
+    assert layers == [3, 6]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])

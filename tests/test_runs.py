@@ -346,7 +346,7 @@ def test_unknown_options_of_a_method_are_refused():
         ukd.method("kd", temprature=2.0)
 
 
-COMMANDS = "run reproduce finetune table figures collect pretrain data datasheet card methods doctor".split()
+COMMANDS = ["run", "reproduce", "finetune", "table", "figures", "collect", "pretrain", "data", "datasheet", "card", "methods", "doctor"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

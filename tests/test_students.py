@@ -8,6 +8,7 @@ import ukd
 from ukd.config import replace
 from ukd.heads import LayerwiseClassifier, PseudoClassifiers
 from ukd.models import load_tokenizer, new_student
+from ukd.probing import States
 from ukd.students import STUDENTS, pool
 
 KINDS = list(STUDENTS)
@@ -27,6 +28,14 @@ def test_padding_never_enters(kind, task, teacher):
     one, other = model(**short), model(**long)
     assert one.shape == (2, network.config.num_hidden_layers, 2)
     torch.testing.assert_close(one, other)
+
+
+def test_as_a_teacher_its_heads_are_fitted_on_the_states_they_read(kind, task, teacher):
+    network = new_student(kind, teacher.folder, task, seed=1)
+    tokens = load_tokenizer(teacher.folder)(["the meal was good", "i did not find the picnic greasy"], padding=True, return_tensors="pt")
+    states = network.eval()(**tokens, output_hidden_states=True).hidden_states
+    expected = torch.stack([pool(layer, tokens["attention_mask"], "max") for layer in states[1:-1]], dim=1)
+    torch.testing.assert_close(States(network)(**tokens), expected)
 
 
 def test_pooling_by_hand():

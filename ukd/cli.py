@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from ukd import commands
@@ -34,6 +35,13 @@ def parser() -> argparse.ArgumentParser:
     every = top.add_subparsers(required=True, metavar="COMMAND")
     add = lambda name, command, text: _command(every, name, command, text)  # noqa: E731
 
+    _training(add)
+    _looking(add)
+    _making(add)
+    return top
+
+
+def _training(add: Callable) -> None:
     one = add("run", commands.run, "Distil one task with one method and one seed; the teacher is made first if it is not cached.")
     one.add_argument("--task", required=True, choices=SPECS, metavar="TASK", help=f"one of: {', '.join(SPECS)}")
     one.add_argument("--method", required=True, choices=METHODS, metavar="METHOD", help=f"one of: {', '.join(METHODS)}")
@@ -59,6 +67,8 @@ def parser() -> argparse.ArgumentParser:
     tune.add_argument("--jobs", type=_number, help="processes that share the cores (default: one a core on a CPU, one on a GPU)")
     _budget(tune, ("teacher_epochs", "max_train", "max_length", "batch"), {"teacher_epochs": "passes of the fine-tuning"})
 
+
+def _looking(add: Callable) -> None:
     for name, command, text in (
         ("table", commands.table, "Print the tables of all records in a folder."),
         ("figures", commands.figures, "Draw the figures of a folder's records (of the embedded suite alone, where it has such)."),
@@ -73,6 +83,8 @@ def parser() -> argparse.ArgumentParser:
     keep.add_argument("name", help="name of the set, as in embedded-cpu")
     keep.add_argument("--runs", type=Path, default=None, help="folder of run records (default: the new ones)")
 
+
+def _making(add: Callable) -> None:
     text = add("pretrain", commands.pretrain_encoder, "Pretrain an encoder on a text file and the suite's discourse, resumably.")
     text.add_argument("--text", type=Path, required=True, help="a paragraph a line, an empty line between documents; plain, .gz or .xz")
     text.add_argument("--out", type=Path, required=True, help="new folder for the encoder, as from_pretrained takes it")
@@ -94,7 +106,6 @@ def parser() -> argparse.ArgumentParser:
     card.add_argument("--write", action="store_true", help="write them into data/encoder/README.md")
     add("methods", commands.show_methods, "List the methods with their stages and sources.")
     add("doctor", commands.check, "Say what this machine has and what the kit chose; exits non-zero when something is missing.")
-    return top
 
 
 def _command(every, name: str, command, text: str) -> argparse.ArgumentParser:

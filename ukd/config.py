@@ -132,10 +132,10 @@ def compute(precision: str = "auto") -> Compute:
     return Compute(device, chosen, torch.get_num_threads(), reason)
 
 
-def attention_kernel() -> str:
-    """transformers' name of the attention code to use: plain matrix products on a CPU, where in bf16 a training step with
-    torch's fused attention takes up to twice as long (`ukd bench` measures it); the fused one elsewhere."""
-    return "sdpa" if torch.cuda.is_available() else "eager"
+def attention_kernel() -> str | None:
+    """transformers' name of the attention code to use: plain matrix products ("eager") where there is no CUDA device, since in
+    bf16 on a CPU a training step with torch's fused attention takes up to twice as long; the library's own choice elsewhere."""
+    return None if torch.cuda.is_available() else "eager"
 
 
 @functools.cache

@@ -35,13 +35,15 @@ def distill(
     task: Task, method: Method, teacher: Teacher, *, profile: Profile, seed: int,
     rate: float | None = None, compute: Compute | None = None, folder: Path | None = None, live_teacher: bool = False,
 ) -> dict:  # fmt: skip
-    """Distil the teacher into the first `profile.student_layers` layers of its encoder, and return the run's record.
+    """Distil the teacher into the student that the profile names, and return the run's record.
+
+    That is the first `profile.student_layers` layers of the teacher's encoder, or a BiLSTM or gated CNN (`profile.student`).
 
     Args:
         method: from `ukd.method(name, ...)`. Every method gets the same steps and, per seed, the same initial student.
         teacher: from `train_teacher`; its pseudo classifiers are fitted here if they are not there yet.
-        rate: peak learning rate of every stage; by default 5e-4 for the kit's narrow encoders (a third of
-            the depth bears a higher rate than the teacher's) and 5e-5 for any other.
+        rate: peak learning rate of every stage; by default 5e-4 for layers of encoders that the kit has pretrained (a third
+            of the depth bears a higher rate than the teacher's), 5e-5 for those of any other, 1e-3 for BiLSTM and CNN.
         folder: where runs are kept, by default `runs_folder()`. A finished run with equal settings, data and code is
             found there and not repeated; one that was cut off goes on from its last whole epoch.
         live_teacher: ask the teacher in every step instead of once beforehand; for comparison, it costs and gains nothing.
@@ -56,7 +58,7 @@ def distill(
     settings = {
         "method": asdict(method), "student": name if profile.student == "layers" else profile.student,
         "student_layers": profile.student_layers if profile.student == "layers" else None, "teacher": teacher.key,
-        "rate": rate or rates(teacher.encoder, profile.student)[1], "batch": profile.batch,
+        "rate": rates(teacher.encoder, profile.student)[1] if rate is None else rate, "batch": profile.batch,
         "epochs": profile.student_epochs, "max_length": profile.max_length, "max_train": profile.max_train,
         "max_validation": profile.max_validation, "precision": compute.precision, "teacher_outputs": "live" if live_teacher else "kept",
     }  # fmt: skip

@@ -15,7 +15,7 @@ from ukd.records import FORMAT, provenance, whole_folder, write_json
 from ukd.teacher import resolve_encoder, train_teacher
 
 FINE_TUNING = "fine-tuning"
-CODE = ("data", "heads", "losses", "metrics", "models", "probing", "teacher", "train")
+CODE = ("data", "heads", "losses", "metrics", "models", "probing", "students", "teacher", "train")
 
 
 def finetune(
@@ -34,7 +34,7 @@ def finetune(
         "precision": compute.precision,
     }  # fmt: skip
     key = digest(settings, task.name, task.fingerprint, seed, torch.__version__, source_digest(*CODE))
-    folder = runs_folder() / f"{task.name}-{FINE_TUNING}-{name.rpartition('-')[0] or name}-seed{seed}-{key}"
+    folder = runs_folder() / f"{task.name}-{FINE_TUNING}-{short_name(name).replace('/', '--')}-seed{seed}-{key}"
     if not (folder / "record.json").is_file():
         teacher = train_teacher(task, profile=budget, encoder=encoder, rate=rate, seed=seed, compute=compute)
         heads = train_heads(teacher, task, profile=budget, compute=compute)

@@ -59,13 +59,13 @@ class LayerwiseClassifier(nn.Module):
         own = output.logits.unsqueeze(1)  # (B, 1, C)
         if self.heads is None:
             return own
-        states = layer_states(output.hidden_states, inputs.get("attention_mask"), getattr(self.network.config, "pooling", "first"))
-        return torch.cat([self.heads(states), own], dim=1)
+        return torch.cat([self.heads(layer_states(self.network, output.hidden_states, inputs)), own], dim=1)
 
 
-def layer_states(hidden_states: tuple[Tensor, ...], mask: Tensor | None = None, pooling: str = "first") -> Tensor:
-    """Pooled states of the layers below the last: embeddings and L + 1 layers of (B, tokens, D) to (B, L, D)."""
-    return torch.stack([pool(layer, mask, pooling) for layer in hidden_states[1:-1]], dim=1)
+def layer_states(network: PreTrainedModel, hidden_states: tuple[Tensor, ...], inputs: dict[str, Tensor]) -> Tensor:
+    """States of the layers below the last, pooled as the network's configuration says: L + 2 of (B, tokens, D) to (B, L, D)."""
+    how = getattr(network.config, "pooling", "first")
+    return torch.stack([pool(layer, inputs.get("attention_mask"), how) for layer in hidden_states[1:-1]], dim=1)
 
 
 class Frozen(nn.Module):

@@ -53,7 +53,11 @@ def load_classifier(source: str | Path, task: Task, *, seed: int, layers: int | 
 
 
 def check_label_order(config: PreTrainedConfig, task: Task, source: str | Path) -> None:
-    """Raise ValueError where a model that already names its classes names the task's in another order."""
+    """Raise ValueError for a model whose classifier has other outputs, or names the task's classes in another order."""
+    classifies = any("SequenceClassification" in name for name in config.architectures or ())
+    if classifies and config.num_labels != task.num_labels:
+        raise ValueError(f"{source} has a classifier with {config.num_labels} outputs, and {task.name} needs {task.num_labels}: pass the "
+                         "encoder it was made from")  # fmt: skip
     names = [str(name).lower() for _, name in sorted((config.id2label or {}).items(), key=lambda item: int(item[0]))]
     ours = [name.lower() for name in task.label_names or ()]
     if set(names) == set(ours) and names != ours:
@@ -85,7 +89,7 @@ def _labels(task: Task) -> dict:
 def narrow_bert(profile: Profile, vocabulary: int, seed: int) -> BertConfig:
     """Configuration of the profile's teacher made from nothing: BERT's post-norm stack, narrow (our choice).
 
-    Without dropout, since pretraining never sees a text twice; `FINE_TUNING_DROPOUT` is set before it is saved.
+    Without dropout, since pretraining hardly sees a text twice; `FINE_TUNING_DROPOUT` is set before it is saved.
     """
     set_seed(seed)
     return BertConfig(

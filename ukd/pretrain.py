@@ -92,12 +92,15 @@ def encoder_from_text(
         raise FileExistsError(f"{out} exists; encoders are never overwritten: remove it or choose another folder")
     budget = replace(PROFILES["cpu"], name=preset, **{**PRESETS[preset], **changes})
     texts = documents(file)
-    text_print, words = fingerprint(texts), round(WORDS_A_TOKEN * budget.max_length)
-    dice = random.Random(seed)
-    cut = [list(passages(document, words, dice)) for document in texts]
-    prose, held_out = (list(chain.from_iterable(part)) for part in (cut[:-HELD_OUT_DOCUMENTS], cut[-HELD_OUT_DOCUMENTS:]))
-    dice.shuffle(held_out)
-    begun = {"text": text_print, "share": share, "steps": steps, "minutes": minutes, **settings(budget, [], seed, compute)}
+    text_print = fingerprint(texts)
+    prose, held_out = _passages(texts, budget, random.Random(seed))
+    if share and len(held_out) < budget.pretrain_batch:
+        raise ValueError(
+            f"the last {HELD_OUT_DOCUMENTS} documents of {file} give {len(held_out)} passages to hold out, of {budget.pretrain_batch} "
+            "needed: put empty lines between documents and not between paragraphs"
+        )
+    begun = {"text": text_print, "share": share, "layers": budget.teacher_layers, "steps": steps, "minutes": minutes}
+    begun |= settings(budget, [], seed, compute)
     work = cache_folder() / "pretraining" / f"{preset}-{digest(begun)}"
     source = mixture(prose, share)
     folder = made_once(work / "tokenizer", lambda building: trained_wordpiece(
@@ -120,6 +123,15 @@ def encoder_from_text(
         write_json(building / "pretraining.json", said)
         seal(building)
     return out
+
+
+def _passages(texts: list[list[str]], budget: Profile, dice: random.Random) -> tuple[list[str], list[str]]:
+    """Passages of all documents but the last ones, and of the last ones, shuffled."""
+    words = round(WORDS_A_TOKEN * budget.max_length)
+    cut = [list(passages(document, words, dice)) for document in texts]
+    prose, held_out = (list(chain.from_iterable(part)) for part in (cut[:-HELD_OUT_DOCUMENTS], cut[-HELD_OUT_DOCUMENTS:]))
+    dice.shuffle(held_out)
+    return prose, held_out
 
 
 def seal(folder: Path) -> None:
@@ -198,7 +210,7 @@ def unigram_losses(drawn: Iterable[Batch], held_out: dict[str, list[Batch]], siz
 
 
 def text_seed(seed: int, stage: int) -> int:
-    """Where a stage's discourse starts: every epoch of every stage reads text of its own, and none of the held-out text."""
+    """Where a stage's discourse starts: every epoch of every stage reads discourse of its own, and none of the held-out text."""
     return 10_000 * seed + 1_000 * stage
 
 

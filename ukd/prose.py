@@ -19,18 +19,21 @@ HELD_OUT_DOCUMENTS = 2
 def documents(path: Path) -> list[list[str]]:
     """Paragraphs by document: one paragraph a line, an empty line between documents; plain, .gz or .xz, in UTF-8.
 
-    Raises ValueError when there are too few documents to hold some out.
+    Raises ValueError when it can't be read or has too few documents to hold some out.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"no text file at {path}: pass one with a paragraph a line and an empty line between documents")
-    with OPEN.get(path.suffix, open)(path, "rt", encoding="utf-8") as file:
-        found: list[list[str]] = [[]]
-        for line in file:
-            if line.strip():
-                found[-1].append(line.strip())
-            elif found[-1]:
-                found.append([])
+    found: list[list[str]] = [[]]
+    try:
+        with OPEN.get(path.suffix, open)(path, "rt", encoding="utf-8") as file:
+            for line in file:
+                if line.strip():
+                    found[-1].append(line.strip())
+                elif found[-1]:
+                    found.append([])
+    except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} can't be read as UTF-8 text, plain, .gz or .xz: {error}") from error
     found = [document for document in found if document]
     if len(found) <= HELD_OUT_DOCUMENTS:
         raise ValueError(f"{path} has {len(found)} documents (separated by empty lines), of which {HELD_OUT_DOCUMENTS} are held out: "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from ukd.records import made_once, provenance, write_json
 from ukd.train import Schedule, fit, predict
 
 SCRATCH, EMBEDDED, RANDOM = "scratch", "embedded", "random"
+NOTES = ("config.json", "pretraining.json", "made.json", "teacher.json")  # in a model's folder, but not of the model
 RATES = {SCRATCH: (1e-4, 5e-4), EMBEDDED: (1e-4, 5e-4), RANDOM: (1e-4, 5e-4)}  # of teacher and student; hardly searched
 PRETRAINED_RATES = (5e-5, 5e-5)
 NEW_STUDENT_RATE = 1e-3  # a BiLSTM or CNN starts from random weights
@@ -45,7 +47,7 @@ class Teacher:
     @property
     def heads(self) -> Path:
         """Where its pseudo classifiers are: a folder of its own for each version of the code that fits them."""
-        return self.folder / f"heads-{source_digest('heads', 'losses', 'metrics', 'probing')}"
+        return self.folder / f"heads-{source_digest('heads', 'losses', 'metrics', 'probing', 'students')}"
 
     def load(self, task: Task) -> Frozen:
         """The frozen teacher: inputs to logits (B, T, C), pseudo classifiers included if they have been trained."""
@@ -77,10 +79,11 @@ def embedded_encoder() -> Path:
     """Folder of the encoder that comes with the kit. Raises ValueError if it is missing or its weights are damaged."""
     folder = data_folder() / "encoder"
     remedy = "restore it with `git checkout data/encoder`, or install the kit again"
-    for line in (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines() if (folder / "SHA256SUMS").is_file() else [""]:
+    sums = folder / "SHA256SUMS"
+    for line in (sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []) or [f"  {sums.name}"]:
         digest, _, name = line.partition("  ")
         path = folder / name
-        if not line or not path.is_file():
+        if not digest or not path.is_file():
             raise ValueError(f"the embedded encoder lacks {path}: {remedy}")
         if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             raise ValueError(f"{path} is damaged (its sha256 is not the one in SHA256SUMS): {remedy}")
@@ -100,16 +103,31 @@ def _redrawn(folder: Path, seed: int = 0) -> Path:
 
 def rates(encoder: str, student: str = "layers") -> tuple[float, float]:
     """Default peak learning rates of the teacher and of the student for an encoder as given."""
-    teacher, pretrained = RATES.get(encoder, PRETRAINED_RATES)
+    ours = (Path(encoder) / "pretraining.json").is_file()
+    teacher, pretrained = RATES.get(encoder, RATES[EMBEDDED] if ours else PRETRAINED_RATES)
     return teacher, pretrained if student == "layers" else NEW_STUDENT_RATE
 
 
 def _content(folder: Path) -> str:
-    """Digest of a model folder's weights and configuration, so that a changed encoder is never mistaken for the old one."""
+    """Digest of a model folder's weights and configuration: a changed encoder is never mistaken for the old one.
+
+    Raises ValueError for a folder without a model.
+    """
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"no model could be loaded from '{folder}': it has no config.json; pass a folder made by save_pretrained")
+    return _bytes([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"])
+
+
+def _bytes(paths: Iterable[Path]) -> str:
     state = hashlib.sha256()
-    for path in sorted([*folder.glob("*.safetensors"), folder / "config.json"]):
+    for path in sorted(paths):
         state.update(path.read_bytes())
     return state.hexdigest()[:12]
+
+
+def _tokenizer(folder: Path) -> str:
+    """Digest of a model folder's tokenizer, whatever its kind."""
+    return _bytes(path for ending in ("json", "txt", "model") for path in folder.glob(f"*.{ending}") if path.name not in NOTES)
 
 
 def train_teacher(
@@ -121,7 +139,7 @@ def train_teacher(
         encoder: "embedded" for the one that comes with the kit, "scratch" for the profile's own, pretrained now on the
             embedded suite's text, "random" for the embedded one with weights drawn anew, a folder, or a hub id; by
             default the profile's.
-        rate: peak learning rate; by default 2e-4 for the kit's narrow encoders and 5e-5 for any other.
+        rate: peak learning rate; by default 1e-4 for encoders that the kit has pretrained and 5e-5 for any other.
         seed: of the classifier's start, the order of the examples and dropout.
 
     Returns: Teacher, its development and validation scores in `.about["scores"]`.
@@ -131,12 +149,13 @@ def train_teacher(
     compute = compute or choose_compute()
     encoder = encoder or profile.encoder
     source, name = resolve_encoder(encoder, profile, compute)
-    rate = rate or rates(encoder)[0]
+    rate = rates(encoder)[0] if rate is None else rate
     made = {
-        "kind": "teacher", "task": task.name, "data": task.fingerprint, "encoder": name, "rate": rate, "seed": seed,
+        "kind": "teacher", "tokenizer": _tokenizer(Path(source)),
+        "task": task.name, "data": task.fingerprint, "encoder": name, "rate": rate, "seed": seed,
         "epochs": profile.teacher_epochs, "batch": profile.batch, "max_length": profile.max_length,
         "max_train": profile.max_train, "max_validation": profile.max_validation, "precision": compute.precision,
-        "torch": torch.__version__, "source": source_digest("data", "heads", "losses", "metrics", "models", "train", "teacher"),
+        "torch": torch.__version__, "source": source_digest("data", "heads", "losses", "metrics", "models", "students", "train", "teacher"),
     }  # fmt: skip
     key = digest(made)
     folder = cache_folder() / "teachers" / f"{task.name}-{key}"

@@ -37,7 +37,7 @@ class PairedText:
         self.tokenizer, self.length, self.batch, self.source = tokenizer, length, batch, source
 
     def epoch(self, first: int, steps: int, epoch: int, rank: int, world: int) -> Iterator[Batch]:
-        """`steps` batches of text that no other epoch draws; every process reads all and takes its share."""
+        """`steps` batches of text drawn for this epoch alone; every process reads all and takes its share."""
         for batch in islice(self.batches(self.source(first + epoch), seed=first + epoch), steps):
             yield Batch({name: t[rank::world] for name, t in batch.inputs.items()}, batch.labels[rank::world], batch.rows[rank::world])
 
