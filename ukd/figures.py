@@ -77,7 +77,8 @@ def draw_distance_and_attention(axes: list[Axes], by_layer: list[dict], weights:
     axes[1].bar(layers, received, color=colours[0])
     axes[1].axhline(1 / len(received), color="0.3", linestyle="--", linewidth=1, label="uniform")
     axes[1].set(title=f"{task}: attention received", ylabel="Mean attention weight")
-    axes[1].legend(frameon=False, fontsize=8)
+    axes[1].set_ylim(0, 1.25 * max(*received, 1 / len(received)))
+    axes[1].legend(frameon=False, fontsize=8, loc="upper right")
     for ax in axes:
         ax.set(xlabel="Teacher layer", xticks=layers)
     return axes
@@ -99,7 +100,7 @@ def draw_curves(ax: Axes, history: dict[str, dict], title: str) -> Axes:
         ax.annotate(f"stage: {stage}", (done, 0.98), fontsize=8, va="top", **place)
         done += run["epochs"][-1]["step"] if run["epochs"] else 0
     ax.set(xlabel="Optimiser step", ylabel="Weighted loss term", title=title)
-    ax.set_ylim(0, 1.12 * ax.get_ylim()[1])
+    ax.set_ylim(0, 1.4 * ax.get_ylim()[1])  # room for stage names and legend
     ax.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1, 0.93))
     return ax
 
