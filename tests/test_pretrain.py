@@ -1,6 +1,7 @@
 """The encoder from nothing, and the teacher made of it: deterministic, cached by what made it, never half-made."""
 
 import json
+import lzma
 import os
 import random
 from itertools import islice
@@ -10,13 +11,15 @@ import torch
 from safetensors.torch import load_file
 
 import ukd
-from ukd import pretrain
+from ukd import pretrain, train
 from ukd.config import cache_folder, replace
 from ukd.grammar import discourse
 from ukd.models import narrow_bert
-from ukd.pretrain import Pretraining, encoder_from_nothing, stack, stacking, wordpiece
+from ukd.pretrain import Pretraining, encoder_from_nothing, encoder_from_text, stack, stacking
+from ukd.prose import documents, fingerprint, mixture, passages
 from ukd.teacher import train_teacher
 from ukd.text import PairedText, examples, spoil
+from ukd.tokenizer import wordpiece
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ def test_changed_settings_are_a_new_encoder_and_a_new_teacher(task, tiny, comput
     encoder_from_nothing(replace(tiny, pretrain_steps=9), compute)
     assert train_teacher(task, profile=tiny, compute=compute).key == teacher.key
     assert train_teacher(task, profile=tiny, compute=compute, seed=2).key != teacher.key
-    assert train_teacher(task, profile=tiny, compute=compute, rate=1e-4).key != teacher.key
+    assert train_teacher(task, profile=tiny, compute=compute, rate=3e-4).key != teacher.key
     assert (count("encoders"), count("teachers")) == (before[0] + 1, before[1] + 2)
 
 
@@ -121,14 +124,135 @@ def test_text_is_masked_by_its_own_dice(tokenizer):
 def test_about_half_of_the_second_segments_are_wrong_and_wrong_ones_differ():
     dice = random.Random(0)
     found = list(islice(examples(discourse(7), dice), 2000))
-    assert 0.40 < sum(wrong for _, wrong in found) / len(found) < 0.5
+    assert 0.40 < sum(shown != right for shown, right in found) / len(found) < 0.5
     segments = ("Nils was saved by Laura in the hotel.", "Nils was rescued by Laura in the hotel.")
-    changed = {spoil(segments, "Something else entirely.", random.Random(seed)) for seed in range(200)}
+    plain, stock = {"was", "by", "in", "the", "hotel"}, {"name": ["Nils", "Laura", "Olga"], "the": ["hotel", "garden"]}
+    changed = {spoil(segments, "Something else entirely.", stock, plain, random.Random(seed)) for seed in range(400)}
     assert "Laura was rescued by Nils in the hotel." in changed and segments[1] in changed and "Something else entirely." in changed
+    assert {"Olga was rescued by Laura in the hotel.", "Nils was rescued by Laura in the garden."} <= changed, "replaced by one of its kind"
+
+
+def test_the_right_word_is_asked_for_wherever_another_is_shown(tokenizer):
+    text = PairedText(tokenizer, 32, 8)
+    labels = torch.full((8,), -100)
+    text.ask_for_the_right_word(labels, [2, 10, 11, 12, 13, 14, 15, 3], [2, 10, 12, 11, 13, 14, 15, 3], random.Random(0))
+    assert labels[[2, 3]].tolist() == [12, 11]
+    kept = [place for place in (1, 4, 5, 6) if labels[place] != -100]
+    assert all(labels[place] == [2, 10, 12, 11, 13, 14, 15, 3][place] for place in kept)
+    for shown in ([2, 10, 3], [2, 20, 21, 22, 23, 24, 25, 3]):
+        untouched = torch.full((8,), -100)
+        text.ask_for_the_right_word(untouched, shown, [2, 10, 12, 11, 13, 14, 15, 3], random.Random(0))
+        assert (untouched == -100).all(), "another length, or little in common: nothing is asked"
 
 
 def test_the_encoder_says_how_it_was_made(tiny, compute):
     folder = encoder_from_nothing(tiny, compute)
     said = json.loads((folder / "pretraining.json").read_text())
     assert [stage["layers"] for stage in said["stages"]] == [3, 3, 4]
-    assert all(stage["held_out"]["masked words"] > 0 and stage["curve"] for stage in said["stages"])
+    assert all(stage["held_out"]["discourse"]["masked words"] > 0 and stage["curve"] for stage in said["stages"])
+
+
+# --- from a text file -------------------------------------------------------------------------------------------------------
+
+TEXT = "\n\n".join("\n".join(islice(discourse(seed), 40)) for seed in range(5))
+
+
+@pytest.fixture(scope="module")
+def text_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "text.txt.xz"
+    with lzma.open(path, "wt", encoding="utf-8") as file:
+        file.write(TEXT)
+    return path
+
+
+SMALL = {"width": 32, "teacher_layers": 3, "vocabulary": 400, "pretrain_batch": 8, "max_length": 32}
+
+
+def test_documents_and_passages(text_file, tmp_path):
+    texts = documents(text_file)
+    assert len(texts) == 5 and all(len(document) == 40 for document in texts)
+    plain = tmp_path / "plain.txt"
+    plain.write_text(TEXT, encoding="utf-8")
+    assert fingerprint(documents(plain)) == fingerprint(texts), "the same text, however compressed"
+    found = list(passages(texts[0], 30, random.Random(1)))
+    assert " ".join(found) == " ".join(texts[0]), "nothing is lost and nothing is twice"
+    assert all(len(text.split()) <= 30 or text.count(". ") == 0 for text in found)
+    plain.write_text("one\n\ntwo", encoding="utf-8")
+    with pytest.raises(ValueError, match="2 documents .*are held out"):
+        documents(plain)
+    with pytest.raises(ValueError, match="no text file at"):
+        documents(tmp_path / "missing.txt")
+    for name, content in (("cut.xz", text_file.read_bytes()[:99]), ("wrong.gz", b"no gzip"), ("latin.txt", "Über".encode("latin-1"))):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=f"{name} can't be read as UTF-8 text"):
+            documents(tmp_path / name)
+
+
+def test_empty_lines_between_paragraphs_are_noticed_before_the_training(tmp_path, compute):
+    path = tmp_path / "text.txt"
+    path.write_text("\n\n".join(islice(discourse(1), 50)), encoding="utf-8")
+    with pytest.raises(ValueError, match="put empty lines between documents and not between paragraphs"):
+        encoder_from_text(path, tmp_path / "out", steps=9, compute=compute, **SMALL)
+
+
+def test_another_depth_is_another_pretraining(text_file, compute, tmp_path):
+    layers = []
+    for depth in (3, 6):
+        out = encoder_from_text(text_file, tmp_path / str(depth), steps=9, compute=compute, **SMALL | {"teacher_layers": depth})
+        layers.append(json.loads((out / "config.json").read_text())["num_hidden_layers"])
+    assert layers == [3, 6]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_the_mixture_keeps_its_share(share):
+    found = list(islice(mixture(["PROSE"], share)(3), 2000))
+    assert found.count("PROSE") / 2000 == pytest.approx(share, abs=0.04)
+    assert found == list(islice(mixture(["PROSE"], share)(3), 2000))
+
+
+def test_a_killed_pretraining_resumes_bit_exactly_and_is_sealed(text_file, compute, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrain, "trained_wordpiece", wordpiece)  # the library's trainer breaks ties by chance
+    make = lambda name: encoder_from_text(text_file, tmp_path / name, steps=20, compute=compute, **SMALL)  # noqa: E731
+    whole = load_file(make("whole") / "model.safetensors")
+    monkeypatch.setenv("UKD_CACHE", str(tmp_path / "cache"))
+    finish, calls = train.Progress.finish_epoch, []
+
+    def die(self, *args):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return finish(self, *args)
+
+    monkeypatch.setattr(train.Progress, "finish_epoch", die)
+    with pytest.raises(KeyboardInterrupt):
+        make("again")
+    assert not (tmp_path / "again").exists()
+    monkeypatch.setattr(train.Progress, "finish_epoch", finish)
+    again = load_file(make("again") / "model.safetensors")
+    assert whole.keys() == again.keys() and all(torch.equal(whole[name], again[name]) for name in whole)
+    assert all(tensor.dtype == torch.float16 for tensor in whole.values())
+    said = json.loads((tmp_path / "again" / "pretraining.json").read_text())
+    assert [stage["layers"] for stage in said["stages"]] == [3, 3, 3] and set(said["unigram"]) == {"prose", "discourse"}
+    sums = (tmp_path / "again" / "SHA256SUMS").read_text()
+    assert "model.safetensors" in sums and "tokenizer.json" in sums
+    with pytest.raises(FileExistsError, match="encoders are never overwritten"):
+        make("again")
+
+
+def test_minutes_become_steps_once(text_file, compute, tmp_path, monkeypatch):
+    monkeypatch.setenv("UKD_CACHE", str(tmp_path / "cache"))
+    out = encoder_from_text(text_file, tmp_path / "out", minutes=0.02, compute=compute, **SMALL)
+    said = json.loads((out / "pretraining.json").read_text())
+    planned = json.loads(next((tmp_path / "cache" / "pretraining").rglob("stages.json")).read_text())["stages"]
+    assert said["minutes asked for"] == 0.02
+    assert [stage["epochs"][-1]["step"] for stage in said["stages"]] == [steps // 3 * 3 for _, steps in planned]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({}, "either steps or minutes"), ({"steps": 1, "minutes": 1.0}, "either steps or minutes"),
+     ({"steps": 9, "share": 2.0}, "between 0 and 1"), ({"steps": 9, "preset": "wide"}, "unknown preset 'wide'; choose one of: narrow-12")],
+)  # fmt: skip
+def test_wrong_settings_are_refused(options, message, text_file, compute, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        encoder_from_text(text_file, tmp_path / "out", compute=compute, **options)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import ukd
-from ukd import cli, results
+from ukd import cli, commands, results
 from ukd.config import PROFILES, runs_folder
 from ukd.distill import distill
 from ukd.losses import COMBINE, MAPPINGS
@@ -175,9 +175,9 @@ def test_every_weight_reaches_the_gradient(task, tiny, teacher, compute):
     from ukd.models import load_tokenizer
     from ukd.teacher import splits
 
-    job = Job(task, ukd.method("universal-kd"), teacher, tiny, 1, str(teacher.folder), {}, compute, Path("unused"))
+    job = Job(task, ukd.method("universal-kd"), teacher, tiny, 1, str(teacher.folder), {"teacher_outputs": "kept"}, compute, Path("unused"))
     student, train = job.make_student().to(compute.device).eval(), splits(task, load_tokenizer(teacher.folder), tiny)[0]
-    outputs, batch = job.outputs("train", train), train.batch(list(range(16))).to(compute.device)
+    outputs, batch = job.outputs(train), train.batch(list(range(16))).to(compute.device)
 
     def gradient(**weights):
         stage = replace(Stage("all", 1.0), **weights)
@@ -221,6 +221,15 @@ def test_tables_by_hand():
     assert "+2.0 ± 0.6 (n=3; could have shown 3.1)" in text
 
 
+def test_fine_tuning_records_do_not_disturb_the_other_tables():
+    said = {"encoder": "random-0123456789ab", "rate": 1e-4, "searched": [1e-4], "epochs": 3, "batch": 32, "max_length": 64,
+            "max_train": None, "precision": "bf16"}  # fmt: skip
+    tuned = {"method": "fine-tuning", "task": "sst2", "seed": 1, "made": "2026-01-01", "scores": {"validation": {"accuracy": 50.0}}}
+    tuned["settings"] = said
+    text = results.tables([record_with("kd", 1, 80.0), tuned])
+    assert text.count("### ") == 2 and "| random " in text and "| kd " in text
+
+
 def test_one_seed_prints_no_spread():
     text = results.tables([record_with("kd", 1, 80.0), record_with("universal-kd", 1, 81.0)])
     assert "80.0 (n=1)" in text and "±" not in text
@@ -248,7 +257,7 @@ def test_the_datasheet_is_what_its_command_writes():
     from ukd.datasheet import BEGIN, END, committed, datasheet
 
     text = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
-    assert text.split(BEGIN)[1].split(END)[0].strip() == datasheet(read_records(committed())).strip()
+    assert text.split(BEGIN)[1].split(END)[0].strip() == datasheet(committed()).strip()
 
 
 def test_the_committed_figures_are_drawn_from_the_committed_records(tmp_path):
@@ -337,7 +346,10 @@ def test_unknown_options_of_a_method_are_refused():
         ukd.method("kd", temprature=2.0)
 
 
-@pytest.mark.parametrize("command", ["run", "reproduce", "table", "figures", "collect", "data", "datasheet", "methods", "doctor"])
+COMMANDS = ["run", "reproduce", "finetune", "table", "figures", "collect", "pretrain", "data", "datasheet", "card", "methods", "doctor"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main([command, "--help"])
@@ -352,7 +364,7 @@ def test_tables_figures_and_methods_from_the_command_line(records, tmp_path, cap
 
 
 def test_collect_copies_records_and_never_overwrites(records, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "data_folder", lambda: tmp_path)
+    monkeypatch.setattr(commands, "data_folder", lambda: tmp_path)
     folder = tmp_path / "some"
     folder.mkdir()
     for record in records[:2]:

@@ -31,6 +31,8 @@ class Profile:
 
     Widths are hidden units, epochs are passes over the training rows, batch sizes are examples. `student_epochs` is the
     budget of the whole distillation, shared between the stages of a method, so that every method takes as many steps.
+    `encoder` is what teachers and students are made from where nothing else is asked for. `student`: "layers" for the
+    encoder's first `student_layers`, "bilstm" or "gated-cnn" for another architecture.
     """
 
     name: str
@@ -42,24 +44,26 @@ class Profile:
     vocabulary: int = 2000
     pretrain_steps: int = 7000
     pretrain_batch: int = 24
-    teacher_epochs: int = 6
-    student_epochs: int = 4
+    teacher_epochs: int = 14
+    student_epochs: int = 6
     batch: int = 32
     max_length: int = 64
     max_train: int | None = None
     max_validation: int | None = None
     enforce_floor: bool = True
+    encoder: str = "embedded"
+    student: str = "layers"
 
 
 PROFILES = {
     "smoke": Profile(
         "smoke", ("sentiment", "similarity"), (1,), width=32, teacher_layers=4, student_layers=2, vocabulary=500,
         pretrain_steps=60, teacher_epochs=2, student_epochs=2, max_train=320, max_validation=100,
-        enforce_floor=False,
+        enforce_floor=False, encoder="scratch",
     ),
     "lesson": Profile(
-        "lesson", ("acceptability",), (1,), teacher_layers=6, student_layers=3, pretrain_steps=4000, teacher_epochs=5,
-        max_train=3000, max_validation=1000, enforce_floor=False,
+        "lesson", ("acceptability",), (1,), teacher_layers=6, student_layers=3, pretrain_steps=4000, teacher_epochs=5, student_epochs=4,
+        max_train=3000, max_validation=1000, enforce_floor=False, encoder="scratch",
     ),
     "cpu": Profile("cpu", ("acceptability", "similarity"), (1, 2, 3)),
 }
@@ -126,6 +130,12 @@ def compute(precision: str = "auto") -> Compute:
     device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     chosen, reason = (precision, "asked for") if precision != "auto" else _fast_precision(device)
     return Compute(device, chosen, torch.get_num_threads(), reason)
+
+
+def attention_kernel() -> str | None:
+    """transformers' name of the attention code to use: plain matrix products ("eager") where there is no CUDA device, since in
+    bf16 on a CPU a training step with torch's fused attention takes up to twice as long; the library's own choice elsewhere."""
+    return None if torch.cuda.is_available() else "eager"
 
 
 @functools.cache

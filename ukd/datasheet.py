@@ -12,8 +12,11 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from ukd.config import data_folder
 from ukd.data import EMBEDDED, Task, load_task
 from ukd.metrics import headline, scores
+from ukd.records import read_records
 from ukd.results import cells, markdown
 
+STUDENTS = {"": "4-layer student, no KD", "bilstm": "BiLSTM, no KD", "gated-cnn": "gated CNN, no KD"}
+SETS = ("embedded-cpu", "embedded-other-architectures")
 BEGIN, END = "<!-- datasheet: written by `ukd datasheet --write` -->", "<!-- end of datasheet -->"
 
 
@@ -24,18 +27,19 @@ def datasheet(records: list[dict]) -> str:
     measured = [_measured(task, records) for task in tasks.values()]
     sizes = markdown(["task", "kind", "columns", "train", "validation", "labels in train", "duplicates", "overlap"], counted)
     found = markdown(
-        ["task", "metric", "majority", "bag of words", "teacher", "its pseudo classifiers, layer 1 to last", "student, no KD"], measured
+        ["task", "metric", "majority", "bag of words", "teacher", "its pseudo classifiers, layer 1 to last", *STUDENTS.values()], measured
     )
     return f"{sizes}\n\n{found}"
 
 
-def write(path: Path, table: str) -> None:
+def write(path: Path, table: str, marks: tuple[str, str] = (BEGIN, END)) -> None:
     """Put the table between the marks of a Markdown file. Raises ValueError when the marks are missing."""
     text = path.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        raise ValueError(f"{path} lacks the marks {BEGIN!r} and {END!r}")
-    head, tail = text.split(BEGIN)[0], text.split(END)[1]
-    path.write_text(f"{head}{BEGIN}\n{table}\n{END}{tail}", encoding="utf-8")
+    begin, end = marks
+    if begin not in text or end not in text:
+        raise ValueError(f"{path} lacks the marks {begin!r} and {end!r}")
+    head, tail = text.split(begin)[0], text.split(end)[1]
+    path.write_text(f"{head}{begin}\n{table}\n{end}{tail}", encoding="utf-8")
 
 
 def _texts(task: Task, split: str) -> list[tuple[str, ...]]:
@@ -93,12 +97,16 @@ def _measured(task: Task, records: list[dict]) -> list[str]:
     mine = [record for record in records if record["task"] == task.name]
     row = [task.name, " and ".join(task.spec.metrics), majority(task), f"{headline(bag_of_words(task)):.1f}"]
     if not mine:
-        return [*row, "-", "-", "-"]
+        return [*row, "-", "-", *("-" for _ in STUDENTS)]
     teacher = mine[0]["teacher"]
     by_layer = ", ".join(f"{headline(layer['scores']):.1f}" for layer in teacher["by_layer"])
-    return [*row, f"{headline(teacher['scores']['validation']):.1f}", by_layer, str(cells(mine).get(("no-kd", task.name), "-"))]
+    kind = lambda record: "" if record["settings"]["student_layers"] else record["settings"]["student"]  # noqa: E731
+    alone = {name: cells(r for r in mine if kind(r) == name).get(("no-kd", task.name), "-") for name in STUDENTS}
+    students = [str(cell) for cell in alone.values()]
+    return [*row, f"{headline(teacher['scores']['validation']):.1f}", by_layer, *students]
 
 
-def committed() -> Path:
-    """The records the datasheet is made from."""
-    return data_folder() / "runs" / "embedded-cpu"
+def committed() -> list[dict]:
+    """The records the datasheet is made from: those on the embedded suite."""
+    found = [record for name in SETS if (folder := data_folder() / "runs" / name).is_dir() for record in read_records(folder)]
+    return [record for record in found if "teacher" in record]

@@ -21,30 +21,32 @@ from ukd.heads import LayerwiseClassifier, PseudoClassifiers
 from ukd.losses import intermediate_loss, kd_loss, label_loss
 from ukd.methods import Method, Stage
 from ukd.metrics import headline
-from ukd.models import load_classifier, load_tokenizer, parameters, save
-from ukd.outputs import teacher_outputs
+from ukd.models import load_classifier, load_tokenizer, new_student, parameters, save
+from ukd.outputs import Outputs, kept, live, teacher_outputs
 from ukd.probing import by_layer, train_heads
 from ukd.records import FORMAT, provenance, whole_folder, write_json
-from ukd.teacher import PRETRAINED_RATE, SCRATCH, Teacher, resolve_encoder, score, splits
+from ukd.teacher import Teacher, rates, resolve_encoder, score, splits
 from ukd.train import Schedule, fit, predict
 
-CODE = ("data", "distill", "heads", "losses", "methods", "metrics", "models", "outputs", "probing", "projection", "train")
-
-STUDENT_SCRATCH_RATE = 5e-4  # a third of the teacher's depth bears a higher rate than the teacher's
+CODE = ("data", "distill", "heads", "losses", "methods", "metrics", "models", "outputs", "probing", "projection", "students", "train")
 
 
 def distill(
     task: Task, method: Method, teacher: Teacher, *, profile: Profile, seed: int,
-    rate: float | None = None, compute: Compute | None = None, folder: Path | None = None,
+    rate: float | None = None, compute: Compute | None = None, folder: Path | None = None, live_teacher: bool = False,
 ) -> dict:  # fmt: skip
-    """Distil the teacher into the first `profile.student_layers` layers of its encoder, and return the run's record.
+    """Distil the teacher into the student that the profile names, and return the run's record.
+
+    That is the first `profile.student_layers` layers of the teacher's encoder, or a BiLSTM or gated CNN (`profile.student`).
 
     Args:
         method: from `ukd.method(name, ...)`. Every method gets the same steps and, per seed, the same initial student.
         teacher: from `train_teacher`; its pseudo classifiers are fitted here if they are not there yet.
-        rate: peak learning rate of every stage; by default 5e-4 for the narrow encoder and 5e-5 for any other.
+        rate: peak learning rate of every stage; by default 5e-4 for layers of encoders that the kit has pretrained (a third
+            of the depth bears a higher rate than the teacher's), 5e-5 for those of any other, 1e-3 for BiLSTM and CNN.
         folder: where runs are kept, by default `runs_folder()`. A finished run with equal settings, data and code is
             found there and not repeated; one that was cut off goes on from its last whole epoch.
+        live_teacher: ask the teacher in every step instead of once beforehand; for comparison, it costs and gains nothing.
 
     Returns: the record, as written to `record.json`; `record["folder"]` (only in memory) says where.
     """  # fmt: skip
@@ -54,10 +56,11 @@ def distill(
     if name != teacher.about["encoder"]:
         raise ValueError(f"the teacher was made from {teacher.about['encoder']} and not from {name}: use the profile it was made with")
     settings = {
-        "method": asdict(method), "student": name, "student_layers": profile.student_layers, "teacher": teacher.key,
-        "rate": rate or (STUDENT_SCRATCH_RATE if teacher.encoder == SCRATCH else PRETRAINED_RATE), "batch": profile.batch,
+        "method": asdict(method), "student": name if profile.student == "layers" else profile.student,
+        "student_layers": profile.student_layers if profile.student == "layers" else None, "teacher": teacher.key,
+        "rate": rates(teacher.encoder, profile.student)[1] if rate is None else rate, "batch": profile.batch,
         "epochs": profile.student_epochs, "max_length": profile.max_length, "max_train": profile.max_train,
-        "max_validation": profile.max_validation, "precision": compute.precision,
+        "max_validation": profile.max_validation, "precision": compute.precision, "teacher_outputs": "live" if live_teacher else "kept",
     }  # fmt: skip
     key = digest(settings, task.name, task.fingerprint, seed, torch.__version__, source_digest(*CODE))
     run = (folder or runs_folder()) / f"{task.name}-{method.name}-seed{seed}-{key}"
@@ -100,7 +103,7 @@ class Job:
         train, dev, validation = splits(self.task, tokenizer, self.profile)
         self.student = self.make_student()
         size = parameters(self.student.network)
-        outputs = self.outputs("train", train) if self.method.needs_teacher else None
+        outputs = self.outputs(train) if self.method.needs_teacher else None
         history, attention = {}, None
         for number, stage in enumerate(self.method.stages):
             history[stage.name] = self.train_stage(number, stage, train, dev, outputs)
@@ -117,7 +120,10 @@ class Job:
 
     def make_student(self) -> LayerwiseClassifier:
         """The initial student: its network depends on the seed and not on the method; heads are drawn after it."""
-        network = load_classifier(self.source, self.task, seed=self.seed, layers=self.profile.student_layers)
+        if self.profile.student == "layers":
+            network = load_classifier(self.source, self.task, seed=self.seed, layers=self.profile.student_layers)
+        else:
+            network = new_student(self.profile.student, self.source, self.task, seed=self.seed)
         below = network.config.num_hidden_layers - 1
         if not self.method.needs_heads:
             return LayerwiseClassifier(network)
@@ -125,16 +131,18 @@ class Job:
             raise ValueError(f"{self.method.name} needs a student of at least 2 layers, got {below + 1}")
         return LayerwiseClassifier(network, PseudoClassifiers(network.config.hidden_size, self.task.num_labels, below))
 
-    def outputs(self, split: str, data: Encoded) -> Tensor:
-        """The teacher's outputs for a split, by row, on the device."""
-        return teacher_outputs(self.teacher, self.task, split, data, compute=self.compute).to(self.compute.device)
+    def outputs(self, train: Encoded) -> Outputs:
+        """The teacher's outputs for a training batch, on the device: kept ones, or live if that was asked for."""
+        if self.settings["teacher_outputs"] == "live":
+            return live(self.teacher, self.task, self.compute)
+        return kept(teacher_outputs(self.teacher, self.task, "train", train, compute=self.compute).to(self.compute.device))
 
     def schedule(self, number: int, examples: int) -> Schedule:
         """A stage's share of the budget."""
         epochs = self.method.epochs(self.profile.student_epochs)[number]
         return Schedule(epochs, steps_per_epoch(examples, self.profile.batch), self.settings["rate"])
 
-    def train_stage(self, number: int, stage: Stage, train: Encoded, dev: Encoded, outputs: Tensor | None) -> dict:
+    def train_stage(self, number: int, stage: Stage, train: Encoded, dev: Encoded, outputs: Outputs | None) -> dict:
         """One stage through the common loop. The order of the examples goes on where the stage before stopped."""
         label = f"{self.method.name} on {self.task.name}, seed {self.seed}, stage {stage.name}"
         if self.student.heads is not None:  # a stage without the intermediate loss has nothing to teach them
@@ -155,7 +163,7 @@ class Job:
     def look(self, validation: Encoded) -> dict:
         """Where the trained student layers look, as its forward and the loss return it: mean weights (S, T), and per class."""
         logits = predict(self.student, validation, self.compute)
-        teacher = self.outputs("validation", validation).cpu()[validation.rows]
+        teacher = teacher_outputs(self.teacher, self.task, "validation", validation, compute=self.compute)[validation.rows]
         options = loss_options(self.method, self.task.spec.regression)
         weights = intermediate_loss(logits[:, :-1], teacher[:, :-1], **options).weights  # (N, S, T)
         maps = {"mean": weights.mean(0).tolist(), "by_layer": by_layer(logits, validation.labels, self.task)}
@@ -181,7 +189,7 @@ def loss_options(method: Method, regression: bool) -> dict:
     return {name: getattr(method, name) for name in names} | {"regression": regression}
 
 
-def objective(method: Method, stage: Stage, outputs: Tensor | None, regression: bool) -> Callable[[nn.Module, Batch], dict[str, Tensor]]:
+def objective(method: Method, stage: Stage, outputs: Outputs | None, regression: bool) -> Callable[[nn.Module, Batch], dict[str, Tensor]]:
     """The stage's terms by name, weighted: what is shown is what is minimised.
 
     The intermediate term covers the layers below the last on both sides and is summed over the student's layers (both from
@@ -190,7 +198,7 @@ def objective(method: Method, stage: Stage, outputs: Tensor | None, regression: 
 
     def terms(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         logits = model(**batch.inputs)  # (B, S, C), the network's own classifier last
-        teacher = outputs[batch.rows] if stage.kd or stage.intermediate else None  # (B, T, C)
+        teacher = outputs(batch) if stage.kd or stage.intermediate else None  # (B, T, C)
         found = {}
         if stage.labels:
             found["labels"] = stage.labels * label_loss(logits[:, -1], batch.labels, regression=regression)

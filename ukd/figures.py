@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from ukd.data import SPECS
 from ukd.methods import METHODS
 from ukd.metrics import headline
-from ukd.results import label, ordered
+from ukd.results import budget, encoder_names, label, ordered, winners
 
+ENCODERS = ("embedded", "random")
 TERMS = ("labels", "kd", "intermediate")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 STYLE = {"svg.hashsalt": "ukd", "figure.dpi": 110, "savefig.dpi": 160, "font.size": 10, "axes.grid": True, "grid.alpha": 0.3}
@@ -76,7 +77,8 @@ def draw_distance_and_attention(axes: list[Axes], by_layer: list[dict], weights:
     axes[1].bar(layers, received, color=colours[0])
     axes[1].axhline(1 / len(received), color="0.3", linestyle="--", linewidth=1, label="uniform")
     axes[1].set(title=f"{task}: attention received", ylabel="Mean attention weight")
-    axes[1].legend(frameon=False, fontsize=8)
+    axes[1].set_ylim(0, 1.25 * max(*received, 1 / len(received)))
+    axes[1].legend(frameon=False, fontsize=8, loc="upper right")
     for ax in axes:
         ax.set(xlabel="Teacher layer", xticks=layers)
     return axes
@@ -98,9 +100,65 @@ def draw_curves(ax: Axes, history: dict[str, dict], title: str) -> Axes:
         ax.annotate(f"stage: {stage}", (done, 0.98), fontsize=8, va="top", **place)
         done += run["epochs"][-1]["step"] if run["epochs"] else 0
     ax.set(xlabel="Optimiser step", ylabel="Weighted loss term", title=title)
-    ax.set_ylim(0, 1.12 * ax.get_ylim()[1])
+    ax.set_ylim(0, 1.4 * ax.get_ylim()[1])  # room for stage names and legend
     ax.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1, 0.93))
     return ax
+
+
+def draw_pretraining(ax: Axes, said: dict) -> Axes:
+    """Losses of an encoder's pretraining over its steps, as `pretraining.json` holds them; a dotted line where the depth grows."""
+    done, colours = 0, sns.color_palette("colorblind")
+    for number, stage in enumerate(said["stages"]):
+        first = number == 0
+        points = [(done + point["step"], point["masked words"]) for point in stage["curve"]]
+        ax.plot(*zip(*points, strict=True), color=colours[7], linewidth=1, label="masked words, in training" if first else None)
+        points = [(done + point["step"], -point["dev"]) for point in stage["epochs"]]
+        ax.plot(*zip(*points, strict=True), color=colours[0], marker="o", markersize=3, label="masked words, held out" if first else None)
+        ax.axvline(done, color="0.3", linestyle=":", linewidth=1)
+        place = {"xycoords": ("data", "axes fraction"), "xytext": (3, 0), "textcoords": "offset points"}
+        ax.annotate(f"{stage['layers']} layers", (done, 0.97), fontsize=8, va="top", **place)
+        done += stage["epochs"][-1]["step"]
+    single = mean(said["unigram"].values())
+    ax.axhline(single, color=colours[3], linestyle="--", linewidth=1, label="single words' frequencies, held out")
+    ax.set(xlabel="Optimiser step", ylabel="Loss, nats", title="Pretraining of the embedded encoder", ylim=(0, None))
+    ax.legend(frameon=False, fontsize=8)
+    return ax
+
+
+def pretraining_figure(said: dict) -> Figure:
+    """The embedded encoder's pretraining."""
+    figure, ax = plt.subplots(figsize=(6.4, 3.6))
+    draw_pretraining(ax, said)
+    return figure
+
+
+def encoders_figure(records: list[dict]) -> Figure:
+    """Score of the pseudo classifiers by layer after fine-tuning on one budget, mean over seeds: a panel a task, a line an encoder."""
+    tasks = ordered({record["task"] for record in records}, SPECS)
+    encoders = encoder_names(records)
+    figure, axes = plt.subplots(1, len(tasks), figsize=(2.9 * len(tasks), 3.3), squeeze=False)
+    for ax, task in zip(axes[0], tasks, strict=True):
+        for encoder in ordered(encoders, ENCODERS):
+            mine = winners([r for r in records if r["task"] == task and r["settings"]["encoder"] == encoders[encoder]])
+            values = np.array([[headline(layer["scores"]) for layer in r["by_layer"]] for r in mine])
+            if not len(values):
+                continue
+            layers = np.arange(1, values.shape[1] + 1) / values.shape[1]
+            ax.plot(layers, values.mean(0), label=encoder, markersize=4, **look(encoder, ENCODERS))
+        ax.set(title=task, xlabel="Layer, as a share of the depth", ylabel="Validation score, %")
+    axes[0, -1].legend(frameon=False, fontsize=8)
+    figure.tight_layout()
+    return figure
+
+
+def draw_encoder(said: dict, tuned: list[dict], folder: Path) -> list[Path]:
+    """Figures of the embedded encoder: its pretraining, and its layers after fine-tuning where there are such records."""
+    with plt.rc_context(STYLE):
+        paths = save(pretraining_figure(said), "pretraining", folder)
+        for number, name in enumerate(sorted({budget(record) for record in tuned})):
+            chosen = [record for record in tuned if budget(record) == name]
+            paths += save(encoders_figure(chosen), "encoders_by_layer" + (f"_{number + 1}" if number else ""), folder)
+        return paths
 
 
 def heads_figure(records: list[dict]) -> Figure:

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from ukd.students import pool
+
 
 class PseudoClassifiers(nn.Module):
     """One small classifier per layer: layer states (B, L, D) to logits (B, L, C).
@@ -42,8 +44,9 @@ class PseudoClassifiers(nn.Module):
 class LayerwiseClassifier(nn.Module):
     """A sequence classifier with pseudo classifiers on the layers below its last: inputs to logits (B, L + 1, C).
 
-    The last entry is the network's own classifier, untouched. Without `heads` it is the only one. The states are those of
-    the first token, at every layer (our choice), so padding never enters them.
+    The last entry is the network's own classifier, untouched. Without `heads` it is the only one. The states are the first
+    token's, or pooled as the network's configuration says (`pooling`: max or mean, our choice for BiLSTM and CNN); padding
+    never enters them.
     """
 
     def __init__(self, network: PreTrainedModel, heads: PseudoClassifiers | None = None) -> None:
@@ -56,12 +59,13 @@ class LayerwiseClassifier(nn.Module):
         own = output.logits.unsqueeze(1)  # (B, 1, C)
         if self.heads is None:
             return own
-        return torch.cat([self.heads(layer_states(output.hidden_states)), own], dim=1)
+        return torch.cat([self.heads(layer_states(self.network, output.hidden_states, inputs)), own], dim=1)
 
 
-def layer_states(hidden_states: tuple[Tensor, ...]) -> Tensor:
-    """First-token states of the layers below the last: embeddings and L + 1 layers of (B, tokens, D) to (B, L, D)."""
-    return torch.stack([layer[:, 0] for layer in hidden_states[1:-1]], dim=1)
+def layer_states(network: PreTrainedModel, hidden_states: tuple[Tensor, ...], inputs: dict[str, Tensor]) -> Tensor:
+    """States of the layers below the last, pooled as the network's configuration says: L + 2 of (B, tokens, D) to (B, L, D)."""
+    how = getattr(network.config, "pooling", "first")
+    return torch.stack([pool(layer, inputs.get("attention_mask"), how) for layer in hidden_states[1:-1]], dim=1)
 
 
 class Frozen(nn.Module):

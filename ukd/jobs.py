@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -11,11 +12,12 @@ from dataclasses import dataclass, replace
 import torch
 
 from ukd.config import Compute, Profile, progress, say
-from ukd.data import load_task
+from ukd.data import EMBEDDED, load_task
 from ukd.distill import distill
+from ukd.finetune import best_on_dev, finetune
 from ukd.methods import Method
 from ukd.probing import train_heads
-from ukd.teacher import SCRATCH, resolve_encoder, train_teacher
+from ukd.teacher import resolve_encoder, train_teacher
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,14 @@ class Plan:
     seeds: tuple[int, ...]
     profile: Profile
     compute: Compute
+    encoder: str
+    source: str | None = None
+    rate: float | None = None
+    teacher_rate: float | None = None
+
+    def source_of(self, task: str) -> str:
+        """Where a task's data is: the source asked for, else the embedded suite or the hub."""
+        return self.source or ("embedded" if task in EMBEDDED else "hub")
 
 
 def default_jobs(compute: Compute) -> int:
@@ -39,40 +49,66 @@ def run_all(plan: Plan, jobs: int) -> tuple[list[dict], list[str]]:
 
     Returns the records in the order of the plan, and "task: reason" for every task left out because of its teacher.
     """
-    resolve_encoder(SCRATCH, plan.profile, plan.compute)  # with all cores, before anything needs it
-    share = lambda count: replace(plan.compute, threads=max(1, plan.compute.threads // min(jobs, count)))  # noqa: E731
-    here = share(len(plan.tasks))
-    failures = [text for text in _each(make_teacher, [(name, plan.profile, here) for name in plan.tasks], jobs, "teachers") if text]
+    resolve_encoder(plan.encoder, plan.profile, plan.compute)  # with all cores, before anything needs it
+    failures = [text for text in _each(make_teacher, [(plan, name) for name in plan.tasks], plan, jobs, "teachers") if text]
     taught = [name for name in plan.tasks if name not in {text.split(":")[0] for text in failures}]
-    here = share(len(taught) * len(plan.seeds) * len(plan.methods) or 1)
-    runs = [(name, chosen, seed, plan.profile, here) for name in taught for seed in plan.seeds for chosen in plan.methods]
-    return _each(make_student, runs, jobs, "runs") if runs else [], failures
+    runs = [(plan, name, chosen, seed) for name in taught for seed in plan.seeds for chosen in plan.methods]
+    return _each(make_student, runs, plan, jobs, "runs") if runs else [], failures
 
 
-def make_teacher(name: str, profile: Profile, compute: Compute) -> str | None:
+def make_teacher(plan: Plan, name: str, seed: int = 1) -> str | None:
     """One task's teacher with its pseudo classifiers, into the cache; "task: reason" if it stays below its floor."""
-    task = load_task(name)
+    task = load_task(name, plan.source_of(name))
     try:
-        teacher = train_teacher(task, profile=profile, compute=compute)
+        teacher = train_teacher(task, profile=plan.profile, encoder=plan.encoder, rate=plan.teacher_rate, seed=seed, compute=plan.compute)
     except ValueError as error:
         return f"{name}: {error}"
-    train_heads(teacher, task, profile=profile, compute=compute)
+    train_heads(teacher, task, profile=plan.profile, compute=plan.compute)
     return None
 
 
-def make_student(name: str, method: Method, seed: int, profile: Profile, compute: Compute) -> dict:
+def make_student(plan: Plan, name: str, method: Method, seed: int) -> dict:
     """One run; its teacher comes from the cache."""
-    task = load_task(name)
-    teacher = train_teacher(task, profile=profile, compute=compute)
-    return distill(task, method, teacher, profile=profile, seed=seed, compute=compute)
+    task = load_task(name, plan.source_of(name))
+    teacher = train_teacher(task, profile=plan.profile, encoder=plan.encoder, rate=plan.teacher_rate, compute=plan.compute)
+    return distill(task, method, teacher, profile=plan.profile, seed=seed, rate=plan.rate, compute=plan.compute)
 
 
-def _each(work: Callable, arguments: list[tuple], jobs: int, what: str) -> list:
-    """`work` of every tuple of arguments, in `jobs` processes; the first failure stops the rest and is raised here."""
+def compare_encoders(plan: Plan, encoders: tuple[str, ...], rates: tuple[float, ...], jobs: int) -> list[dict]:
+    """Fine-tune every encoder on every task: all rates with the first seed, then the one that is best on the development part."""
+    pairs = [(name, encoder) for name in plan.tasks for encoder in encoders]
+    for encoder in encoders:
+        resolve_encoder(encoder, plan.profile, plan.compute)
+    tried = _each(make_finetuned, [(plan, *pair, rate, plan.seeds[0], rates) for pair in pairs for rate in rates], plan, jobs, "rates")
+    kept = [best_on_dev(tried[i : i + len(rates)]) for i in range(0, len(tried), len(rates))]
+    again = [
+        (plan, *pair, best["settings"]["rate"], seed, rates) for pair, best in zip(pairs, kept, strict=True) for seed in plan.seeds[1:]
+    ]
+    return kept + (_each(make_finetuned, again, plan, jobs, "seeds") if again else [])
+
+
+def make_finetuned(plan: Plan, name: str, encoder: str, rate: float, seed: int, rates: tuple[float, ...]) -> dict:
+    """One encoder fine-tuned on one task."""
+    task = load_task(name, plan.source_of(name))
+    return finetune(task, profile=plan.profile, encoder=encoder, rate=rate, seed=seed, searched=rates, compute=plan.compute)
+
+
+def _begin(threads: int) -> None:
+    """In a new process: its share of the cores, and an end if the process that started it is killed."""
+    torch.set_num_threads(threads)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
+def _each(work: Callable, arguments: list[tuple], plan: Plan, jobs: int, what: str) -> list:
+    """`work` of every tuple of arguments (the plan first), in `jobs` processes; the first failure stops the rest and is raised here."""
+    jobs = min(jobs, len(arguments))
+    plan = replace(plan, compute=replace(plan.compute, threads=max(1, plan.compute.threads // jobs)))
+    arguments = [(plan, *some) for _, *some in arguments]
     if jobs == 1:
         return [work(*some) for some in progress(arguments, what)]
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(arguments)), spawn, torch.set_num_threads, (arguments[0][-1].threads,)) as pool:
+    with ProcessPoolExecutor(jobs, spawn, _begin, (plan.compute.threads,)) as pool:
         waiting = {pool.submit(work, *some): index for index, some in enumerate(arguments)}
         found: list = [None] * len(arguments)
         try:

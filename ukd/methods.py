@@ -61,6 +61,10 @@ METHODS = {
         Method("no-kd", "labels only", "baseline", (Stage("labels", 1.0, labels=1.0),)),
         Method("kd", "labels and the teacher's last layer, half each", "Hinton et al. 2015", (Stage("kd", 1.0, labels=0.5, kd=0.5),)),
         Method(
+            "kd-two-stage", "universal-kd without its intermediate term: what the stages alone do", "control",
+            (Stage("teacher", 0.5, kd=0.5), Stage("labels", 0.5, labels=1.0)),
+        ),
+        Method(
             "universal-kd", "attention over the teacher layers' outputs, then labels", "Wu et al. 2021",
             (Stage("teacher", 0.5, kd=0.5, intermediate=0.5), Stage("labels", 0.5, labels=1.0)),
         ),

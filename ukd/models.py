@@ -6,20 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     set_seed,
 )
 from transformers.utils import logging
 
-from ukd.config import Profile
+from ukd.config import Profile, attention_kernel
 from ukd.data import Task
+from ukd.students import STUDENTS
 
 FINE_TUNING_DROPOUT = 0.1
 
@@ -40,20 +43,53 @@ def load_classifier(source: str | Path, task: Task, *, seed: int, layers: int | 
         config = AutoConfig.from_pretrained(str(source))
     if layers is not None and not 1 <= layers <= config.num_hidden_layers:
         raise ValueError(f"{source} has {config.num_hidden_layers} layers, so its first {layers} can't be taken")
-    changes = {"num_labels": task.num_labels, "problem_type": "regression" if task.spec.regression else None}
-    if layers is not None:
-        changes["num_hidden_layers"] = layers
-    if names := task.label_names:
-        changes |= {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    check_label_order(config, task, source)
+    changes = _labels(task) | ({} if layers is None else {"num_hidden_layers": layers})
     set_seed(seed)
     with _quiet(), _sources_explained(source):
-        return AutoModelForSequenceClassification.from_pretrained(str(source), **changes)
+        return AutoModelForSequenceClassification.from_pretrained(
+            str(source), dtype=torch.float32, attn_implementation=attention_kernel(), **changes
+        )
+
+
+def check_label_order(config: PreTrainedConfig, task: Task, source: str | Path) -> None:
+    """Raise ValueError for a model whose classifier has other outputs, or names the task's classes in another order."""
+    classifies = any("SequenceClassification" in name for name in config.architectures or ())
+    if classifies and config.num_labels != task.num_labels:
+        raise ValueError(f"{source} has a classifier with {config.num_labels} outputs, and {task.name} needs {task.num_labels}: pass the "
+                         "encoder it was made from")  # fmt: skip
+    names = [str(name).lower() for _, name in sorted((config.id2label or {}).items(), key=lambda item: int(item[0]))]
+    ours = [name.lower() for name in task.label_names or ()]
+    if set(names) == set(ours) and names != ours:
+        raise ValueError(f"{source} names its classes {names}, and {task.name} names them {ours}: its answers would be read as "
+                         "others; pass a model with the task's order, or one without a classifier")  # fmt: skip
+
+
+def new_student(kind: str, source: str | Path, task: Task, *, seed: int) -> PreTrainedModel:
+    """A student of another architecture ("bilstm", "gated-cnn"), its weights drawn by `seed`, for the tokenizer at `source`.
+
+    Raises ValueError for an unknown kind.
+    """
+    if kind not in STUDENTS:
+        raise ValueError(f"unknown student {kind!r}; choose one of: layers, {', '.join(STUDENTS)}")
+    tokenizer = load_tokenizer(source)
+    set_seed(seed)
+    config = STUDENTS[kind](vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **_labels(task))
+    return AutoModelForSequenceClassification.from_config(config)
+
+
+def _labels(task: Task) -> dict:
+    """How a configuration names the task's outputs."""
+    said = {"num_labels": task.num_labels, "problem_type": "regression" if task.spec.regression else None}
+    if names := task.label_names:
+        said |= {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    return said
 
 
 def narrow_bert(profile: Profile, vocabulary: int, seed: int) -> BertConfig:
     """Configuration of the profile's teacher made from nothing: BERT's post-norm stack, narrow (our choice).
 
-    Without dropout, since pretraining never sees a text twice; `FINE_TUNING_DROPOUT` is set before it is saved.
+    Without dropout, since pretraining hardly sees a text twice; `FINE_TUNING_DROPOUT` is set before it is saved.
     """
     set_seed(seed)
     return BertConfig(

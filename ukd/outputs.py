@@ -1,33 +1,83 @@
-"""What the teacher's layers say of every example: asked once, kept on disk, found by the number of the row."""
+"""What the teacher's layers say of every example: asked once, kept on disk, found by the number of the row; or asked live."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import warnings
+from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ukd.config import Compute, cache_folder, digest, say
-from ukd.data import Encoded, Task
+from ukd.config import Compute, cache_folder, digest, say, source_digest
+from ukd.data import Batch, Encoded, Task
 from ukd.records import whole_folder, write_json
 from ukd.teacher import Teacher
-from ukd.train import predict
+from ukd.train import autocast, evaluate
+
+Outputs = Callable[[Batch], Tensor]
 
 
 def teacher_outputs(teacher: Teacher, task: Task, split: str, data: Encoded, *, compute: Compute) -> Tensor:
     """What every teacher layer says of every row of a split: (rows of the split, T, C), NaN where a row was not asked for.
 
-    Computed once per teacher, heads, tokens, rows and precision; later runs read the file. Output-space distillation needs nothing else.
+    Computed once per teacher, heads, tokens, rows and precision; later runs map the file into memory, several at a time if
+    need be. A file that is cut short or altered is noticed by its checksum, with a warning, and made anew. Output-space
+    distillation needs nothing else of the teacher.
     """
-    key = digest(teacher.key, teacher.heads.name, data.fingerprint(), compute.precision)
+    key = digest(teacher.key, teacher.heads.name, data.fingerprint(), compute.precision, source_digest("outputs"))
     folder = cache_folder() / "outputs" / f"{task.name}-{split}-{key}"
+    if (folder / "made.json").is_file() and not _whole(folder):
+        warnings.warn(f"the teacher outputs in {folder} are damaged; asking the teacher again", stacklevel=2)
+        rmtree(folder)
     if not (folder / "made.json").is_file():
         say(f"asking the teacher once about {len(data)} {split} examples of {task.name}")
-        logits = predict(teacher.load(task), data, compute)
-        whole = torch.full((int(data.rows.max()) + 1, *logits.shape[1:]), float("nan"))
-        whole[data.rows] = logits
         with whole_folder(folder) as building:
-            np.save(building / "outputs.npy", whole.numpy())
-            write_json(building / "made.json", {"teacher": teacher.key, "split": split, "settings": asdict(compute)})
-    return torch.from_numpy(np.load(folder / "outputs.npy"))
+            path = _ask(building / "outputs.npy", teacher, task, data, compute)
+            said = {"teacher": teacher.key, "split": split, "settings": asdict(compute), "sha256": _sha256(path)}
+            write_json(building / "made.json", said)
+    return torch.from_numpy(np.load(folder / "outputs.npy", mmap_mode="c"))
+
+
+def _ask(path: Path, teacher: Teacher, task: Task, data: Encoded, compute: Compute) -> Path:
+    """Write the outputs batch by batch, so that memory does not grow with the examples."""
+    frozen, table = teacher.load(task), None
+    for rows, logits in evaluate(frozen, data, compute):
+        if table is None:
+            shape = (int(data.rows.max()) + 1, *logits.shape[1:])
+            table = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+            table[:] = np.nan
+        table[rows.numpy()] = logits.numpy()
+    table.flush()
+    return path
+
+
+def _whole(folder: Path) -> bool:
+    said, path = json.loads((folder / "made.json").read_text(encoding="utf-8")), folder / "outputs.npy"
+    return path.is_file() and _sha256(path) == said["sha256"]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def kept(table: Tensor) -> Outputs:
+    """Answers from what was kept: batch -> (B, T, C), by the numbers of its rows."""
+    return lambda batch: table[batch.rows]
+
+
+def live(teacher: Teacher, task: Task, compute: Compute) -> Outputs:
+    """Answers of the teacher itself: batch -> (B, T, C), a forward pass through all its layers each time."""
+    frozen = teacher.load(task).to(compute.device)
+
+    def ask(batch: Batch) -> Tensor:
+        with autocast(compute):
+            return frozen(**batch.inputs).float()
+
+    return ask

@@ -2,115 +2,237 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import hashlib
+import json
+import random
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
-from transformers import BertConfig, BertForPreTraining, BertTokenizerFast, PreTrainedTokenizerBase
+from transformers import AutoModelForPreTraining, AutoTokenizer, BertConfig, BertForPreTraining
 
-from ukd.config import Compute, Profile, cache_folder, digest, say, source_digest
+from ukd.config import PROFILES, Compute, Profile, attention_kernel, cache_folder, digest, say, source_digest
 from ukd.data import Batch
 from ukd.grammar import discourse
 from ukd.models import FINE_TUNING_DROPOUT, narrow_bert, save
-from ukd.records import made_once, provenance, write_json
+from ukd.prose import HELD_OUT_DOCUMENTS, documents, fingerprint, mixture, passages
+from ukd.records import made_once, provenance, whole_folder, write_json
 from ukd.text import PairedText
+from ukd.tokenizer import trained_wordpiece, wordpiece
 from ukd.train import Schedule, fit
 
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+CODE = ("pretrain", "prose", "text", "tokenizer", "models", "train")
 RATE, ROUNDS = 1e-3, 3
-STACKING = ((4, 0.80), (2, 0.12), (1, 0.08))  # part of the depth, share of the steps
-TOKENIZER_PARAGRAPHS, HELD_OUT_BATCHES, HELD_OUT_SEED = 20_000, 32, 9_999
+STACKING = ((4, 0.80), (2, 0.12), (1, 0.08))  # part of the depth, share of the steps; for minutes
+LONG_STACKING = ((4, 0.44), (2, 0.22), (1, 0.34))  # for hours: most of the time goes to the whole depth
+TOKENIZER_PARAGRAPHS, HELD_OUT_BATCHES, HELD_OUT_SEED, UNIGRAM_BATCHES = 20_000, 32, 9_999, 400
+STEPS_A_ROUND, CALIBRATION_STEPS = 1000, (8, 40)
+PRESETS = {"narrow-12": {"width": 128, "teacher_layers": 12, "vocabulary": 8192, "pretrain_batch": 32, "max_length": 128}}
+WORDS_A_TOKEN = 0.7  # passages are as long as the length in tokens allows, nearly
 
 
 def encoder_from_nothing(profile: Profile, compute: Compute, *, seed: int = 1) -> Path:
     """Folder of the profile's encoder, pretrained on the embedded suite's unlabelled discourse; made once, then cached."""
-    made = {
-        "kind": "encoder", "width": profile.width, "layers": profile.teacher_layers, "vocabulary": profile.vocabulary,
-        "steps": profile.pretrain_steps, "batch": profile.pretrain_batch, "length": profile.max_length, "rate": RATE, "stacking": STACKING,
-        "seed": seed, "precision": compute.precision, "torch": torch.__version__,
-        "source": source_digest("pretrain", "text", "models", "train", *(f"grammar/{part}" for part in _grammar_modules())),
-    }  # fmt: skip
+    stages = stacking(profile.teacher_layers, profile.pretrain_steps)
+    made = {"kind": "encoder", **settings(profile, stages, seed, compute)}
     folder = cache_folder() / "encoders" / f"{profile.name}-{digest(made)}"
-    return made_once(folder, lambda building: _pretrain(building, profile, compute, seed), made)
+
+    def make(building: Path) -> None:
+        tokenizer = wordpiece(islice(discourse(seed), TOKENIZER_PARAGRAPHS), profile.vocabulary, profile.max_length)
+        text = PairedText(tokenizer, profile.max_length, profile.pretrain_batch)
+        network, found = pretrain(profile, stages, text, {"discourse": discourse(HELD_OUT_SEED)}, compute, seed)
+        save(network, tokenizer, building)
+        write_json(building / "pretraining.json", {**found, **provenance(compute)})
+
+    return made_once(folder, make, made)
+
+
+def settings(profile: Profile, stages: list[tuple[int, int]], seed: int, compute: Compute) -> dict:
+    """All that decides the weights of an encoder, its text aside."""
+    return {
+        "width": profile.width, "vocabulary": profile.vocabulary, "stages": stages, "batch": profile.pretrain_batch,
+        "length": profile.max_length, "rate": RATE, "seed": seed, "precision": compute.precision, "torch": torch.__version__,
+        "source": source_digest(*CODE, *(f"grammar/{part}" for part in _grammar_modules())),
+    }  # fmt: skip
 
 
 def _grammar_modules() -> list[str]:
     return sorted(path.stem for path in (Path(__file__).parent / "grammar").glob("*.py"))
 
 
-def _pretrain(folder: Path, profile: Profile, compute: Compute, seed: int) -> None:
-    say(f"pretraining a {profile.teacher_layers}-layer encoder, {profile.width} wide, for {profile.pretrain_steps} steps")
-    tokenizer = wordpiece(islice(discourse(seed), TOKENIZER_PARAGRAPHS), profile.vocabulary, profile.max_length)
-    text = PairedText(tokenizer, profile.max_length, profile.pretrain_batch)
-    held_out = list(islice(text.batches(discourse(HELD_OUT_SEED), seed=0), HELD_OUT_BATCHES))
-    network, stages = None, []
-    for stage, (layers, steps) in enumerate(stacking(profile.teacher_layers, profile.pretrain_steps)):
-        network = stack(network, narrow_bert(replace(profile, teacher_layers=layers), len(tokenizer), seed))
-        model = Pretraining(network)
-        found = fit(
+def encoder_from_text(
+    file: Path, out: Path, *, preset: str = "narrow-12", steps: int | None = None, minutes: float | None = None,
+    share: float = 1 / 3, seed: int = 1, compute: Compute, **changes: object,
+) -> Path:  # fmt: skip
+    """Pretrain the preset's encoder on a text file mixed with the suite's discourse, and save it in half precision at `out`.
+
+    Args:
+        file: one paragraph a line, an empty line between documents; plain, .gz or .xz.
+        steps, minutes: one of them. Minutes become steps once, from a calibration, and stay the same after an interruption.
+        share: probability that an example is a passage of the file; the rest is discourse.
+        changes: fields of the preset's profile to change (width, teacher_layers, vocabulary, pretrain_batch, max_length).
+
+    A run that was cut off goes on from its last round of about a thousand steps, bit-exactly. Returns `out`.
+
+    Raises: FileExistsError when `out` exists; ValueError for an unknown preset, or not exactly one of steps and minutes.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; choose one of: {', '.join(PRESETS)}")
+    if (steps is None) == (minutes is None):
+        raise ValueError("pass either steps or minutes")
+    if not 0 <= share <= 1:
+        raise ValueError(f"the share of the file must lie between 0 and 1, got {share}")
+    if out.exists():
+        raise FileExistsError(f"{out} exists; encoders are never overwritten: remove it or choose another folder")
+    budget = replace(PROFILES["cpu"], name=preset, **{**PRESETS[preset], **changes})
+    texts = documents(file)
+    text_print = fingerprint(texts)
+    prose, held_out = _passages(texts, budget, random.Random(seed))
+    if share and len(held_out) < budget.pretrain_batch:
+        raise ValueError(
+            f"the last {HELD_OUT_DOCUMENTS} documents of {file} give {len(held_out)} passages to hold out, of {budget.pretrain_batch} "
+            "needed: put empty lines between documents and not between paragraphs"
+        )
+    begun = {"text": text_print, "share": share, "layers": budget.teacher_layers, "steps": steps, "minutes": minutes}
+    begun |= settings(budget, [], seed, compute)
+    work = cache_folder() / "pretraining" / f"{preset}-{digest(begun)}"
+    source = mixture(prose, share)
+    folder = made_once(work / "tokenizer", lambda building: trained_wordpiece(
+        chain((line for document in texts for line in document), islice(discourse(seed), 5 * TOKENIZER_PARAGRAPHS)),
+        budget.vocabulary, budget.max_length).save_pretrained(building), begun)  # fmt: skip
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    text = PairedText(tokenizer, budget.max_length, budget.pretrain_batch, source)
+    if not (work / "stages.json").is_file():
+        stages = stacking(budget.teacher_layers, steps, LONG_STACKING) if steps else _calibrated(budget, minutes, text, compute)
+        write_json(work / "stages.json", {"stages": stages})
+    stages = [tuple(stage) for stage in json.loads((work / "stages.json").read_text(encoding="utf-8"))["stages"]]
+    apart = {"prose": held_out, "discourse": discourse(HELD_OUT_SEED)} if share else {"discourse": discourse(HELD_OUT_SEED)}
+    network, found = pretrain(budget, stages, text, apart, compute, seed, work)
+    said = {
+        "text": {"file": file.name, "sha256": text_print, "documents": len(texts), "passages": len(prose), "share": share},
+        "minutes asked for": minutes, **settings(budget, stages, seed, compute), **found, **provenance(compute),
+    }  # fmt: skip
+    with whole_folder(out) as building:
+        save(network.half(), tokenizer, building)
+        write_json(building / "pretraining.json", said)
+        seal(building)
+    return out
+
+
+def _passages(texts: list[list[str]], budget: Profile, dice: random.Random) -> tuple[list[str], list[str]]:
+    """Passages of all documents but the last ones, and of the last ones, shuffled."""
+    words = round(WORDS_A_TOKEN * budget.max_length)
+    cut = [list(passages(document, words, dice)) for document in texts]
+    prose, held_out = (list(chain.from_iterable(part)) for part in (cut[:-HELD_OUT_DOCUMENTS], cut[-HELD_OUT_DOCUMENTS:]))
+    dice.shuffle(held_out)
+    return prose, held_out
+
+
+def seal(folder: Path) -> None:
+    """Write SHA256SUMS of the weights and all else that decides what the encoder answers; see `embedded_encoder`."""
+    files = sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")])
+    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
+    (folder / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
+
+
+def _calibrated(budget: Profile, minutes: float, text: PairedText, compute: Compute) -> list[tuple[int, int]]:
+    """Stages whose steps, at the speed of this moment, take the given minutes in all."""
+    few, many = CALIBRATION_STEPS
+    batches, seconds = list(islice(text.batches(text.source(0), seed=0), many)), []
+    for layers, _ in stacking(budget.teacher_layers, 1000, LONG_STACKING):
+        model = Pretraining(stack(None, narrow_bert(replace(budget, teacher_layers=layers), len(text.tokenizer), 0)))
+
+        def run(count: int, model: nn.Module = model) -> float:
+            start = time.perf_counter()
+            fit(model, lambda *_: batches[:count], losses, Schedule(1, count, RATE), compute, label="calibration")
+            return time.perf_counter() - start
+
+        run(few)
+        seconds.append((run(many) - run(few)) / (many - few))  # starting up aside
+    mean = sum(share * each for (_, share), each in zip(LONG_STACKING, seconds, strict=True))
+    steps = round(60 * minutes / mean)
+    say(f"{minutes} minutes are {steps} steps, at {', '.join(f'{1000 * each:.0f}' for each in seconds)} ms a step by stage")
+    return stacking(budget.teacher_layers, steps, LONG_STACKING)
+
+
+def pretrain(
+    profile: Profile, stages: list[tuple[int, int]], text: PairedText, apart: dict[str, Iterable[str]], compute: Compute, seed: int,
+    checkpoints: Path | None = None,
+) -> tuple[BertForPreTraining, dict]:  # fmt: skip
+    """The network after all stages, and what is known of them: losses by stage on the held-out texts `apart`, by name."""
+    say(
+        f"pretraining a {profile.teacher_layers}-layer encoder, {profile.width} wide: "
+        + ", ".join(f"{n} steps of {k} layers" for k, n in stages)
+    )
+    held_out = {name: list(islice(text.batches(paragraphs, seed=0), HELD_OUT_BATCHES)) for name, paragraphs in apart.items()}
+    network, found, begun = None, [], time.perf_counter()
+    for stage, (layers, steps) in enumerate(stages):
+        network = stack(network, narrow_bert(replace(profile, teacher_layers=layers), len(text.tokenizer), seed))
+        model, rounds = Pretraining(network), max(ROUNDS, steps // STEPS_A_ROUND)
+        history = fit(
             model,
-            partial(text.epoch, text_seed(seed, stage), steps // ROUNDS),
+            partial(text.epoch, text_seed(seed, stage), steps // rounds),
             losses,
-            Schedule(ROUNDS, steps // ROUNDS, RATE, warmup=0.05),
+            Schedule(rounds, steps // rounds, RATE, warmup=0.05),
             compute,
+            score=(lambda model: -_mean(model, held_out)) if checkpoints else None,
+            checkpoint=checkpoints and checkpoints / f"stage-{stage}.safetensors",
             label=f"pretraining {layers} layers",
         )
-        stages.append({"layers": layers, "held_out": held_out_losses(model, held_out), **found})
-        say(f"pretraining {layers} layers, held out: " + ", ".join(f"{name} {value:.3f}" for name, value in stages[-1]["held_out"].items()))
+        after = {name: held_out_losses(model, batches) for name, batches in held_out.items()}
+        found.append({"layers": layers, "held_out": after, **history})
+        for name, terms in after.items():
+            say(f"pretraining {layers} layers, held-out {name}: " + ", ".join(f"{term} {value:.3f}" for term, value in terms.items()))
     network.config.hidden_dropout_prob = FINE_TUNING_DROPOUT
-    save(network, tokenizer, folder)
-    write_json(folder / "pretraining.json", {"stages": stages, **provenance(compute)})
+    drawn = islice(text.batches(text.source(text_seed(seed, 0)), seed=0), UNIGRAM_BATCHES)
+    entropies = unigram_losses(drawn, held_out, len(text.tokenizer))
+    return network, {"stages": found, "unigram": entropies, "seconds": round(time.perf_counter() - begun)}
+
+
+def _mean(model: nn.Module, held_out: dict[str, list[Batch]]) -> float:
+    return sum(held_out_losses(model, batches)["masked words"] for batches in held_out.values()) / len(held_out)
+
+
+def unigram_losses(drawn: Iterable[Batch], held_out: dict[str, list[Batch]], size: int) -> dict[str, float]:
+    """Loss at the held-out texts' masked positions of always guessing by the frequency of single words, in nats, by text."""
+    counts = torch.ones(size)
+    for batch in drawn:
+        counts += torch.bincount(batch.labels[batch.labels != -100], minlength=size)
+    surprise = -(counts / counts.sum()).log()
+    labels = {name: torch.cat([batch.labels[batch.labels != -100] for batch in batches]) for name, batches in held_out.items()}
+    return {name: float(surprise[masked].mean()) for name, masked in labels.items()}
 
 
 def text_seed(seed: int, stage: int) -> int:
-    """Where a stage's discourse starts: every epoch of every stage reads text of its own, and none of the held-out text."""
-    return 10_000 * seed + 100 * stage
+    """Where a stage's discourse starts: every epoch of every stage reads discourse of its own, and none of the held-out text."""
+    return 10_000 * seed + 1_000 * stage
 
 
-def stacking(layers: int, steps: int) -> list[tuple[int, int]]:
+def stacking(layers: int, steps: int, shares: tuple[tuple[int, float], ...] = STACKING) -> list[tuple[int, int]]:
     """(layers, steps) of each stage: a quarter of the depth first (at least 3 layers), then half, then all of it.
 
     Twelve post-norm layers learn next to nothing in minutes; three do, and a stack that starts from two copies of a
     trained one goes on from where that was. Source: Gong et al. 2019, "Efficient training of BERT by progressively
     stacking"; the shares are our choice.
     """
-    return [(max(min(3, layers), layers // part), max(ROUNDS, round(share * steps))) for part, share in STACKING]
+    return [(max(min(3, layers), layers // part), max(ROUNDS, round(share * steps))) for part, share in shares]
 
 
 def stack(trained: BertForPreTraining | None, config: BertConfig) -> BertForPreTraining:
     """A network of `config` whose layer i starts as layer i mod L of the trained one with L layers; new without one."""
-    network = BertForPreTraining(config)
+    network = AutoModelForPreTraining.from_config(config, attn_implementation=attention_kernel())
     if trained is not None:
         layers, encoder = trained.bert.encoder.layer, network.bert.encoder
         network.load_state_dict({n: t for n, t in trained.state_dict().items() if ".layer." not in n}, strict=False)
         for index, layer in enumerate(encoder.layer):
             layer.load_state_dict(layers[index % len(layers)].state_dict())
     return network
-
-
-def wordpiece(texts: Iterable[str], size: int, max_length: int) -> PreTrainedTokenizerBase:
-    """BERT's tokenizer (uncased WordPiece) with at most `size` entries: every character, and the most frequent words.
-
-    The library's own trainer breaks ties by chance, so that no two runs give the same entries; this one gives the same.
-    """
-    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
-    words = Counter(word for text in texts for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
-    characters = sorted({character for word in words for character in word})
-    entries = [*SPECIAL, *characters, *(f"##{character}" for character in characters)]
-    ranked = sorted((word for word in words if len(word) > 1), key=lambda word: (-words[word], word))
-    vocabulary = {entry: index for index, entry in enumerate([*entries, *ranked][:size])}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.decoder = normalizer, splitter, decoders.WordPiece()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
-    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True))
-    return BertTokenizerFast(tokenizer_object=tokenizer, model_max_length=2 * max_length, **names)
 
 
 class Pretraining(nn.Module):

@@ -52,12 +52,12 @@ def train_heads(teacher: Teacher, task: Task, *, profile: Profile, compute: Comp
 
 
 class States(Frozen):
-    """A frozen network that answers with its layers' first-token states (B, L, D) instead of logits."""
+    """A frozen network that answers with its layers' states (B, L, D) instead of logits."""
 
     @torch.no_grad()
     def forward(self, **inputs: Tensor) -> Tensor:
         """Tokenised inputs to the states of the layers below the last."""
-        return layer_states(self.module(**inputs, output_hidden_states=True).hidden_states)
+        return layer_states(self.module, self.module(**inputs, output_hidden_states=True).hidden_states, inputs)
 
 
 def by_layer(logits: Tensor, labels: Tensor, task: Task) -> list[dict]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import mean, stdev
@@ -10,8 +10,11 @@ from statistics import mean, stdev
 from scipy import stats
 
 from ukd.data import SPECS
+from ukd.finetune import FINE_TUNING, best_on_dev, short_name
 from ukd.methods import METHODS, OPTIONS
 from ukd.metrics import headline
+from ukd.teacher import EMBEDDED as EMBEDDED_ENCODER
+from ukd.teacher import RANDOM
 
 BASELINE = "kd"
 
@@ -56,16 +59,21 @@ def label(record: dict) -> str:
 
 
 def setting(record: dict) -> str:
-    """What must agree for two records to stand in one table: profile, teacher's encoder, student and its budget."""
-    encoder = re.sub("-[0-9a-f]{12}$", "", record["teacher"]["encoder"])  # without the digest of its weights
+    """What must agree for two records to stand in one table: profile, teacher's encoder (by its weights), student, budget."""
+    encoder = record["teacher"]["encoder"]
     said = record["settings"]
     limit = f", at most {said['max_train']:,} labels" if said["max_train"] else ""
     return (
         f"profile {record['profile']}, teacher from {encoder} ({record['teacher']['layers']} layers, "
         f"rate {record['teacher']['rate']:g}), "
-        f"student: its first {said['student_layers']} layers, {said['epochs']} epochs of batch {said['batch']} "
+        f"student: {students(said)}, {said['epochs']} epochs of batch {said['batch']} "
         f"at rate {said['rate']:g}, {said['max_length']} tokens, {said['precision']}{limit}"
     )
+
+
+def students(settings: dict) -> str:
+    """What the students of these settings are."""
+    return f"its first {settings['student_layers']} layers" if settings["student_layers"] else settings["student"]
 
 
 def cells(records: Iterable[dict]) -> dict[tuple[str, str], Cell]:
@@ -144,7 +152,8 @@ def beside(new: list[dict], committed: list[dict]) -> str:
 
 def tables(records: list[dict]) -> str:
     """Both tables for every setting among the records, each under a heading that says how its runs were made."""
-    parts = []
+    tuned, records = [r for r in records if r["method"] == FINE_TUNING], [r for r in records if r["method"] != FINE_TUNING]
+    parts = [fine_tuning_tables(tuned)] if tuned else []
     for name in sorted({setting(record) for record in records}):
         chosen = [record for record in records if setting(record) == name]
         sizes = ", ".join(
@@ -153,6 +162,53 @@ def tables(records: list[dict]) -> str:
         )
         parts += [f"### {name}", f"Scored on validation examples: {sizes}.", score_table(chosen), difference_table(chosen)]
     return "\n\n".join(parts)
+
+
+def fine_tuning_tables(records: list[dict]) -> str:
+    """For every budget among the records: encoder rows, task columns, mean ± sample standard deviation (n), and the rates chosen."""
+    budgets = sorted({budget(record) for record in records})
+    return "\n\n".join(_fine_tuning_table([r for r in records if budget(r) == name], name) for name in budgets)
+
+
+def encoder_names(records: list[dict]) -> dict[str, str]:
+    """What to call the encoders of fine-tuning records: by their name, and where two share it also by their weights' digest."""
+    full = {record["settings"]["encoder"] for record in records}
+    shared = Counter(short_name(name) for name in full)
+    return {short_name(name) if shared[short_name(name)] == 1 else name: name for name in full}
+
+
+def budget(record: dict) -> str:
+    """What must agree for two fine-tuning records to stand in one table."""
+    said = record["settings"]
+    limit = f", at most {said['max_train']:,} labels" if said["max_train"] else ""
+    return (
+        f"fine-tuning all layers: {said['epochs']} epochs of batch {said['batch']}, {said['max_length']} tokens, "
+        f"{said['precision']}{limit}, rates tried {', '.join(f'{rate:g}' for rate in said['searched'])}"
+    )
+
+
+def _fine_tuning_table(records: list[dict], heading: str) -> str:
+    """Of several rates with the first seed the one that is best on the development part counts."""
+    tasks = ordered({record["task"] for record in records}, SPECS)
+    rows, records = [], sorted(records, key=lambda record: record["made"])  # of two for one seed the newest counts
+    encoders = encoder_names(records)
+    for name in ordered(encoders, (EMBEDDED_ENCODER, RANDOM)):
+        mine = [winners([r for r in records if r["task"] == task and r["settings"]["encoder"] == encoders[name]]) for task in tasks]
+        scores = [str(Cell({r["seed"]: headline(r["scores"]["validation"]) for r in some})) for some in mine]
+        rates = ", ".join("/".join(f"{rate:g}" for rate in sorted({r["settings"]["rate"] for r in some})) or "-" for some in mine)
+        rows.append([name, *scores, rates])
+    metrics = [f"{task} ({' and '.join(SPECS[task].metrics)})" for task in tasks]
+    return f"### {heading}\n\n{markdown(['validation, %', *metrics, 'rates chosen'], rows)}"
+
+
+def winners(records: list[dict]) -> list[dict]:
+    """The records of one encoder on one task at the rate that won its search; all of them if there was none."""
+    rates = {record["settings"]["rate"] for record in records}
+    if len(rates) < 2:
+        return records
+    searched = [record for record in records if record["seed"] == min(r["seed"] for r in records)]
+    best = best_on_dev(searched)["settings"]["rate"]
+    return [record for record in records if record["settings"]["rate"] == best]
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:

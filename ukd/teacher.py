@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from transformers import AutoConfig, AutoModel, set_seed
 
-from ukd.config import Compute, Profile, cache_folder, digest, say, source_digest
+from ukd.config import Compute, Profile, cache_folder, data_folder, digest, say, source_digest
 from ukd.config import compute as choose_compute
 from ukd.data import Encoded, Task, carve, encode, steps_per_epoch, training_batches
 from ukd.heads import Frozen, LayerwiseClassifier, PseudoClassifiers
@@ -22,15 +24,18 @@ from ukd.pretrain import encoder_from_nothing
 from ukd.records import made_once, provenance, write_json
 from ukd.train import Schedule, fit, predict
 
-SCRATCH = "scratch"
-SCRATCH_RATE, PRETRAINED_RATE = 2e-4, 5e-5
+SCRATCH, EMBEDDED, RANDOM = "scratch", "embedded", "random"
+NOTES = ("config.json", "pretraining.json", "made.json", "teacher.json")  # in a model's folder, but not of the model
+RATES = {SCRATCH: (1e-4, 5e-4), EMBEDDED: (1e-4, 5e-4), RANDOM: (1e-4, 5e-4)}  # of teacher and student; hardly searched
+PRETRAINED_RATES = (5e-5, 5e-5)
+NEW_STUDENT_RATE = 1e-3  # a BiLSTM or CNN starts from random weights
 
 
 @dataclass(frozen=True)
 class Teacher:
     """A fine-tuned teacher in a folder.
 
-    key: digest of all that made it. encoder: what it was made from, as given ("scratch", a folder or a hub id). about: what
+    key: digest of all that made it. encoder: what it was made from, as given ("embedded", "scratch", a folder or a hub id). about: what
     its `teacher.json` says of it (scores, settings, how made).
     """
 
@@ -42,7 +47,7 @@ class Teacher:
     @property
     def heads(self) -> Path:
         """Where its pseudo classifiers are: a folder of its own for each version of the code that fits them."""
-        return self.folder / f"heads-{source_digest('heads', 'losses', 'metrics', 'probing')}"
+        return self.folder / f"heads-{source_digest('heads', 'losses', 'metrics', 'probing', 'students')}"
 
     def load(self, task: Task) -> Frozen:
         """The frozen teacher: inputs to logits (B, T, C), pseudo classifiers included if they have been trained."""
@@ -57,30 +62,84 @@ class Teacher:
 
 
 def resolve_encoder(encoder: str, profile: Profile, compute: Compute) -> tuple[str, str]:
-    """(source, name that is no path): the encoder made from nothing for "scratch", else a folder or hub id as given."""
-    if encoder != SCRATCH:
-        folder = Path(encoder)
-        return encoder, f"{folder.name}-{_content(folder)}" if folder.is_dir() else encoder
-    folder = encoder_from_nothing(profile, compute)
-    return str(folder), f"{SCRATCH}-{folder.name}"
+    """(source, name that is no path) of "embedded", "scratch", "random" (its weights drawn anew), a folder or a hub id."""
+    if encoder == SCRATCH:
+        folder = encoder_from_nothing(profile, compute)
+        return str(folder), f"{SCRATCH}-{folder.name}"
+    if encoder in (EMBEDDED, RANDOM):
+        folder = embedded_encoder()
+        if encoder == RANDOM:
+            folder = _redrawn(folder)
+        return str(folder), f"{encoder}-{_content(folder)}"
+    folder = Path(encoder)
+    return encoder, f"{folder.name}-{_content(folder)}" if folder.is_dir() else encoder
+
+
+def embedded_encoder() -> Path:
+    """Folder of the encoder that comes with the kit. Raises ValueError if it is missing or its weights are damaged."""
+    folder = data_folder() / "encoder"
+    remedy = "restore it with `git checkout data/encoder`, or install the kit again"
+    sums = folder / "SHA256SUMS"
+    for line in (sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []) or [f"  {sums.name}"]:
+        digest, _, name = line.partition("  ")
+        path = folder / name
+        if not digest or not path.is_file():
+            raise ValueError(f"the embedded encoder lacks {path}: {remedy}")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            raise ValueError(f"{path} is damaged (its sha256 is not the one in SHA256SUMS): {remedy}")
+    return folder
+
+
+def _redrawn(folder: Path, seed: int = 0) -> Path:
+    """The same network and tokenizer with weights from the initialisation: what pretraining is compared with."""
+    made = {"kind": RANDOM, "like": _content(folder), "seed": seed, "torch": torch.__version__}
+
+    def make(building: Path) -> None:
+        set_seed(seed)
+        save(AutoModel.from_config(AutoConfig.from_pretrained(folder), dtype=torch.float32), load_tokenizer(folder), building)
+
+    return made_once(cache_folder() / "encoders" / f"{RANDOM}-{digest(made)}", make, made)
+
+
+def rates(encoder: str, student: str = "layers") -> tuple[float, float]:
+    """Default peak learning rates of the teacher and of the student for an encoder as given."""
+    ours = (Path(encoder) / "pretraining.json").is_file()
+    teacher, pretrained = RATES.get(encoder, RATES[EMBEDDED] if ours else PRETRAINED_RATES)
+    return teacher, pretrained if student == "layers" else NEW_STUDENT_RATE
 
 
 def _content(folder: Path) -> str:
-    """Digest of a model folder's weights and configuration, so that a changed encoder is never mistaken for the old one."""
+    """Digest of a model folder's weights and configuration: a changed encoder is never mistaken for the old one.
+
+    Raises ValueError for a folder without a model.
+    """
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"no model could be loaded from '{folder}': it has no config.json; pass a folder made by save_pretrained")
+    return _bytes([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"])
+
+
+def _bytes(paths: Iterable[Path]) -> str:
     state = hashlib.sha256()
-    for path in sorted([*folder.glob("*.safetensors"), folder / "config.json"]):
+    for path in sorted(paths):
         state.update(path.read_bytes())
     return state.hexdigest()[:12]
 
 
+def _tokenizer(folder: Path) -> str:
+    """Digest of a model folder's tokenizer, whatever its kind."""
+    return _bytes(path for ending in ("json", "txt", "model") for path in folder.glob(f"*.{ending}") if path.name not in NOTES)
+
+
 def train_teacher(
-    task: Task, *, profile: Profile, encoder: str = SCRATCH, rate: float | None = None, seed: int = 1, compute: Compute | None = None
+    task: Task, *, profile: Profile, encoder: str | None = None, rate: float | None = None, seed: int = 1, compute: Compute | None = None
 ) -> Teacher:
     """Fine-tune a pretrained encoder on the task's labels; made once, then found in the cache by its settings.
 
     Args:
-        encoder: "scratch" for the profile's own encoder pretrained on the embedded suite's text, a folder, or a hub id.
-        rate: peak learning rate; by default 2e-4 for the narrow encoder and 5e-5 for any other.
+        encoder: "embedded" for the one that comes with the kit, "scratch" for the profile's own, pretrained now on the
+            embedded suite's text, "random" for the embedded one with weights drawn anew, a folder, or a hub id; by
+            default the profile's.
+        rate: peak learning rate; by default 1e-4 for encoders that the kit has pretrained and 5e-5 for any other.
         seed: of the classifier's start, the order of the examples and dropout.
 
     Returns: Teacher, its development and validation scores in `.about["scores"]`.
@@ -88,13 +147,15 @@ def train_teacher(
     Raises: ValueError when the teacher stays below the task's floor (a profile may only warn).
     """
     compute = compute or choose_compute()
+    encoder = encoder or profile.encoder
     source, name = resolve_encoder(encoder, profile, compute)
-    rate = rate or (SCRATCH_RATE if encoder == SCRATCH else PRETRAINED_RATE)
+    rate = rates(encoder)[0] if rate is None else rate
     made = {
-        "kind": "teacher", "task": task.name, "data": task.fingerprint, "encoder": name, "rate": rate, "seed": seed,
+        "kind": "teacher", "tokenizer": _tokenizer(Path(source)),
+        "task": task.name, "data": task.fingerprint, "encoder": name, "rate": rate, "seed": seed,
         "epochs": profile.teacher_epochs, "batch": profile.batch, "max_length": profile.max_length,
         "max_train": profile.max_train, "max_validation": profile.max_validation, "precision": compute.precision,
-        "torch": torch.__version__, "source": source_digest("data", "heads", "losses", "metrics", "models", "train", "teacher"),
+        "torch": torch.__version__, "source": source_digest("data", "heads", "losses", "metrics", "models", "students", "train", "teacher"),
     }  # fmt: skip
     key = digest(made)
     folder = cache_folder() / "teachers" / f"{task.name}-{key}"

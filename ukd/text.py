@@ -4,35 +4,41 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from itertools import combinations, islice
 
 import torch
+from torch import Tensor
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerBase
 
 from ukd.data import Batch
 from ukd.grammar import discourse
 
-OTHER_PARAGRAPH, EXCHANGED, REPLACED = 0.1, 0.25, 0.15  # how often the second segment is wrong, and how; the rest is right
-LONG = 4  # letters from which a word counts as saying something
+OTHER, SHUFFLED, EXCHANGED, REPLACED = 0.04, 0.06, 0.20, 0.20  # how often the second segment is wrong, and how; else it is right
+FEW = 4  # tokens that differ where one word was replaced or two were exchanged
+SMALL = 3  # letters up to which a word says less than the one it stands before
 POOL = 512
-Example = tuple[tuple[str, ...], int]
+WORDS = re.compile(r"\w+|\W+")
+SENTENCE_END = re.compile(r"(?<=[.?!]) |(?<=[.?!][\"”’']) ")
+Example = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 class PairedText:
     """Batches of BERT's two tasks: guess the masked words, and tell whether the second segment is the right one.
 
     BERT's own wrong segments come from another document, which names alone give away. So most of ours are the right one
-    with two of its words exchanged or one replaced, where possible words that the first segment holds too: to tell, the
-    first token has to compare what the segments say (our choice).
+    with two words of a kind exchanged (names, nouns after "the") or one replaced by another of its kind: they read well, and
+    to tell them the first token has to compare what the segments say (our choice).
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, length: int, batch: int) -> None:
-        self.tokenizer, self.length, self.batch = tokenizer, length, batch
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, length: int, batch: int, source: Callable[[int], Iterable[str]] = discourse
+    ) -> None:
+        self.tokenizer, self.length, self.batch, self.source = tokenizer, length, batch, source
 
     def epoch(self, first: int, steps: int, epoch: int, rank: int, world: int) -> Iterator[Batch]:
-        """`steps` batches of discourse that no other epoch reads; every process reads all and takes its share."""
-        for batch in islice(self.batches(discourse(first + epoch), seed=first + epoch), steps):
+        """`steps` batches of text drawn for this epoch alone; every process reads all and takes its share."""
+        for batch in islice(self.batches(self.source(first + epoch), seed=first + epoch), steps):
             yield Batch({name: t[rank::world] for name, t in batch.inputs.items()}, batch.labels[rank::world], batch.rows[rank::world])
 
     def batches(self, paragraphs: Iterable[str], seed: int) -> Iterator[Batch]:
@@ -40,57 +46,107 @@ class PairedText:
         mask = DataCollatorForLanguageModeling(self.tokenizer, mlm_probability=0.15, seed=seed)  # apart from dropout's dice
         dice = random.Random(seed)
         pool = examples(paragraphs, dice)
-        while group := sorted(islice(pool, POOL), key=lambda example: sum(map(len, example[0]))):
+        options = {"truncation": True, "max_length": self.length, "return_special_tokens_mask": True}
+        encode = lambda segments: self.tokenizer(*segments, **options)  # noqa: E731
+        while group := [(encode(shown), encode(right)["input_ids"]) for shown, right in islice(pool, POOL)]:
+            group.sort(key=lambda example: len(example[0]["input_ids"]))
             batches = [group[i : i + self.batch] for i in range(0, len(group) - self.batch + 1, self.batch)]
             dice.shuffle(batches)
             for chosen in batches:
-                options = {"truncation": True, "max_length": self.length, "return_special_tokens_mask": True}
-                masked = mask([self.tokenizer(*segments, **options) for segments, _ in chosen])
+                masked = mask([shown for shown, _ in chosen])
                 labels = masked.pop("labels")
-                yield Batch(dict(masked), labels, torch.tensor([wrong for _, wrong in chosen]))
+                for row, (shown, right) in enumerate(chosen):
+                    self.ask_for_the_right_word(labels[row], shown["input_ids"], right, dice)
+                wrong = torch.tensor([int(shown["input_ids"] != right) for shown, right in chosen])
+                yield Batch(dict(masked), labels, wrong)
+
+    def ask_for_the_right_word(self, labels: Tensor, shown: list[int], right: list[int], dice: random.Random) -> None:
+        """Make the right token the answer wherever another is shown, and as often where the shown one is right.
+
+        BERT shows a random token in a tenth of the places it asks about; ours is one that reads well, so that finding it
+        takes a comparison with the first segment. Where the two have different lengths, or little in common, nothing is asked.
+        """
+        if len(shown) != len(right):
+            return
+        other = [place for place, (one, two) in enumerate(zip(shown, right, strict=True)) if one != two]
+        if len(other) > FEW:
+            return
+        same = dice.sample(range(1, len(right) - 1), min(max(1, len(other)), len(right) - 2))
+        for place in (*other, *same):
+            if right[place] not in self.tokenizer.all_special_ids:
+                labels[place] = right[place]
 
 
 def examples(paragraphs: Iterable[str], dice: random.Random) -> Iterator[Example]:
-    """((first, second), wrong): every paragraph cut in two at the end of a sentence; a single sentence stays one segment."""
+    """(segments as shown, right segments): paragraphs cut in two at the end of a sentence, a single sentence stays one.
+
+    Shown and right are equal half of the time; else the last segment as shown is wrong.
+    """
     paragraphs = iter(paragraphs)
     while texts := list(islice(paragraphs, POOL)):
         cut = [split_in_two(text, dice) for text in texts]
+        plain = {word for text in texts for word in re.findall(r"\b[a-z]+", text)}
+        stock: dict[str, list[str]] = {}
         for segments in cut:
-            second, other = spoil(segments, dice.choice(cut)[-1], dice), segments[-1]
-            yield (*segments[:-1], second), int(second != other)
+            parts = WORDS.findall(segments[-1])
+            for place, kind in kinds(parts, plain):
+                stock.setdefault(kind, []).append(parts[place])
+        for segments in cut:
+            yield (*segments[:-1], spoil(segments, dice.choice(cut)[-1], stock, plain, dice)), segments
 
 
-def spoil(segments: tuple[str, ...], foreign: str, dice: random.Random) -> str:
-    """The last segment, right half of the time, else `foreign` or changed in one or two words."""
+def spoil(segments: tuple[str, ...], foreign: str, stock: dict[str, list[str]], plain: set[str], dice: random.Random) -> str:
+    """The last segment, right half of the time, else `foreign`, or with two words exchanged or one replaced.
+
+    Mostly these are words of a kind: the changed segment reads as well as the right one, and only the first tells it is wrong.
+    """
     fate, right = dice.random(), segments[-1]
-    if fate < OTHER_PARAGRAPH and len(segments) == 2:
-        return foreign
-    if fate > OTHER_PARAGRAPH + EXCHANGED + REPLACED:
+    if fate > OTHER + SHUFFLED + EXCHANGED + REPLACED:
         return right
-    parts = re.findall(r"\w+|\W+", right)
-    places = telling(parts, segments[0] if len(segments) == 2 else "", dice)
-    if fate > OTHER_PARAGRAPH + EXCHANGED:
-        words = [word for word in re.findall(r"\w+", foreign) if len(word) >= LONG and word.istitle() == parts[places[0]].istitle()]
-        parts[places[0]] = dice.choice(words or [parts[places[0]]])
-    elif len(places) == 2:
-        one, other = places
-        parts[one], parts[other] = parts[other], parts[one]
+    if fate < OTHER and len(segments) == 2:
+        return foreign
+    parts, held = WORDS.findall(right), set(WORDS.findall(segments[0].lower())) if len(segments) == 2 else set()
+    places = kinds(parts, plain)
+    known = lambda *chosen: all(parts[place].lower() in held for place in chosen)  # noqa: E731
+    pairs = [(i, j) for (i, one), (j, other) in combinations(places, 2) if one == other and parts[i].lower() != parts[j].lower()]
+    words = [place for place, part in enumerate(parts) if part[0].isalnum()]
+    if fate < OTHER + SHUFFLED and len(words) > 1:
+        exchange(parts, *dice.sample(words, 2))
+    elif fate < OTHER + SHUFFLED + EXCHANGED and pairs:
+        exchange(parts, *dice.choice([pair for pair in pairs if known(*pair)] or pairs))
+    elif places:
+        place, kind = dice.choice([found for found in places if known(found[0])] or places)
+        parts[place] = dice.choice(stock[kind])
     changed = "".join(parts)
     return changed if changed.lower() != right.lower() else right
 
 
-def telling(parts: list[str], first: str, dice: random.Random) -> list[int]:
-    """Up to two places of words to change: long ones that `first` holds too, else any."""
-    words = [index for index, part in enumerate(parts) if part[0].isalnum()]
-    held = set(re.findall(r"\w+", first.lower()))
-    shared = [index for index in words if len(parts[index]) >= LONG and parts[index].lower() in held]
-    chosen = shared if len(shared) >= 2 else words
-    return dice.sample(chosen, min(2, len(chosen)))
+def exchange(parts: list[str], one: int, other: int) -> None:
+    """Let two parts change places."""
+    parts[one], parts[other] = parts[other], parts[one]
+
+
+def kinds(parts: list[str], plain: set[str]) -> list[tuple[int, str]]:
+    """(place, kind) of the words that others can stand in for: names, and words by the small word before them.
+
+    parts: words and what is between them; plain: words that occur uncapitalised, which are no names.
+    """
+    found, before = [], ""
+    for place, part in enumerate(parts):
+        if not part[0].isalpha():
+            before = "" if set(part) & set(".?!") else before
+            continue
+        if part[0].isupper() and part.lower() not in plain:
+            found.append((place, "name"))
+        elif part.islower() and len(part) > SMALL and before and len(before) <= SMALL:
+            found.append((place, before))
+        before = part.lower()
+    return found
 
 
 def split_in_two(paragraph: str, dice: random.Random) -> tuple[str, ...]:
     """(first, second) at the end of a random sentence, or the one sentence alone."""
-    sentences = re.split(r"(?<=[.?]) ", paragraph)
+    sentences = SENTENCE_END.split(paragraph)
     if len(sentences) == 1:
         return (paragraph,)
     at = dice.randrange(1, len(sentences))

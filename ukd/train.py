@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def fit(
     """
     accelerator = accelerator_for(compute, schedule.accumulate)
     optimizer = torch.optim.AdamW(_groups(model, schedule.weight_decay), lr=schedule.rate, fused=True)
-    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    wrapped, optimizer = accelerator.prepare(Fresh(model), optimizer)
     state = Progress(model, optimizer, checkpoint)
     for epoch in range(state.load(), schedule.epochs):
         stream = batches(epoch, accelerator.process_index, accelerator.num_processes)
@@ -90,9 +90,21 @@ def fit(
         if accelerator.is_main_process:
             state.save(epoch + 1)
     state.restore_best()
-    accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
     accelerator.free_memory()
     return {"curve": state.curve, "epochs": state.epochs}
+
+
+class Fresh(nn.Module):
+    """A cover for accelerate to wrap. What it has prepared once it leaves alone ever after: a model that is trained in two
+    stages would get neither autocast nor gradients shared between processes in the second."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *args: object, **inputs: object) -> object:
+        """What the model answers."""
+        return self.model(*args, **inputs)
 
 
 def _epoch(accelerator, model, optimizer, batches, objective, schedule: Schedule, epoch: int) -> list[dict]:
@@ -203,16 +215,24 @@ def _set_random_state(state: dict[str, Tensor]) -> None:
         torch.cuda.set_rng_state(state["cuda"])
 
 
-@torch.no_grad()
-def predict(model: nn.Module, data: Encoded, compute: Compute) -> Tensor:
-    """Logits of all examples, in the order of `data`: (N, L, C) in float32 on the CPU, without graph or dropout."""
-    device = torch.device(compute.device)
-    model.to(device).eval()
+def autocast(compute: Compute) -> torch.autocast:
+    """The context in which a network answers in this precision."""
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(compute.precision)
-    parts, order = [], []
+    return torch.autocast(torch.device(compute.device).type, half, enabled=half is not None)
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, data: Encoded, compute: Compute) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows (B,) and logits (B, L, C) in float32 on the CPU, in large batches without graph or dropout; every example once."""
+    model.to(compute.device).eval()
     for batch in evaluation_batches(data):
-        with torch.autocast(device.type, half, enabled=half is not None):
-            parts.append(model(**batch.to(device).inputs).float())
-        order.append(batch.rows)
+        with autocast(compute):
+            logits = model(**batch.to(compute.device).inputs).float()
+        yield batch.rows, logits.cpu()
+
+
+def predict(model: nn.Module, data: Encoded, compute: Compute) -> Tensor:
+    """Logits of all examples, in the order of `data`: (N, L, C) in float32 on the CPU."""
+    order, parts = zip(*evaluate(model, data, compute), strict=True)
     found = {int(row): position for position, row in enumerate(torch.cat(order))}
-    return torch.cat(parts).cpu()[[found[int(row)] for row in data.rows]]
+    return torch.cat(parts)[[found[int(row)] for row in data.rows]]

@@ -1,0 +1,105 @@
+"""The embedded encoder: whole, as its card says, and worth having."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+from ukd import card
+from ukd.config import data_folder
+from ukd.records import read_records
+from ukd.teacher import RANDOM, embedded_encoder, resolve_encoder
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "data" / "encoder"
+SENTENCES = (ROOT / "tests" / "everyday.txt").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.fixture(scope="module")
+def guesses():
+    """(rank, loss in nats) of the bracketed word of each everyday sentence, masked; words that are no single entry are left out."""
+    tokenizer = AutoTokenizer.from_pretrained(FOLDER)
+    model = AutoModelForMaskedLM.from_pretrained(FOLDER, dtype=torch.float32).eval()
+    found = {}
+    for sentence in SENTENCES:
+        word = re.search(r"\[(\w+)\]", sentence)[1]
+        answer = tokenizer.convert_tokens_to_ids(word)
+        if answer == tokenizer.unk_token_id:
+            continue
+        tokens = tokenizer(sentence.replace(f"[{word}]", tokenizer.mask_token), return_tensors="pt")
+        place = (tokens["input_ids"][0] == tokenizer.mask_token_id).nonzero().item()
+        with torch.no_grad():
+            logits = model(**tokens).logits[0, place]
+        found[sentence] = int((logits > logits[answer]).sum()) + 1, float(torch.nn.functional.cross_entropy(logits, torch.tensor(answer)))
+    return found
+
+
+def test_everyday_words_are_guessed(guesses):
+    assert len(guesses) >= 35
+    ranks = sorted(rank for rank, _ in guesses.values())
+    assert ranks[len(ranks) // 2] <= 20, ranks
+
+
+def test_its_loss_on_our_own_sentences_is_well_below_that_of_single_words(guesses):
+    losses = [loss for _, loss in guesses.values()]
+    assert sum(losses) / len(losses) < card.committed_encoder()["unigram"]["prose"] - 1
+
+
+def test_it_is_what_its_checksums_say_and_small():
+    folder = embedded_encoder()
+    assert folder == data_folder() / "encoder"
+    shards = list(folder.glob("*.safetensors"))
+    assert shards and all(path.stat().st_size <= 15 * 2**20 for path in shards)
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 30e6
+    assert not list(folder.glob("*.bin")), "no pickles"
+
+
+def test_its_card_says_what_its_record_says():
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    kept = text.split(card.BEGIN)[1].split(card.END)[0].strip()
+    assert kept == card.card(read_records(ROOT / "data" / "runs")).strip()
+
+
+def test_it_was_checked_early_and_learned():
+    said = card.committed_encoder()
+    for name, single in said["unigram"].items():
+        assert said["stages"][-1]["held_out"][name]["masked words"] < single - 1, name
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A copy of the embedded encoder to damage."""
+    shutil.copytree(FOLDER, tmp_path / "encoder")
+    monkeypatch.setattr("ukd.teacher.data_folder", lambda: tmp_path)
+    return tmp_path / "encoder"
+
+
+def test_damaged_and_missing_files_are_refused(copy):
+    path = copy / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="model.safetensors is damaged.*git checkout data/encoder"):
+        embedded_encoder()
+    path.unlink()
+    with pytest.raises(ValueError, match="lacks .*model.safetensors"):
+        embedded_encoder()
+    (copy / "SHA256SUMS").write_text("")
+    with pytest.raises(ValueError, match="lacks .*SHA256SUMS.*git checkout data/encoder"):
+        embedded_encoder()
+    (copy / "SHA256SUMS").unlink()
+    with pytest.raises(ValueError, match="lacks .*SHA256SUMS.*git checkout data/encoder"):
+        embedded_encoder()
+
+
+def test_the_random_encoder_is_the_same_network_with_other_weights(tiny, compute):
+    source, name = resolve_encoder(RANDOM, tiny, compute)
+    drawn, kept = (AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32) for folder in (source, FOLDER))
+    assert drawn.config.num_hidden_layers == kept.config.num_hidden_layers and name.startswith("random-")
+    one, other = (model.bert.encoder.layer[0].output.dense.weight for model in (drawn, kept))
+    assert one.shape == other.shape and not torch.equal(one, other)
+    assert json.loads((Path(source) / "made.json").read_text())["kind"] == RANDOM

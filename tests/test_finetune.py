@@ -1,0 +1,77 @@
+"""Encoders compared by fine-tuning: one search for all, the rate chosen on the development part, and the table."""
+
+import pytest
+
+from ukd import results
+from ukd.config import replace
+from ukd.finetune import best_on_dev, finetune, short_name
+from ukd.jobs import Plan, compare_encoders
+from ukd.records import read_records
+
+
+@pytest.fixture(scope="module")
+def records(tiny, compute, tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    folder = tmp_path_factory.mktemp("runs")
+    patch.setenv("UKD_RUNS", str(folder))
+    plan = Plan(("sentiment",), (), (1, 2), tiny, compute, tiny.encoder)
+    found = compare_encoders(plan, ("scratch",), (1e-4, 1e-3), jobs=1)
+    patch.undo()
+    return found, read_records(folder)
+
+
+def test_the_first_seed_searches_and_the_others_take_its_rate(records):
+    kept, every = records
+    assert [record["seed"] for record in kept] == [1, 2]
+    assert kept[0]["settings"]["rate"] == kept[1]["settings"]["rate"]
+    tried = [record for record in every if record["seed"] == 1]
+    assert {record["settings"]["rate"] for record in tried} == {1e-4, 1e-3}
+    assert kept[0]["scores"]["dev"]["accuracy"] == max(record["scores"]["dev"]["accuracy"] for record in tried)
+    assert all(record["settings"]["searched"] == [1e-4, 1e-3] for record in every)
+
+
+def test_a_record_has_every_layer_and_no_path(records, tiny):
+    for record in records[1]:
+        assert len(record["by_layer"]) == tiny.teacher_layers
+        assert record["by_layer"][-1]["scores"]["accuracy"] == pytest.approx(record["scores"]["validation"]["accuracy"])
+        assert "/" not in record["settings"]["encoder"]
+
+
+def test_it_is_not_repeated_and_a_weak_score_is_kept(task, tiny, compute, records, monkeypatch, tmp_path):
+    monkeypatch.setenv("UKD_RUNS", str(tmp_path))
+    strict = replace(tiny, enforce_floor=True)
+    options = {"profile": strict, "encoder": "scratch", "rate": 1e-9, "seed": 1, "compute": compute}
+    first = finetune(task, **options)
+    assert first["scores"]["validation"]["accuracy"] < 65 and first == finetune(task, **options)
+    assert len(read_records(tmp_path)) == 1
+
+
+def test_best_on_dev_ignores_validation():
+    made = [{"scores": {"dev": {"accuracy": dev}, "validation": {"accuracy": 100 - dev}}} for dev in (40.0, 60.0, 50.0)]
+    assert best_on_dev(made) is made[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [("embedded-0123456789ab", "embedded"), ("all-MiniLM-L6-v2-0123456789ab", "all-MiniLM-L6-v2"), ("bert-base-uncased",) * 2],
+)
+def test_an_encoder_is_named_without_its_digest(name, short):
+    assert short_name(name) == short
+
+
+def test_the_table_by_hand(records):
+    budget = {"searched": [1e-4, 2e-4], "epochs": 3, "batch": 32, "max_length": 64, "max_train": 4000, "precision": "bf16"}
+    made = [
+        {"task": "sst2", "method": "fine-tuning", "seed": seed, "made": "2026-01-01", "scores": {"validation": {"accuracy": score}},
+         "settings": {"encoder": f"{encoder}-0123456789ab", "rate": rate, **budget}}
+        for encoder, rate, values in (("random", 2e-4, [70, 72, 74]), ("embedded", 1e-4, [80, 81, 82])) for seed, score in enumerate(values)
+    ]  # fmt: skip
+    text = results.tables(made)
+    assert "| embedded " in text and text.index("embedded") < text.index("random")
+    assert "81.0 ± 1.0 (n=3)" in text and "72.0 ± 2.0 (n=3)" in text
+    assert "at most 4,000 labels" in text and "rates tried 0.0001, 0.0002" in text
+    names = [f"embedded-{letter * 12}" for letter in "ab"]
+    twins = [{**record, "settings": {**record["settings"], "encoder": name}} for record in made[:3] for name in names]
+    assert "| embedded-aaaaaaaaaaaa " in results.tables(twins), "two encoders of one name stay two"
+    mixed = results.tables([*records[0], *made])
+    assert mixed.count("### ") == 2, "other budgets are another table"

@@ -1,0 +1,146 @@
+"""Students of another architecture: a BiLSTM and a gated CNN, as transformers models like any other.
+
+B batch, N tokens, D hidden size, C classes (1 for regression). Source: students of these two kinds are the paper's third
+scenario (a secondary summary); sizes, pooling and embeddings are our choice.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+
+class RecurrentConfig(PreTrainedConfig):
+    """Sizes of a BiLSTM. `hidden_size` counts both directions together."""
+
+    model_type = "ukd-bilstm"
+
+    def __init__(self, vocab_size=2000, hidden_size=128, num_hidden_layers=2, dropout=0.1, pad_token_id=0, **others) -> None:
+        self.vocab_size, self.hidden_size, self.num_hidden_layers, self.dropout = vocab_size, hidden_size, num_hidden_layers, dropout
+        self.pooling = "max"
+        super().__init__(pad_token_id=pad_token_id, **others)
+
+
+class ConvolutionalConfig(PreTrainedConfig):
+    """Sizes of a gated CNN: `kernel` is the width of a convolution in tokens, an odd number."""
+
+    model_type = "ukd-gated-cnn"
+
+    def __init__(self, vocab_size=2000, hidden_size=128, num_hidden_layers=4, kernel=5, dropout=0.1, pad_token_id=0, **others) -> None:
+        self.vocab_size, self.hidden_size, self.num_hidden_layers, self.dropout = vocab_size, hidden_size, num_hidden_layers, dropout
+        self.kernel, self.pooling = kernel, "max"
+        super().__init__(pad_token_id=pad_token_id, **others)
+
+
+class Student(PreTrainedModel):
+    """What both share: embeddings of tokens and segments, layers, masked max pooling, a linear classifier."""
+
+    main_input_name = "input_ids"
+
+    def __init__(self, config: PreTrainedConfig) -> None:
+        super().__init__(config)
+        self.words = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
+        self.segments = nn.Embedding(2, config.hidden_size)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(self.layer(config) for _ in range(config.num_hidden_layers))
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def layer(self, config: PreTrainedConfig) -> nn.Module:
+        """One layer, from states (B, N, D) and mask (B, N) to states (B, N, D)."""
+        raise NotImplementedError
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """The token embeddings."""
+        return self.words
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        """Replace the token embeddings."""
+        self.words = value
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None,
+        labels: Tensor | None = None, output_hidden_states: bool = False, **_: object,
+    ) -> SequenceClassifierOutput:  # fmt: skip
+        """input_ids: (B, N) -> logits (B, C), and on request the embeddings and every layer's states, each (B, N, D)."""
+        mask = (input_ids != self.config.pad_token_id) if attention_mask is None else attention_mask.bool()
+        states = self.words(input_ids)
+        if token_type_ids is not None:
+            states = states + self.segments(token_type_ids)
+        every = [states]
+        for layer in self.layers:
+            every.append(layer(self.dropout(every[-1]), mask))
+        logits = self.classifier(self.dropout(pool(every[-1], mask, self.config.pooling)))
+        loss = None
+        if labels is not None:
+            loss = F.mse_loss(logits.squeeze(-1), labels.float()) if self.config.num_labels == 1 else F.cross_entropy(logits, labels)
+        return SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=tuple(every) if output_hidden_states else None)
+
+
+def pool(states: Tensor, mask: Tensor, how: str) -> Tensor:
+    """States (B, N, D) of the tokens in mask (B, N) to (B, D): their maximum, their mean, or the first token's."""
+    if how == "first":
+        return states[:, 0]
+    mask = mask.bool().unsqueeze(-1)
+    if how == "max":
+        return states.masked_fill(~mask, torch.finfo(states.dtype).min).amax(1)
+    if how == "mean":
+        return (states * mask).sum(1) / mask.sum(1).clamp(min=1)
+    raise ValueError(f"unknown pooling {how!r}; choose one of: first, max, mean")
+
+
+class Recurrent(nn.Module):
+    """A bidirectional LSTM over the tokens of each example and none of the padding, in float32."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(hidden, hidden // 2, batch_first=True, bidirectional=True)
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        """(B, N, D) and (B, N) to (B, N, D)."""
+        with torch.autocast(states.device.type, enabled=False):
+            packed = nn.utils.rnn.pack_padded_sequence(states.float(), mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
+            return nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=states.shape[1])[0]
+
+
+class Gated(nn.Module):
+    """A convolution with a gate (Dauphin et al. 2017), around which the states also pass unchanged."""
+
+    def __init__(self, hidden: int, kernel: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(hidden)
+        self.convolution = nn.Conv1d(hidden, 2 * hidden, kernel, padding=kernel // 2)
+
+    def forward(self, states: Tensor, mask: Tensor) -> Tensor:
+        """(B, N, D) and (B, N) to (B, N, D); padding enters as zeros."""
+        shown = self.norm(states) * mask.unsqueeze(-1)
+        return states + F.glu(self.convolution(shown.transpose(1, 2)), dim=1).transpose(1, 2)
+
+
+class RecurrentForSequenceClassification(Student):
+    """BiLSTM classifier."""
+
+    config_class = RecurrentConfig
+
+    def layer(self, config: RecurrentConfig) -> nn.Module:
+        """One bidirectional layer."""
+        return Recurrent(config.hidden_size)
+
+
+class ConvolutionalForSequenceClassification(Student):
+    """Gated CNN classifier."""
+
+    config_class = ConvolutionalConfig
+
+    def layer(self, config: ConvolutionalConfig) -> nn.Module:
+        """One gated convolution."""
+        return Gated(config.hidden_size, config.kernel)
+
+
+STUDENTS = {"bilstm": RecurrentConfig, "gated-cnn": ConvolutionalConfig}
+for kind, network in ((RecurrentConfig, RecurrentForSequenceClassification), (ConvolutionalConfig, ConvolutionalForSequenceClassification)):
+    AutoConfig.register(kind.model_type, kind)
+    AutoModelForSequenceClassification.register(kind, network)
