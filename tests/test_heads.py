@@ -54,9 +54,9 @@ def test_sizes_below_one_are_refused():
         PseudoClassifiers(8, 3, 0)
 
 
-def test_layer_states_leave_out_the_embeddings_and_the_last_layer():
+def test_layer_states_leave_out_the_embeddings_and_the_last_layer(task, teacher):
     hidden = tuple(torch.full((2, 6, 4), float(layer)) for layer in range(5))  # embeddings and four layers
-    assert layer_states(hidden)[0, :, 0].tolist() == [1.0, 2.0, 3.0]
+    assert layer_states(load_classifier(teacher.folder, task, seed=0), hidden, {})[0, :, 0].tolist() == [1.0, 2.0, 3.0]
 
 
 def test_the_last_entry_is_the_networks_own_classifier(task, teacher, parts):
