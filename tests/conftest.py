@@ -1,6 +1,7 @@
 """Shared fixtures: everything runs in temporary folders, on a profile that is tiny, and without the hub."""
 
 import os
+from contextlib import contextmanager
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["UKD_QUIET"] = "1"
@@ -8,6 +9,7 @@ os.environ["UKD_QUIET"] = "1"
 import pytest
 
 import ukd
+from ukd import train
 from ukd.config import Compute
 from ukd.probing import train_heads
 from ukd.teacher import train_teacher
@@ -55,3 +57,24 @@ def teacher(task, tiny, compute):
     made = train_teacher(task, profile=tiny, compute=compute)
     train_heads(made, task, profile=tiny, compute=compute)
     return made
+
+
+@pytest.fixture
+def killed():
+    """`with killed(n):` ends what trains inside at the end of its n-th epoch, before that epoch is saved."""
+
+    @contextmanager
+    def until(number):
+        finish, calls = train.Progress.finish_epoch, []
+
+        def die(self, *args):
+            calls.append(1)
+            if len(calls) == number:
+                raise KeyboardInterrupt
+            return finish(self, *args)
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(train.Progress, "finish_epoch", die)
+            yield
+
+    return until

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import ukd
-from ukd import pretrain, train
+from ukd import pretrain
 from ukd.config import cache_folder, replace
 from ukd.grammar import discourse
 from ukd.models import narrow_bert
@@ -210,24 +210,14 @@ def test_the_mixture_keeps_its_share(share):
     assert found == list(islice(mixture(["PROSE"], share)(3), 2000))
 
 
-def test_a_killed_pretraining_resumes_bit_exactly_and_is_sealed(text_file, compute, tmp_path, monkeypatch):
+def test_a_killed_pretraining_resumes_bit_exactly_and_is_sealed(text_file, compute, tmp_path, monkeypatch, killed):
     monkeypatch.setattr(pretrain, "trained_wordpiece", wordpiece)  # the library's trainer breaks ties by chance
     make = lambda name: encoder_from_text(text_file, tmp_path / name, steps=20, compute=compute, **SMALL)  # noqa: E731
     whole = load_file(make("whole") / "model.safetensors")
     monkeypatch.setenv("UKD_CACHE", str(tmp_path / "cache"))
-    finish, calls = train.Progress.finish_epoch, []
-
-    def die(self, *args):
-        calls.append(1)
-        if len(calls) == 5:
-            raise KeyboardInterrupt
-        return finish(self, *args)
-
-    monkeypatch.setattr(train.Progress, "finish_epoch", die)
-    with pytest.raises(KeyboardInterrupt):
+    with killed(5):
         make("again")
     assert not (tmp_path / "again").exists()
-    monkeypatch.setattr(train.Progress, "finish_epoch", finish)
     again = load_file(make("again") / "model.safetensors")
     assert whole.keys() == again.keys() and all(torch.equal(whole[name], again[name]) for name in whole)
     assert all(tensor.dtype == torch.float16 for tensor in whole.values())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ukd.config import Profile, data_folder, digest, profile, runs_folder
 from ukd.config import compute as choose_compute
-from ukd.data import EMBEDDED, SPECS, load_task
+from ukd.data import EMBEDDED, SPECS, load_task, source_of
 from ukd.finetune import FINE_TUNING
 from ukd.methods import METHODS, OPTIONS, method
 from ukd.projection import check_temperature
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
 
     chosen = method(options.method, **{name: {"yes": True, "no": False}.get(value := getattr(options, name), value) for name in OPTIONS})
     here, budget = choose_compute(options.precision), _profile(options)
-    task = load_task(options.task, options.source or ("embedded" if options.task in EMBEDDED else "hub"))
+    task = load_task(options.task, source_of(options.task, options.source))
     teacher = train_teacher(task, profile=budget, encoder=options.teacher, rate=options.teacher_rate, compute=here)
     record = distill(task, chosen, teacher, profile=budget, seed=options.seed, rate=options.rate, compute=here)
     said = ", ".join(f"{name} {value:.1f}" for name, value in record["scores"]["validation"].items())
@@ -71,13 +71,11 @@ def reproduce(options: argparse.Namespace) -> int:
     from ukd.jobs import Plan, default_jobs, run_all
 
     here, budget = choose_compute(options.precision), _profile(options)
-    tasks = list(EMBEDDED) if options.tasks == "all" else _listed(options.tasks, budget.tasks, SPECS, "task")
-    methods = [method(name) for name in _listed(options.methods, tuple(METHODS), METHODS, "method")]
-    seeds = [count(seed) for seed in options.seeds.split(",")] if options.seeds else budget.seeds
-    tasks, seeds = list(dict.fromkeys(tasks)), list(dict.fromkeys(seeds))
+    tasks, seeds = _tasks(options, budget), _seeds(options, budget)
+    methods = tuple(method(name) for name in _listed(options.methods, METHODS, "method"))
     print(f"{here.device}, {here.precision} ({here.reason}); tasks {', '.join(tasks)}; seeds {', '.join(map(str, seeds))}", flush=True)
     where = (options.teacher or budget.encoder, options.source, options.rate, options.teacher_rate)
-    plan = Plan(tuple(tasks), tuple(methods), tuple(seeds), budget, here, *where)
+    plan = Plan(tasks, methods, seeds, budget, here, *where)
     records, failures = run_all(plan, options.jobs or default_jobs(here))
     print(f"\n{tables(records)}\n")
     settings = {setting(record) for record in records}
@@ -97,22 +95,30 @@ def finetune(options: argparse.Namespace) -> int:
     from ukd.jobs import Plan, compare_encoders, default_jobs
 
     here, budget = choose_compute(options.precision), _profile(options)
-    tasks = list(EMBEDDED) if options.tasks == "all" else _listed(options.tasks, (), SPECS, "task")
-    seeds = tuple(dict.fromkeys(count(seed) for seed in options.seeds.split(","))) if options.seeds else budget.seeds
     rates = tuple(dict.fromkeys(positive(rate) for rate in options.rates.split(",")))
-    plan = Plan(tuple(tasks), (), seeds, budget, here, budget.encoder, options.source)
+    plan = Plan(_tasks(options, budget), (), _seeds(options, budget), budget, here, budget.encoder, options.source)
     print(tables(compare_encoders(plan, tuple(options.encoders.split(",")), rates, options.jobs or default_jobs(here))))
     return 0
 
 
-def _listed(text: str | None, default: tuple[str, ...], known: dict, what: str) -> list[str]:
-    names = list(known) if text == "all" else [name for name in text.split(",") if name] if text is not None else list(default)
+def _tasks(options: argparse.Namespace, budget: Profile) -> tuple[str, ...]:
+    if options.tasks == "all":
+        return tuple(EMBEDDED)
+    return budget.tasks if options.tasks is None else _listed(options.tasks, SPECS, "task")
+
+
+def _seeds(options: argparse.Namespace, budget: Profile) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(count(seed) for seed in options.seeds.split(","))) if options.seeds else budget.seeds
+
+
+def _listed(text: str, known: dict, what: str) -> tuple[str, ...]:
+    names = list(known) if text == "all" else [name for name in text.split(",") if name]
     for name in names:
         if name not in known:
             raise ValueError(f"unknown {what} {name!r}; choose among: {', '.join(known)}, or all")
     if not names:
         raise ValueError(f"no {what} given; choose among: {', '.join(known)}")
-    return names
+    return tuple(dict.fromkeys(names))
 
 
 def _committed() -> list[dict]:

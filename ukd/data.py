@@ -98,6 +98,11 @@ def load_task(name: str, source: str = "embedded") -> Task:
     return Task(name, spec, dataset, fingerprint(dataset, spec))
 
 
+def source_of(name: str, asked: str | None) -> str:
+    """Where a task's data is: the source asked for, else the embedded suite or the hub, whichever has it."""
+    return asked or ("embedded" if name in EMBEDDED else "hub")
+
+
 def _same_classes(dataset: DatasetDict, name: str) -> DatasetDict:
     """Labels as classes in one order for both splits. Raises ValueError where the orders differ or validation has others."""
     features = {split: rows.features["label"] for split, rows in dataset.items()}

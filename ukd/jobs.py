@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ukd.config import Compute, Profile, progress, say
-from ukd.data import EMBEDDED, load_task
+from ukd.data import load_task, source_of
 from ukd.distill import distill
 from ukd.finetune import best_on_dev, finetune
 from ukd.methods import Method
@@ -34,10 +34,6 @@ class Plan:
     rate: float | None = None
     teacher_rate: float | None = None
 
-    def source_of(self, task: str) -> str:
-        """Where a task's data is: the source asked for, else the embedded suite or the hub."""
-        return self.source or ("embedded" if task in EMBEDDED else "hub")
-
 
 def default_jobs(compute: Compute) -> int:
     """One process a core on a CPU, where the small networks of the kit gain little from threads; one on a GPU."""
@@ -58,7 +54,7 @@ def run_all(plan: Plan, jobs: int) -> tuple[list[dict], list[str]]:
 
 def make_teacher(plan: Plan, name: str, seed: int = 1) -> str | None:
     """One task's teacher with its pseudo classifiers, into the cache; "task: reason" if it stays below its floor."""
-    task = load_task(name, plan.source_of(name))
+    task = load_task(name, source_of(name, plan.source))
     try:
         teacher = train_teacher(task, profile=plan.profile, encoder=plan.encoder, rate=plan.teacher_rate, seed=seed, compute=plan.compute)
     except ValueError as error:
@@ -69,7 +65,7 @@ def make_teacher(plan: Plan, name: str, seed: int = 1) -> str | None:
 
 def make_student(plan: Plan, name: str, method: Method, seed: int) -> dict:
     """One run; its teacher comes from the cache."""
-    task = load_task(name, plan.source_of(name))
+    task = load_task(name, source_of(name, plan.source))
     teacher = train_teacher(task, profile=plan.profile, encoder=plan.encoder, rate=plan.teacher_rate, compute=plan.compute)
     return distill(task, method, teacher, profile=plan.profile, seed=seed, rate=plan.rate, compute=plan.compute)
 
@@ -89,7 +85,7 @@ def compare_encoders(plan: Plan, encoders: tuple[str, ...], rates: tuple[float, 
 
 def make_finetuned(plan: Plan, name: str, encoder: str, rate: float, seed: int, rates: tuple[float, ...]) -> dict:
     """One encoder fine-tuned on one task."""
-    task = load_task(name, plan.source_of(name))
+    task = load_task(name, source_of(name, plan.source))
     return finetune(task, profile=plan.profile, encoder=encoder, rate=rate, seed=seed, searched=rates, compute=plan.compute)
 
 
