@@ -1,12 +1,13 @@
 """Any sequence classifier that transformers' Auto class loads can teach: tiny random ones of every family, without the hub."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import transformers
 from transformers import AutoModel
 
 import ukd
-from ukd.config import replace
 from ukd.heads import LayerwiseClassifier, PseudoClassifiers
 from ukd.models import load_classifier, load_tokenizer
 

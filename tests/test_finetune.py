@@ -1,9 +1,10 @@
 """Encoders compared by fine-tuning: one search for all, the rate chosen on the development part, and the table."""
 
+from dataclasses import replace
+
 import pytest
 
 from ukd import results
-from ukd.config import replace
 from ukd.finetune import best_on_dev, finetune, short_name
 from ukd.jobs import Plan, compare_encoders
 from ukd.records import read_records

@@ -1,10 +1,11 @@
 """Pseudo classifiers, the frozen teacher, and the teacher's outputs."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 import ukd
-from ukd.config import replace
 from ukd.data import training_batches
 from ukd.heads import Frozen, LayerwiseClassifier, PseudoClassifiers, layer_states
 from ukd.models import load_classifier, load_tokenizer

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 import ukd
-from ukd.config import cache_folder, replace
+from ukd.config import cache_folder
 from ukd.models import load_tokenizer
 from ukd.outputs import kept, live, teacher_outputs
 from ukd.teacher import Teacher, splits

@@ -4,6 +4,7 @@ import json
 import lzma
 import os
 import random
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -12,7 +13,7 @@ from safetensors.torch import load_file
 
 import ukd
 from ukd import pretrain
-from ukd.config import cache_folder, replace
+from ukd.config import cache_folder
 from ukd.grammar import discourse
 from ukd.models import narrow_bert
 from ukd.pretrain import Pretraining, encoder_from_nothing, encoder_from_text, stack, stacking

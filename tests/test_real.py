@@ -1,11 +1,11 @@
 """A real GLUE task end to end, where UKD_GLUE names a folder that holds GLUE in the hub's layout."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
 import ukd
-from ukd.config import replace
 from ukd.data import GLUE
 from ukd.pretrain import encoder_from_nothing
 

@@ -11,10 +11,11 @@ import pytest
 
 import ukd
 from ukd import cli, commands, results
-from ukd.config import PROFILES, runs_folder
+from ukd.config import runs_folder
 from ukd.distill import distill
 from ukd.losses import COMBINE, MAPPINGS
 from ukd.methods import METHODS, OPTIONS
+from ukd.profiles import PROFILES
 from ukd.records import read_records, write_json
 
 ROOT = Path(__file__).parents[1]
@@ -134,7 +135,7 @@ def test_the_stages_share_every_budget_and_none_goes_without(total):
 
 
 def test_a_teacher_of_another_profile_is_not_distilled_into_a_foreign_student(task, tiny, teacher, compute):
-    from ukd.config import replace
+    from dataclasses import replace
 
     with pytest.raises(ValueError, match="use the profile it was made with"):
         distill(task, ukd.method("kd"), teacher, profile=replace(tiny, pretrain_steps=9), seed=1, compute=compute)

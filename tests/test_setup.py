@@ -14,8 +14,8 @@ import ukd
 
 ROOT = Path(__file__).parents[1]
 ORDER = (
-    "config", "grammar", "data", "metrics", "students", "models", "heads", "projection", "losses", "methods", "records", "train",
-    "tokenizer", "text", "prose", "pretrain", "teacher", "probing", "finetune", "outputs", "distill", "jobs", "results", "figures",
+    "config", "profiles", "grammar", "data", "metrics", "students", "models", "heads", "projection", "losses", "methods", "records",
+    "train", "tokenizer", "text", "prose", "pretrain", "teacher", "probing", "finetune", "outputs", "distill", "jobs", "results", "figures",
     "diagram", "datasheet", "card", "doctor", "commands", "cli",
 )  # fmt: skip
 MODULES = sorted((ROOT / "ukd").glob("*.py"))

@@ -1,11 +1,12 @@
 """BiLSTM and gated CNN: padding never enters, they are saved and loaded as any transformers model, and they are distilled into."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, pipeline
 
 import ukd
-from ukd.config import replace
 from ukd.heads import LayerwiseClassifier, PseudoClassifiers
 from ukd.models import load_tokenizer, new_student
 from ukd.probing import States

@@ -12,7 +12,7 @@ import os
 # Threads that wait for each other by spinning come to a standstill when anything else runs on their cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from ukd.config import PROFILES, compute, profile
+from ukd.config import compute
 from ukd.data import load_task
 from ukd.distill import distill
 from ukd.heads import LayerwiseClassifier, PseudoClassifiers
@@ -20,6 +20,7 @@ from ukd.losses import intermediate_loss, kd_loss, label_loss
 from ukd.methods import METHODS, method
 from ukd.outputs import teacher_outputs
 from ukd.probing import fit_heads, train_heads
+from ukd.profiles import PROFILES, profile
 from ukd.projection import attend
 from ukd.records import read_records
 from ukd.teacher import train_teacher

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from ukd import commands
 from ukd.commands import BUDGET, count, positive
-from ukd.config import PRECISIONS, PROFILES
+from ukd.config import PRECISIONS
 from ukd.data import SPECS
 from ukd.losses import COMBINE, MAPPINGS
 from ukd.methods import METHODS
+from ukd.models import PICKS
+from ukd.profiles import PRESETS, PROFILES
 from ukd.students import STUDENTS
 
 
@@ -44,14 +46,16 @@ def parser() -> argparse.ArgumentParser:
 def _training(add: Callable) -> None:
     one = add("run", commands.run, "Distil one task with one method and one seed; the teacher is made first if it is not cached.")
     one.add_argument("--task", required=True, choices=SPECS, metavar="TASK", help=f"one of: {', '.join(SPECS)}")
-    one.add_argument("--method", required=True, choices=METHODS, metavar="METHOD", help=f"one of: {', '.join(METHODS)}")
+    one.add_argument(
+        "--method", default="universal-kd", choices=METHODS, metavar="METHOD", help=f"one of: {', '.join(METHODS)} (default universal-kd)"
+    )
     one.add_argument("--seed", type=_number, default=1, help="of the student's start, the order of examples and dropout (default 1)")
     _where(one)
     _budget(one)
     _loss_options(one)
 
     many = add("reproduce", commands.reproduce, "Teachers, pseudo classifiers, every method over all seeds; table and figures.")
-    many.add_argument("--tasks", default=None, help="comma-separated, or 'all' for the five embedded ones (default by profile)")
+    many.add_argument("--tasks", default=None, help="comma-separated, or 'all': the embedded five, or a preset's (default by profile)")
     many.add_argument("--methods", default=",".join(METHODS), help="comma-separated (default all)")
     many.add_argument("--seeds", default=None, help="comma-separated (default by profile)")
     many.add_argument("--jobs", type=_number, help="processes that share the cores (default: one a core on a CPU, one on a GPU)")
@@ -134,20 +138,32 @@ def _where(sub: argparse.ArgumentParser) -> None:
         "--teacher", metavar="ENCODER", help="encoder that teacher and student are made from: 'embedded' (it comes with the kit), "
         "'scratch' (pretrained now, in minutes), 'random', a folder or a hub id (default by profile)",
     )  # fmt: skip
-    kinds = ("layers", *STUDENTS)
-    sub.add_argument("--student", choices=kinds, help="the encoder's first layers, or another architecture (default layers)")
+    sub.add_argument(
+        "--student", help=f"'layers' of the teacher's encoder, another architecture ({', '.join(STUDENTS)}), or a smaller "
+        "pretrained encoder: a folder or a hub id (default by profile)",
+    )  # fmt: skip
+    sub.add_argument("--student-pick", choices=PICKS, help="which layers of the encoder (default first)")
+    sub.add_argument("--embeddings", metavar="FROM", help="start those of a BiLSTM or CNN from 'teacher' or a file of word vectors")
     sub.add_argument("--teacher-rate", type=_positive, help="peak learning rate of the teacher (default by encoder)")
     sub.add_argument("--rate", type=_positive, help="peak learning rate of the student (default by encoder and kind of student)")
 
 
 def _budget(sub: argparse.ArgumentParser, names: tuple[str, ...] = tuple(BUDGET), other: dict[str, str] | None = None) -> None:
-    sub.add_argument("--profile", default="cpu", choices=PROFILES, metavar="PROFILE", help=f"one of: {', '.join(PROFILES)} (default cpu)")
+    _chosen_profile(sub)
     for name in names:
         said = (other or {}).get(name, BUDGET[name])
         sub.add_argument(f"--{name.replace('_', '-')}", type=_number, help=f"{said} (default by profile)")
     if other is None:
         sub.add_argument("--allow-weak-teacher", action="store_true", help="only warn when a teacher has not learned its task")
     sub.add_argument("--precision", default="auto", choices=PRECISIONS, help="default: what the device does fast")
+
+
+def _chosen_profile(sub: argparse.ArgumentParser) -> None:
+    own = [name for name in PROFILES if name not in PRESETS]
+    sub.add_argument(
+        "--profile", "--preset", default="cpu", choices=PROFILES, metavar="NAME", help=f"a budget on what comes with the kit "
+        f"({', '.join(own)}) or on encoders of the hub ({', '.join(PRESETS)}); default cpu",
+    )  # fmt: skip
 
 
 def _loss_options(sub: argparse.ArgumentParser) -> None:

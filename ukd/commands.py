@@ -7,11 +7,12 @@ import shutil
 import sys
 from pathlib import Path
 
-from ukd.config import Profile, data_folder, digest, profile, runs_folder
 from ukd.config import compute as choose_compute
+from ukd.config import data_folder, digest, runs_folder
 from ukd.data import EMBEDDED, SPECS, load_task, source_of
 from ukd.finetune import FINE_TUNING
 from ukd.methods import METHODS, OPTIONS, method
+from ukd.profiles import PRESETS, Profile, profile
 from ukd.projection import check_temperature
 from ukd.records import read_records
 from ukd.results import beside, label, markdown, setting, tables
@@ -44,10 +45,13 @@ def positive(text: str) -> float:
 
 def _profile(options: argparse.Namespace) -> Profile:
     floor = False if getattr(options, "allow_weak_teacher", False) else None
-    chosen = {name: getattr(options, name, None) for name in (*BUDGET, "student")}
-    if chosen["student_layers"] and chosen["student"] not in (None, "layers"):
-        raise ValueError(f"--student-layers counts layers of the encoder, and --student {chosen['student']} takes none of them")
-    return profile(options.profile, enforce_floor=floor, **chosen)
+    chosen = {name: getattr(options, name, None) for name in (*BUDGET, "student", "student_pick", "embeddings", "rate", "teacher_rate")}
+    made = profile(options.profile, enforce_floor=floor, **chosen)
+    if made.student != "layers" and (given := chosen["student_layers"] or chosen["student_pick"]):
+        raise ValueError(
+            f"--student-layers and --student-pick are about the encoder's layers, and student {made.student} takes none: {given}"
+        )
+    return made
 
 
 def run(options: argparse.Namespace) -> int:
@@ -58,8 +62,8 @@ def run(options: argparse.Namespace) -> int:
     chosen = method(options.method, **{name: {"yes": True, "no": False}.get(value := getattr(options, name), value) for name in OPTIONS})
     here, budget = choose_compute(options.precision), _profile(options)
     task = load_task(options.task, source_of(options.task, options.source))
-    teacher = train_teacher(task, profile=budget, encoder=options.teacher, rate=options.teacher_rate, compute=here)
-    record = distill(task, chosen, teacher, profile=budget, seed=options.seed, rate=options.rate, compute=here)
+    teacher = train_teacher(task, profile=budget, encoder=options.teacher, compute=here)
+    record = distill(task, chosen, teacher, profile=budget, seed=options.seed, compute=here)
     said = ", ".join(f"{name} {value:.1f}" for name, value in record["scores"]["validation"].items())
     print(f"{task.name}, {label(record)}, seed {options.seed}: {said} | {Path(record['folder']) / 'record.json'}")
     return 0
@@ -74,8 +78,7 @@ def reproduce(options: argparse.Namespace) -> int:
     tasks, seeds = _tasks(options, budget), _seeds(options, budget)
     methods = tuple(method(name) for name in _listed(options.methods, METHODS, "method"))
     print(f"{here.device}, {here.precision} ({here.reason}); tasks {', '.join(tasks)}; seeds {', '.join(map(str, seeds))}", flush=True)
-    where = (options.teacher or budget.encoder, options.source, options.rate, options.teacher_rate)
-    plan = Plan(tasks, methods, seeds, budget, here, *where)
+    plan = Plan(tasks, methods, seeds, budget, here, options.teacher or budget.encoder, options.source)
     records, failures = run_all(plan, options.jobs or default_jobs(here))
     print(f"\n{tables(records)}\n")
     settings = {setting(record) for record in records}
@@ -103,7 +106,7 @@ def finetune(options: argparse.Namespace) -> int:
 
 def _tasks(options: argparse.Namespace, budget: Profile) -> tuple[str, ...]:
     if options.tasks == "all":
-        return tuple(EMBEDDED)
+        return budget.tasks if budget.name in PRESETS else tuple(EMBEDDED)
     return budget.tasks if options.tasks is None else _listed(options.tasks, SPECS, "task")
 
 

@@ -1,4 +1,4 @@
-"""Where things live, what a profile costs, and how this machine computes.
+"""Where things live, and how this machine computes.
 
 Everything that depends on the environment (device, precision, threads, folders, progress) is decided here and nowhere else.
 """
@@ -15,7 +15,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -23,57 +23,6 @@ from tqdm import tqdm
 
 PACKAGE = Path(__file__).resolve().parent
 PRECISIONS = ("auto", "float32", "bf16", "fp16")
-
-
-@dataclass(frozen=True)
-class Profile:
-    """How much work a run does; the code path is the same in every profile.
-
-    Widths are hidden units, epochs are passes over the training rows, batch sizes are examples. `student_epochs` is the
-    budget of the whole distillation, shared between the stages of a method, so that every method takes as many steps.
-    `encoder` is what teachers and students are made from where nothing else is asked for. `student`: "layers" for the
-    encoder's first `student_layers`, "bilstm" or "gated-cnn" for another architecture.
-    """
-
-    name: str
-    tasks: tuple[str, ...]
-    seeds: tuple[int, ...]
-    width: int = 128
-    teacher_layers: int = 12
-    student_layers: int = 4
-    vocabulary: int = 2000
-    pretrain_steps: int = 7000
-    pretrain_batch: int = 24
-    teacher_epochs: int = 14
-    student_epochs: int = 6
-    batch: int = 32
-    max_length: int = 64
-    max_train: int | None = None
-    max_validation: int | None = None
-    enforce_floor: bool = True
-    encoder: str = "embedded"
-    student: str = "layers"
-
-
-PROFILES = {
-    "smoke": Profile(
-        "smoke", ("sentiment", "similarity"), (1,), width=32, teacher_layers=4, student_layers=2, vocabulary=500,
-        pretrain_steps=60, teacher_epochs=2, student_epochs=2, max_train=320, max_validation=100,
-        enforce_floor=False, encoder="scratch",
-    ),
-    "lesson": Profile(
-        "lesson", ("acceptability",), (1,), teacher_layers=6, student_layers=3, pretrain_steps=4000, teacher_epochs=5, student_epochs=4,
-        max_train=3000, max_validation=1000, enforce_floor=False, encoder="scratch",
-    ),
-    "cpu": Profile("cpu", ("acceptability", "similarity"), (1, 2, 3)),
-}
-
-
-def profile(name: str, **changes: object) -> Profile:
-    """The named profile, with any of its fields changed. Raises ValueError that lists the valid names."""
-    if name not in PROFILES:
-        raise ValueError(f"unknown profile {name!r}; choose one of: {', '.join(PROFILES)}")
-    return replace(PROFILES[name], **{key: value for key, value in changes.items() if value is not None})
 
 
 def data_folder() -> Path:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import set_seed
 
-from ukd.config import Compute, Profile, digest, runs_folder, say, source_digest
+from ukd.config import Compute, digest, runs_folder, say, source_digest
 from ukd.config import compute as choose_compute
 from ukd.data import Batch, Encoded, Task, steps_per_epoch, training_batches
 from ukd.heads import LayerwiseClassifier, PseudoClassifiers
@@ -24,7 +24,9 @@ from ukd.metrics import headline
 from ukd.models import load_classifier, load_tokenizer, new_student, parameters, save
 from ukd.outputs import Outputs, kept, live, teacher_outputs
 from ukd.probing import by_layer, train_heads
+from ukd.profiles import Profile
 from ukd.records import FORMAT, provenance, whole_folder, write_json
+from ukd.students import STUDENTS
 from ukd.teacher import Teacher, rates, resolve_encoder, score, splits
 from ukd.train import Schedule, fit, predict
 
@@ -37,7 +39,8 @@ def distill(
 ) -> dict:  # fmt: skip
     """Distil the teacher into the student that the profile names, and return the run's record.
 
-    That is the first `profile.student_layers` layers of the teacher's encoder, or a BiLSTM or gated CNN (`profile.student`).
+    That is `profile.student_layers` layers of the teacher's encoder, a BiLSTM or gated CNN, or another pretrained encoder with a
+    tokenizer of its own (`profile.student`).
 
     Args:
         method: from `ukd.method(name, ...)`. Every method gets the same steps and, per seed, the same initial student.
@@ -56,9 +59,8 @@ def distill(
     if name != teacher.about["encoder"]:
         raise ValueError(f"the teacher was made from {teacher.about['encoder']} and not from {name}: use the profile it was made with")
     settings = {
-        "method": asdict(method), "student": name if profile.student == "layers" else profile.student,
-        "student_layers": profile.student_layers if profile.student == "layers" else None, "teacher": teacher.key,
-        "rate": rates(teacher.encoder, profile.student)[1] if rate is None else rate, "batch": profile.batch,
+        "method": asdict(method), **_student(profile, name, compute), "teacher": teacher.key,
+        "rate": rate or profile.rate or rates(teacher.encoder, profile.student)[1], "batch": profile.batch,
         "epochs": profile.student_epochs, "max_length": profile.max_length, "max_train": profile.max_train,
         "max_validation": profile.max_validation, "precision": compute.precision, "teacher_outputs": "live" if live_teacher else "kept",
     }  # fmt: skip
@@ -74,6 +76,20 @@ def distill(
         }  # fmt: skip
         job.finish(record)
     return {**json.loads((run / "record.json").read_text(encoding="utf-8")), "folder": str(run)}
+
+
+def _student(profile: Profile, encoder: str, compute: Compute) -> dict:
+    """The student as a record names it: by content, never by path."""
+    layers = profile.student == "layers"
+    name = encoder if layers else profile.student if profile.student in STUDENTS else resolve_encoder(profile.student, profile, compute)[1]
+    if profile.embeddings and profile.student not in STUDENTS:
+        raise ValueError(f"embeddings are given to one of {', '.join(STUDENTS)}; {profile.student!r} brings its own")
+    file = profile.embeddings and Path(profile.embeddings)
+    return {
+        "student": name, "student_layers": profile.student_layers if layers else None,
+        "student_pick": profile.student_pick if layers else None,
+        "embeddings": digest(file.read_text(encoding="utf-8")) if file and file.is_file() else profile.embeddings,
+    }  # fmt: skip
 
 
 def about_teacher(teacher: Teacher, heads: dict) -> dict:
@@ -99,8 +115,7 @@ class Job:
     def run(self) -> dict:
         """Train stage by stage; scores, history, attention, sizes and seconds for the record."""
         start = time.perf_counter()
-        tokenizer = load_tokenizer(self.source)
-        train, dev, validation = splits(self.task, tokenizer, self.profile)
+        train, dev, validation = splits(self.task, load_tokenizer(self.student_source), self.profile)
         self.student = self.make_student()
         size = parameters(self.student.network)
         outputs = self.outputs(train) if self.method.needs_teacher else None
@@ -121,9 +136,12 @@ class Job:
     def make_student(self) -> LayerwiseClassifier:
         """The initial student: its network depends on the seed and not on the method; heads are drawn after it."""
         if self.profile.student == "layers":
-            network = load_classifier(self.source, self.task, seed=self.seed, layers=self.profile.student_layers)
+            kept = {"layers": self.profile.student_layers, "pick": self.profile.student_pick}
+            network = load_classifier(self.source, self.task, seed=self.seed, **kept)
+        elif self.student_source != self.source:
+            network = load_classifier(self.student_source, self.task, seed=self.seed)
         else:
-            network = new_student(self.profile.student, self.source, self.task, seed=self.seed)
+            network = new_student(self.profile.student, self.source, self.task, seed=self.seed, embeddings=self.profile.embeddings)
         below = network.config.num_hidden_layers - 1
         if not self.method.needs_heads:
             return LayerwiseClassifier(network)
@@ -131,11 +149,21 @@ class Job:
             raise ValueError(f"{self.method.name} needs a student of at least 2 layers, got {below + 1}")
         return LayerwiseClassifier(network, PseudoClassifiers(network.config.hidden_size, self.task.num_labels, below))
 
+    @property
+    def student_source(self) -> str:
+        """Where the student's tokenizer comes from, and for a pretrained one its weights."""
+        return self.source if self.profile.student in ("layers", *STUDENTS) else self.profile.student
+
+    def as_the_teacher_reads(self, data: Encoded, part: int) -> Encoded:
+        """The same rows, train (0) or validation (2), in the teacher's tokens: both sides' answers meet by the number of the row."""
+        return data if self.student_source == self.source else splits(self.task, load_tokenizer(self.source), self.profile)[part]
+
     def outputs(self, train: Encoded) -> Outputs:
         """The teacher's outputs for a training batch, on the device: kept ones, or live if that was asked for."""
+        data = self.as_the_teacher_reads(train, 0)
         if self.settings["teacher_outputs"] == "live":
-            return live(self.teacher, self.task, self.compute)
-        return kept(teacher_outputs(self.teacher, self.task, "train", train, compute=self.compute).to(self.compute.device))
+            return live(self.teacher, self.task, self.compute, None if data is train else data)
+        return kept(teacher_outputs(self.teacher, self.task, "train", data, compute=self.compute).to(self.compute.device))
 
     def schedule(self, number: int, examples: int) -> Schedule:
         """A stage's share of the budget."""
@@ -163,7 +191,8 @@ class Job:
     def look(self, validation: Encoded) -> dict:
         """Where the trained student layers look, as its forward and the loss return it: mean weights (S, T), and per class."""
         logits = predict(self.student, validation, self.compute)
-        teacher = teacher_outputs(self.teacher, self.task, "validation", validation, compute=self.compute)[validation.rows]
+        data = self.as_the_teacher_reads(validation, 2)
+        teacher = teacher_outputs(self.teacher, self.task, "validation", data, compute=self.compute)[validation.rows]
         options = loss_options(self.method, self.task.spec.regression)
         weights = intermediate_loss(logits[:, :-1], teacher[:, :-1], **options).weights  # (N, S, T)
         maps = {"mean": weights.mean(0).tolist(), "by_layer": by_layer(logits, validation.labels, self.task)}
@@ -175,7 +204,7 @@ class Job:
     def finish(self, record: dict) -> None:
         """Write the student and the record, whole; then the checkpoints have done their work."""
         with whole_folder(self.folder) as building:
-            save(self.student.network, load_tokenizer(self.source), building / "student")
+            save(self.student.network, load_tokenizer(self.student_source), building / "student")
             if self.student.heads is not None:
                 save_file(self.student.heads.state_dict(), building / "student" / "heads.safetensors")
             write_json(building / "record.json", record)

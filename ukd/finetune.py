@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from ukd.config import Compute, Profile, digest, replace, runs_folder, source_digest
+from ukd.config import Compute, digest, runs_folder, source_digest
 from ukd.data import Task
 from ukd.metrics import headline
 from ukd.probing import train_heads
+from ukd.profiles import Profile
 from ukd.records import FORMAT, provenance, whole_folder, write_json
 from ukd.teacher import resolve_encoder, train_teacher
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ukd.config import Compute, Profile, progress, say
+from ukd.config import Compute, progress, say
 from ukd.data import load_task, source_of
 from ukd.distill import distill
 from ukd.finetune import best_on_dev, finetune
 from ukd.methods import Method
 from ukd.probing import train_heads
+from ukd.profiles import Profile
 from ukd.teacher import resolve_encoder, train_teacher
 
 
@@ -31,8 +32,6 @@ class Plan:
     compute: Compute
     encoder: str
     source: str | None = None
-    rate: float | None = None
-    teacher_rate: float | None = None
 
 
 def default_jobs(compute: Compute) -> int:
@@ -56,7 +55,7 @@ def make_teacher(plan: Plan, name: str, seed: int = 1) -> str | None:
     """One task's teacher with its pseudo classifiers, into the cache; "task: reason" if it stays below its floor."""
     task = load_task(name, source_of(name, plan.source))
     try:
-        teacher = train_teacher(task, profile=plan.profile, encoder=plan.encoder, rate=plan.teacher_rate, seed=seed, compute=plan.compute)
+        teacher = train_teacher(task, profile=plan.profile, encoder=plan.encoder, seed=seed, compute=plan.compute)
     except ValueError as error:
         return f"{name}: {error}"
     train_heads(teacher, task, profile=plan.profile, compute=plan.compute)
@@ -66,8 +65,8 @@ def make_teacher(plan: Plan, name: str, seed: int = 1) -> str | None:
 def make_student(plan: Plan, name: str, method: Method, seed: int) -> dict:
     """One run; its teacher comes from the cache."""
     task = load_task(name, source_of(name, plan.source))
-    teacher = train_teacher(task, profile=plan.profile, encoder=plan.encoder, rate=plan.teacher_rate, compute=plan.compute)
-    return distill(task, method, teacher, profile=plan.profile, seed=seed, rate=plan.rate, compute=plan.compute)
+    teacher = train_teacher(task, profile=plan.profile, encoder=plan.encoder, compute=plan.compute)
+    return distill(task, method, teacher, profile=plan.profile, seed=seed, compute=plan.compute)
 
 
 def compare_encoders(plan: Plan, encoders: tuple[str, ...], rates: tuple[float, ...], jobs: int) -> list[dict]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     BertConfig,
@@ -20,8 +21,9 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from ukd.config import Profile, attention_kernel
+from ukd.config import attention_kernel, say
 from ukd.data import Task
+from ukd.profiles import Profile
 from ukd.students import STUDENTS
 
 FINE_TUNING_DROPOUT = 0.1
@@ -33,23 +35,47 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(str(source))
 
 
-def load_classifier(source: str | Path, task: Task, *, seed: int, layers: int | None = None) -> PreTrainedModel:
-    """A sequence classifier for `task` over the encoder at `source`, or over its first `layers` layers.
+PICKS: dict[str, Callable[[int, int], list[int]]] = {
+    "first": lambda kept, depth: list(range(kept)),
+    "spread": lambda kept, depth: [round((number + 1) * depth / kept) - 1 for number in range(kept)],
+    "last": lambda kept, depth: list(range(depth - kept, depth)),
+}
 
-    The encoder's weights are loaded, what is missing (the classifier) is drawn by `seed`. Raises ValueError when there is
-    no model at `source` or it has fewer layers than asked for.
+
+def load_classifier(source: str | Path, task: Task, *, seed: int, layers: int | None = None, pick: str = "first") -> PreTrainedModel:
+    """A sequence classifier for `task` over the encoder at `source`, or over `layers` of its layers.
+
+    The encoder's weights are loaded, what is missing (the classifier) is drawn by `seed`. `pick`: the "first" layers (the
+    paper's), evenly "spread" ones (every second, if half are kept), or the "last". Raises ValueError when there is no model at
+    `source`, it has fewer layers than asked for, or no stack of layers that could be picked from.
     """
     with _sources_explained(source):
         config = AutoConfig.from_pretrained(str(source))
     if layers is not None and not 1 <= layers <= config.num_hidden_layers:
         raise ValueError(f"{source} has {config.num_hidden_layers} layers, so its first {layers} can't be taken")
     check_label_order(config, task, source)
-    changes = _labels(task) | ({} if layers is None else {"num_hidden_layers": layers})
+    if pick not in PICKS:
+        raise ValueError(f"unknown pick {pick!r} of layers; choose one of: {', '.join(PICKS)}")
+    changes = _labels(task) | ({"num_hidden_layers": layers} if layers is not None and pick == "first" else {})
     set_seed(seed)
     with _quiet(), _sources_explained(source):
-        return AutoModelForSequenceClassification.from_pretrained(
+        network = AutoModelForSequenceClassification.from_pretrained(
             str(source), dtype=torch.float32, attn_implementation=attention_kernel(), **changes
         )
+    if layers is not None and pick != "first":
+        keep_layers(network, PICKS[pick](layers, config.num_hidden_layers), source)
+    return network
+
+
+def keep_layers(network: PreTrainedModel, kept: list[int], source: str | Path) -> None:
+    """Leave a network the given layers, counted from 0. Raises ValueError where it has no stack of them, as ALBERT, which shares one."""
+    depth = network.config.num_hidden_layers
+    stacks = [(name, part) for name, part in network.named_modules() if isinstance(part, nn.ModuleList) and len(part) == depth]
+    if len(stacks) != 1 or depth < 2:
+        raise ValueError(f"{source} has no stack of {depth} layers of their own to pick from: take its first layers")
+    parent, _, attribute = stacks[0][0].rpartition(".")
+    setattr(network.get_submodule(parent), attribute, nn.ModuleList(stacks[0][1][index] for index in kept))
+    network.config.num_hidden_layers = len(kept)
 
 
 def check_label_order(config: PreTrainedConfig, task: Task, source: str | Path) -> None:
@@ -65,17 +91,48 @@ def check_label_order(config: PreTrainedConfig, task: Task, source: str | Path) 
                          "others; pass a model with the task's order, or one without a classifier")  # fmt: skip
 
 
-def new_student(kind: str, source: str | Path, task: Task, *, seed: int) -> PreTrainedModel:
+def new_student(kind: str, source: str | Path, task: Task, *, seed: int, embeddings: str | None = None) -> PreTrainedModel:
     """A student of another architecture ("bilstm", "gated-cnn"), its weights drawn by `seed`, for the tokenizer at `source`.
 
-    Raises ValueError for an unknown kind.
+    embeddings: "teacher" starts its words from the encoder's at `source`; a file of word vectors (a word and its numbers a
+    line) from those, for the tokenizer's entries that are in it. Raises ValueError for an unknown kind or an unusable file.
     """
     if kind not in STUDENTS:
         raise ValueError(f"unknown student {kind!r}; choose one of: layers, {', '.join(STUDENTS)}")
     tokenizer = load_tokenizer(source)
+    start = None if embeddings is None else initial_embeddings(embeddings, source, tokenizer)
     set_seed(seed)
-    config = STUDENTS[kind](vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **_labels(task))
-    return AutoModelForSequenceClassification.from_config(config)
+    config = STUDENTS[kind](
+        vocab_size=len(tokenizer), embedding_size=None if start is None else start[0].shape[1], pad_token_id=tokenizer.pad_token_id,
+        **_labels(task),
+    )  # fmt: skip
+    network = AutoModelForSequenceClassification.from_config(config)
+    if start is not None:
+        with torch.no_grad():
+            network.words.weight[start[1]] = start[0][start[1]]
+    return network
+
+
+def initial_embeddings(asked: str, source: str | Path, tokenizer: PreTrainedTokenizerBase) -> tuple[Tensor, Tensor]:
+    """Vectors (V, E) and which of the V entries have one. Raises ValueError for a file that holds none of them."""
+    if asked == "teacher":
+        with _quiet(), _sources_explained(source):
+            vectors = AutoModel.from_pretrained(str(source), dtype=torch.float32).get_input_embeddings().weight.detach()
+        return vectors[: len(tokenizer)], torch.ones(len(tokenizer), dtype=torch.bool)
+    if not Path(asked).is_file():
+        raise ValueError(f"embeddings must be 'teacher' or a file of word vectors, and {asked!r} is neither")
+    vocabulary, found = tokenizer.get_vocab(), {}
+    with Path(asked).open(encoding="utf-8") as lines:
+        for line in lines:
+            word, *numbers = line.split()
+            if len(numbers) > 1 and word in vocabulary:
+                found[vocabulary[word]] = [float(number) for number in numbers]
+    if len({len(vector) for vector in found.values()}) != 1:
+        raise ValueError(f"{asked} holds no word of the vocabulary, or vectors of several lengths: a word and its numbers a line are read")
+    vectors = torch.zeros(len(tokenizer), len(next(iter(found.values()))))
+    vectors[list(found)] = torch.tensor(list(found.values()))
+    say(f"word vectors for {len(found):,} of {len(tokenizer):,} entries from {Path(asked).name}")
+    return vectors, vectors.abs().sum(1) > 0
 
 
 def _labels(task: Task) -> dict:

@@ -72,11 +72,17 @@ def kept(table: Tensor) -> Outputs:
     return lambda batch: table[batch.rows]
 
 
-def live(teacher: Teacher, task: Task, compute: Compute) -> Outputs:
-    """Answers of the teacher itself: batch -> (B, T, C), a forward pass through all its layers each time."""
+def live(teacher: Teacher, task: Task, compute: Compute, data: Encoded | None = None) -> Outputs:
+    """Answers of the teacher itself: batch -> (B, T, C), a forward pass through all its layers each time.
+
+    data: the rows in the teacher's tokens, where the batches hold the tokens of a student with another tokenizer.
+    """
     frozen = teacher.load(task).to(compute.device)
+    position = {} if data is None else {int(row): number for number, row in enumerate(data.rows)}
 
     def ask(batch: Batch) -> Tensor:
+        if data is not None:
+            batch = data.batch([position[int(row)] for row in batch.rows]).to(compute.device)
         with autocast(compute):
             return frozen(**batch.inputs).float()
 

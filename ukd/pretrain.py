@@ -17,10 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoModelForPreTraining, AutoTokenizer, BertConfig, BertForPreTraining
 
-from ukd.config import PROFILES, Compute, Profile, attention_kernel, cache_folder, digest, say, source_digest
+from ukd.config import Compute, attention_kernel, cache_folder, digest, say, source_digest
 from ukd.data import Batch
 from ukd.grammar import discourse
 from ukd.models import FINE_TUNING_DROPOUT, narrow_bert, save
+from ukd.profiles import PROFILES, Profile
 from ukd.prose import HELD_OUT_DOCUMENTS, documents, fingerprint, mixture, passages
 from ukd.records import made_once, provenance, whole_folder, write_json
 from ukd.text import PairedText

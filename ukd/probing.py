@@ -12,13 +12,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ukd.config import Compute, Profile, say
+from ukd.config import Compute, say
 from ukd.config import compute as choose_compute
 from ukd.data import Task
 from ukd.heads import Frozen, PseudoClassifiers, layer_states
 from ukd.losses import label_loss
 from ukd.metrics import scores
 from ukd.models import load_tokenizer
+from ukd.profiles import Profile
 from ukd.records import whole_folder, write_json
 from ukd.teacher import Teacher, splits
 from ukd.train import predict

@@ -73,7 +73,10 @@ def setting(record: dict) -> str:
 
 def students(settings: dict) -> str:
     """What the students of these settings are."""
-    return f"its first {settings['student_layers']} layers" if settings["student_layers"] else settings["student"]
+    if settings["student_layers"]:
+        how = {"first": "its first {} layers", "spread": "{} of its layers, evenly spread", "last": "its last {} layers"}
+        return how[settings.get("student_pick", "first")].format(settings["student_layers"])
+    return settings["student"] + (f", embeddings {settings['embeddings']}" if settings.get("embeddings") else "")
 
 
 def cells(records: Iterable[dict]) -> dict[tuple[str, str], Cell]:

@@ -14,24 +14,25 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 
 class RecurrentConfig(PreTrainedConfig):
-    """Sizes of a BiLSTM. `hidden_size` counts both directions together."""
+    """Sizes of a BiLSTM. `hidden_size` counts both directions together; `embedding_size` is the same unless it is given."""
 
     model_type = "ukd-bilstm"
 
-    def __init__(self, vocab_size=2000, hidden_size=128, num_hidden_layers=2, dropout=0.1, pad_token_id=0, **others) -> None:
+    def __init__(self, vocab_size=2000, hidden_size=128, num_hidden_layers=2, embedding_size=None, dropout=0.1, pad_token_id=0, **others):
         self.vocab_size, self.hidden_size, self.num_hidden_layers, self.dropout = vocab_size, hidden_size, num_hidden_layers, dropout
-        self.pooling = "max"
+        self.embedding_size, self.pooling = embedding_size or hidden_size, "max"
         super().__init__(pad_token_id=pad_token_id, **others)
 
 
 class ConvolutionalConfig(PreTrainedConfig):
-    """Sizes of a gated CNN: `kernel` is the width of a convolution in tokens, an odd number."""
+    """Sizes of a gated CNN: `kernel` is the width of a convolution in tokens, an odd number; the others as of a BiLSTM."""
 
     model_type = "ukd-gated-cnn"
 
-    def __init__(self, vocab_size=2000, hidden_size=128, num_hidden_layers=4, kernel=5, dropout=0.1, pad_token_id=0, **others) -> None:
+    def __init__(self, vocab_size=2000, hidden_size=128, num_hidden_layers=4, embedding_size=None, dropout=0.1, pad_token_id=0, **others):
         self.vocab_size, self.hidden_size, self.num_hidden_layers, self.dropout = vocab_size, hidden_size, num_hidden_layers, dropout
-        self.kernel, self.pooling = kernel, "max"
+        self.embedding_size, self.pooling = embedding_size or hidden_size, "max"
+        self.kernel = others.pop("kernel", 5)
         super().__init__(pad_token_id=pad_token_id, **others)
 
 
@@ -42,7 +43,9 @@ class Student(PreTrainedModel):
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__(config)
-        self.words = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
+        self.words = nn.Embedding(config.vocab_size, config.embedding_size, padding_idx=config.pad_token_id)
+        same = config.embedding_size == config.hidden_size
+        self.widen = nn.Identity() if same else nn.Linear(config.embedding_size, config.hidden_size)
         self.segments = nn.Embedding(2, config.hidden_size)
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(self.layer(config) for _ in range(config.num_hidden_layers))
@@ -67,7 +70,7 @@ class Student(PreTrainedModel):
     ) -> SequenceClassifierOutput:  # fmt: skip
         """input_ids: (B, N) -> logits (B, C), and on request the embeddings and every layer's states, each (B, N, D)."""
         mask = (input_ids != self.config.pad_token_id) if attention_mask is None else attention_mask.bool()
-        states = self.words(input_ids)
+        states = self.widen(self.words(input_ids))
         if token_type_ids is not None:
             states = states + self.segments(token_type_ids)
         every = [states]

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoConfig, AutoModel, set_seed
 
-from ukd.config import Compute, Profile, cache_folder, data_folder, digest, say, source_digest
+from ukd.config import Compute, cache_folder, data_folder, digest, say, source_digest
 from ukd.config import compute as choose_compute
 from ukd.data import Encoded, Task, carve, encode, steps_per_epoch, training_batches
 from ukd.heads import Frozen, LayerwiseClassifier, PseudoClassifiers
@@ -21,7 +21,9 @@ from ukd.losses import label_loss
 from ukd.metrics import headline, scores
 from ukd.models import load_classifier, load_tokenizer, parameters, save
 from ukd.pretrain import encoder_from_nothing
+from ukd.profiles import Profile
 from ukd.records import made_once, provenance, write_json
+from ukd.students import STUDENTS
 from ukd.train import Schedule, fit, predict
 
 SCRATCH, EMBEDDED, RANDOM = "scratch", "embedded", "random"
@@ -105,7 +107,9 @@ def rates(encoder: str, student: str = "layers") -> tuple[float, float]:
     """Default peak learning rates of the teacher and of the student for an encoder as given."""
     ours = (Path(encoder) / "pretraining.json").is_file()
     teacher, pretrained = RATES.get(encoder, RATES[EMBEDDED] if ours else PRETRAINED_RATES)
-    return teacher, pretrained if student == "layers" else NEW_STUDENT_RATE
+    if student in STUDENTS:
+        return teacher, NEW_STUDENT_RATE
+    return teacher, pretrained if student == "layers" else rates(student)[0]
 
 
 def _content(folder: Path) -> str:
@@ -149,7 +153,7 @@ def train_teacher(
     compute = compute or choose_compute()
     encoder = encoder or profile.encoder
     source, name = resolve_encoder(encoder, profile, compute)
-    rate = rates(encoder)[0] if rate is None else rate
+    rate = rate or profile.teacher_rate or rates(encoder)[0]
     made = {
         "kind": "teacher", "tokenizer": _tokenizer(Path(source)),
         "task": task.name, "data": task.fingerprint, "encoder": name, "rate": rate, "seed": seed,

@@ -77,13 +77,13 @@ def fit(
     Returns: {"curve": [{"step", terms ...}], "epochs": [{"epoch", "step", "dev"}]}.
     """
     accelerator = accelerator_for(compute, schedule.accumulate)
-    optimizer = torch.optim.AdamW(_groups(model, schedule.weight_decay), lr=schedule.rate, fused=True)
+    optimizer = torch.optim.AdamW(groups(model, schedule.weight_decay), lr=schedule.rate, fused=True)
     wrapped, optimizer = accelerator.prepare(Fresh(model), optimizer)
     state = Progress(model, optimizer, checkpoint)
     for epoch in range(state.load(), schedule.epochs):
         stream = batches(epoch, accelerator.process_index, accelerator.num_processes)
         shown = progress(stream, f"{label}, epoch {epoch + 1}/{schedule.epochs}", schedule.steps_per_epoch)
-        state.curve += _epoch(accelerator, wrapped, optimizer, shown, objective, schedule, epoch)
+        state.curve += epoch_of_steps(accelerator, wrapped, optimizer, shown, objective, schedule, epoch)
         with warnings.catch_warnings():  # early epochs often guess one class; the final score says so, if it stays
             warnings.simplefilter("ignore", UserWarning)
             state.finish_epoch(epoch, schedule, score(model) if score else None, label)
@@ -107,7 +107,7 @@ class Fresh(nn.Module):
         return self.model(*args, **inputs)
 
 
-def _epoch(accelerator, model, optimizer, batches, objective, schedule: Schedule, epoch: int) -> list[dict]:
+def epoch_of_steps(accelerator, model, optimizer, batches, objective, schedule: Schedule, epoch: int) -> list[dict]:
     """One pass; returns curve points. Losses stay on the device until its end, so that no step waits for the host."""
     points, window, names = [], [], []
     per_epoch = schedule.steps_per_epoch // schedule.accumulate
@@ -132,7 +132,7 @@ def _epoch(accelerator, model, optimizer, batches, objective, schedule: Schedule
     return [{"step": at, **dict(zip(names, accelerator.reduce(mean, "mean").tolist(), strict=True))} for at, mean in points]
 
 
-def _groups(model: nn.Module, weight_decay: float) -> list[dict]:
+def groups(model: nn.Module, weight_decay: float) -> list[dict]:
     """Everything that learns, heads included; no decay for vectors (biases, normalisations)."""
     learns = [parameter for parameter in model.parameters() if parameter.requires_grad]
     decayed, plain = [p for p in learns if p.dim() > 1], [p for p in learns if p.dim() <= 1]
