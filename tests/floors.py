@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 def requirements() -> dict[str, str]:
     """Name to lowest version, of the kit and of its development tools."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    lines = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
     return dict(re.fullmatch(r"([\w-]+)>=([\d.]+)", line).groups() for line in lines)
 
 

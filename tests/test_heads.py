@@ -70,8 +70,8 @@ def test_the_last_entry_is_the_networks_own_classifier(task, teacher, parts):
 
 def test_padding_changes_no_layers_answer(task, teacher, parts):
     frozen = teacher.load(task)
-    shortest = min(range(64), key=parts[0].lengths().__getitem__)
-    longest = max(range(64), key=parts[0].lengths().__getitem__)
+    shortest = min(range(64), key=parts[0].lengths.__getitem__)
+    longest = max(range(64), key=parts[0].lengths.__getitem__)
     alone, padded = frozen(**parts[0].batch([shortest]).inputs), frozen(**parts[0].batch([shortest, longest]).inputs)
     torch.testing.assert_close(padded[:1], alone, rtol=1e-4, atol=1e-5)
 

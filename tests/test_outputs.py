@@ -124,3 +124,63 @@ def test_two_processes_that_fill_at_once_agree(task, tiny, teacher, compute, tra
     assert [process.returncode for process in both] == [0, 0] and said[0] == said[1]
     mine = float(teacher_outputs(teacher, task, "train", train, compute=compute).nan_to_num().sum())
     assert float(said[0]) == pytest.approx(mine, rel=1e-5)
+
+
+MILLION = """
+import sys, tempfile
+from pathlib import Path
+import numpy as np, pyarrow as pa, torch
+from datasets import Dataset
+from ukd.config import Compute
+from ukd.data import Encoded, steps_per_epoch, training_batches
+from ukd.losses import intermediate_loss, label_loss
+from ukd.models import load_tokenizer
+from ukd.outputs import kept
+from ukd.teacher import embedded_encoder
+from ukd.train import Schedule, fit
+
+def anonymous():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) / 1024
+
+count, folder = int(sys.argv[1]), Path(sys.argv[2])
+tokens = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(8 * count, dtype=np.int32) % 4000 + 5), 8).cast(pa.list_(pa.int32()))
+with pa.OSFile(str(folder / "tokens.arrow"), "wb") as file, pa.ipc.new_stream(file, pa.schema({"input_ids": tokens.type})) as writer:
+    writer.write_table(pa.table({"input_ids": tokens}), max_chunksize=10_000)
+del tokens
+np.lib.format.open_memmap(folder / "outputs.npy", mode="w+", dtype=np.float32, shape=(count, 12, 2)).flush()
+tokenizer = load_tokenizer(embedded_encoder())
+inputs = Dataset.from_file(str(folder / "tokens.arrow"))
+data = Encoded(inputs, torch.zeros(count, dtype=torch.long), torch.arange(count), tokenizer, "million")
+answers = kept(torch.from_numpy(np.load(folder / "outputs.npy", mmap_mode="c")))
+
+class Small(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words, self.out = torch.nn.Embedding(5000, 4), torch.nn.Linear(4, 8)
+    def forward(self, input_ids, attention_mask=None):
+        return self.out(self.words(input_ids).mean(1)).reshape(-1, 4, 2)
+
+def terms(model, batch):
+    logits = model(**batch.inputs)
+    inter = intermediate_loss(logits[:, :-1], answers(batch)[:, :-1]).loss
+    return {"labels": label_loss(logits[:, -1], batch.labels), "intermediate": inter}
+
+def batches(epoch, rank, world):
+    for number, batch in enumerate(training_batches(data, 1000, 1, epoch, rank, world)):
+        if number == 20: seen.append(anonymous())
+        yield batch
+    seen.append(anonymous())
+
+seen = []
+fit(Small(), batches, terms, Schedule(1, steps_per_epoch(count, 1000), 1e-3), Compute("cpu", "float32", 1, "test"))
+print(seen[1] - seen[0], seen[1])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="needs /proc to see what a process holds")
+def test_a_million_examples_take_no_more_memory_at_the_end_of_an_epoch_than_at_its_start(tmp_path):
+    """Tokens and teacher outputs are files that are mapped: 96 MB of outputs and 80 MB of tokens never become the process's own."""
+    done = subprocess.run([sys.executable, "-c", MILLION, "1000000", str(tmp_path)], capture_output=True, text=True, cwd=ROOT, timeout=300)
+    grown, held = map(float, done.stdout.split()[-2:]) if done.returncode == 0 else (done.stderr[-500:], "")
+    assert grown < 40, f"grew by {grown} MB to {held}"

@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     add = lambda name, command, text: _command(every, name, command, text)  # noqa: E731
 
     _training(add)
+    _costs(add)
     _looking(add)
     _making(add)
     return top
@@ -70,6 +71,23 @@ def _training(add: Callable) -> None:
     tune.add_argument("--source", help="'embedded', 'hub' (GLUE), or a folder in the hub's layout (default by task)")
     tune.add_argument("--jobs", type=_number, help="processes that share the cores (default: one a core on a CPU, one on a GPU)")
     _budget(tune, ("teacher_epochs", "max_train", "max_length", "batch"), {"teacher_epochs": "passes of the fine-tuning"})
+
+
+def _costs(add: Callable) -> None:
+    text = "Say what a comparison will cost before it runs: passes, steps, operations, bytes, memory, time."
+    plan = add("plan", commands.show_plan, text)
+    plan.add_argument("--tasks", default=None, help="comma-separated, or 'all': the embedded five, or a preset's (default by profile)")
+    plan.add_argument("--methods", default="all", help="comma-separated (default all)")
+    plan.add_argument("--seeds", type=_number, default=3, help="how many (default 3)")
+    plan.add_argument("--presets", action="store_true", help="print the table of presets instead")
+    _where(plan)
+    _budget(plan)
+
+    bench = add("bench", commands.run_bench, "Measure what a distillation costs, as ratios within one run; writes a record.")
+    bench.add_argument("--task", default="paraphrase", choices=SPECS, metavar="TASK", help="default paraphrase")
+    bench.add_argument("--quick", action="store_true", help="leave out whole comparisons and the teacher of BERT-base's size")
+    bench.add_argument("--out", type=Path, help="folder for the record (default: the new runs')")
+    bench.add_argument("--show", type=Path, metavar="RECORD", help="print a record's table instead of measuring")
 
 
 def _looking(add: Callable) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -104,6 +105,50 @@ def finetune(options: argparse.Namespace) -> int:
     return 0
 
 
+def show_plan(options: argparse.Namespace) -> int:
+    """`ukd plan`."""
+    from dataclasses import replace
+
+    from ukd.plan import plan, presets_table
+
+    if options.presets:
+        print(presets_table(PRESETS))
+        return 0
+    budget = _profile(options)
+    budget = replace(budget, encoder=options.teacher or budget.encoder)
+    methods = tuple(method(name) for name in _listed(options.methods, METHODS, "method"))
+    print(plan(_tasks(options, budget), methods, options.seeds, budget, options.source, choose_compute(options.precision)))
+    return 0
+
+
+def run_bench(options: argparse.Namespace) -> int:
+    """`ukd bench`: on 1,000 labels, with a teacher of one epoch, since no time depends on what the weights are."""
+    from ukd.bench import Bench, bench_table, measure
+    from ukd.probing import train_heads
+    from ukd.records import write_json
+    from ukd.teacher import train_teacher
+
+    if options.show:
+        print(_bench_table(options.show))
+        return 0
+    here = choose_compute()
+    budget = profile("cpu", max_train=1000, max_validation=500, teacher_epochs=1, student_epochs=4, enforce_floor=False)
+    task = load_task(options.task, source_of(options.task, None))
+    teacher = train_teacher(task, profile=budget, compute=here)
+    train_heads(teacher, task, profile=budget, compute=here)
+    record = measure(Bench(task, teacher, budget, here), quick=options.quick)
+    path = (options.out or runs_folder()) / f"bench-{record['hash']}.json"
+    write_json(path, record)
+    print(f"{bench_table(record)}\n\n{path}")
+    return 0
+
+
+def _bench_table(path: Path) -> str:
+    from ukd.bench import bench_table
+
+    return bench_table(json.loads(path.read_text(encoding="utf-8")))
+
+
 def _tasks(options: argparse.Namespace, budget: Profile) -> tuple[str, ...]:
     if options.tasks == "all":
         return budget.tasks if budget.name in PRESETS else tuple(EMBEDDED)
@@ -142,11 +187,13 @@ def table(options: argparse.Namespace) -> int:
     if options.write:
         from ukd.datasheet import write
 
-        for folder in sorted(path for path in (data_folder() / "runs").iterdir() if path.is_dir()):
-            begin = f"<!-- {folder.name}: written by `ukd table --write` -->"
+        made = {path.name: lambda path=path: tables(read_records(path)) for path in (data_folder() / "runs").iterdir() if path.is_dir()}
+        made |= {f"bench-{path.stem}": lambda path=path: _bench_table(path) for path in (data_folder() / "bench").glob("*.json")}
+        for name, text in sorted(made.items()):
+            begin = f"<!-- {name}: written by `ukd table --write` -->"
             if written := begin in options.write.read_text(encoding="utf-8"):
-                write(options.write, f"\n{tables(read_records(folder))}\n", (begin, f"<!-- end of {folder.name} -->"))
-            print(f"{folder.name}: {'written' if written else f'left out, {options.write} has no line {begin}'}")
+                write(options.write, f"\n{text()}\n", (begin, f"<!-- end of {name} -->"))
+            print(f"{name}: {'written' if written else f'left out, {options.write} has no line {begin}'}")
         return 0
     print(tables(_records(options.runs)))
     return 0

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+import pyarrow.compute as pc
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, disable_progress_bars, load_dataset, load_from_disk
 from torch import Tensor
@@ -148,8 +152,11 @@ def fingerprint(dataset: DatasetDict, spec: TaskSpec) -> str:
     """Twelve hexadecimal digits that depend on the texts and labels of both splits, and not on where they are stored."""
     state = hashlib.sha256()
     for split in ("train", "validation"):
-        for column in (*spec.columns, "label"):
-            state.update(repr((split, column, list(dataset[split][column]))).encode())
+        for column in (*spec.columns, "label"):  # as repr((split, column, values)) has it, a part at a time
+            state.update(f"({split!r}, {column!r}, [".encode())
+            for number, part in enumerate(dataset[split].select_columns(column).iter(10_000)):
+                state.update((", " * (number > 0) + ", ".join(map(repr, part[column]))).encode())
+            state.update(b"])")
     return state.hexdigest()[:12]
 
 
@@ -171,33 +178,31 @@ def carve(task: Task, seed: int, most: int | None = None) -> tuple[list[int], li
 
 @dataclass(frozen=True)
 class Encoded:
-    """Tokenised examples: `inputs` (a list of token lists per name), `labels` (N,), `rows` (N,) their numbers in the split."""
+    """Tokenised examples: `inputs` (rows of token lists per name, memory-mapped), `labels` (N,), `rows` (N,) their numbers in the
+    split; `key` names all that made the tokens."""
 
-    inputs: dict[str, list[list[int]]]
+    inputs: Dataset
     labels: Tensor
     rows: Tensor
     tokenizer: PreTrainedTokenizerBase
+    key: str
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def lengths(self) -> list[int]:
-        """Tokens of each example."""
-        return [len(tokens) for tokens in self.inputs["input_ids"]]
-
-    def fingerprint(self) -> str:
-        """Digest of tokens and rows."""
-        return digest(self.inputs, self.rows.tolist())
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each example, (N,)."""
+        return pc.list_value_length(self.inputs.data.column("input_ids")).to_numpy()
 
     def first(self, count: int) -> Encoded:
         """The first `count` examples."""
-        inputs = {name: values[:count] for name, values in self.inputs.items()}
-        return Encoded(inputs, self.labels[:count], self.rows[:count], self.tokenizer)
+        count = min(count, len(self))
+        return Encoded(self.inputs.select(range(count)), self.labels[:count], self.rows[:count], self.tokenizer, f"{self.key}-{count}")
 
     def batch(self, positions: list[int]) -> Batch:
         """The examples at these positions, padded to the longest of them."""
-        chosen = {name: [values[i] for i in positions] for name, values in self.inputs.items()}
-        padded = self.tokenizer.pad(chosen, return_tensors="pt")
+        padded = self.tokenizer.pad(self.inputs[positions], return_tensors="pt")
         index = torch.tensor(positions)
         return Batch(dict(padded), self.labels[index], self.rows[index])
 
@@ -217,14 +222,30 @@ class Batch:
 
 
 def encode(task: Task, split: str, tokenizer: PreTrainedTokenizerBase, max_length: int, rows: list[int] | None = None) -> Encoded:
-    """Tokenise the given rows of a split (all by default), cut to `max_length` tokens, unpadded."""
+    """Tokenise the given rows of a split (all by default), cut to `max_length` tokens, unpadded; once, then found in the cache."""
     if rows is None:
         rows = list(range(len(task.dataset[split])))
     chosen = task.dataset[split].select(rows)
-    texts = [list(chosen[column]) for column in task.spec.columns]
-    tokens = tokenizer(*texts, truncation=True, max_length=max_length, padding=False)
+    key = digest(task.fingerprint, split, hashlib.sha256(np.asarray(rows).tobytes()).hexdigest(), _tokenizer(tokenizer), max_length)
+
+    def tokens(texts: dict[str, list[str]]) -> dict[str, list]:
+        columns = [texts[column] for column in task.spec.columns]
+        return dict(tokenizer(*columns, truncation=True, max_length=max_length, padding=False))
+
+    folder = cache_folder() / "tokens"
+    folder.mkdir(parents=True, exist_ok=True)
+    inputs = chosen.map(
+        tokens, batched=True, remove_columns=chosen.column_names, new_fingerprint=key, cache_file_name=str(folder / f"{key}.arrow"),
+    )  # fmt: skip
     kind = torch.float32 if task.spec.regression else torch.long
-    return Encoded(dict(tokens), torch.tensor(list(chosen["label"]), dtype=kind), torch.tensor(rows), tokenizer)
+    return Encoded(inputs, torch.tensor(np.asarray(chosen["label"]), dtype=kind), torch.tensor(rows), tokenizer, key)
+
+
+def _tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Digest of a tokenizer, whatever it was asked to cut or pad before."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    said = json.loads(backend.to_str()) if backend is not None else tokenizer.get_vocab()
+    return digest({name: part for name, part in said.items() if name not in ("truncation", "padding")}, type(tokenizer).__name__)
 
 
 def training_batches(data: Encoded, size: int, seed: int, epoch: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
@@ -236,7 +257,7 @@ def training_batches(data: Encoded, size: int, seed: int, epoch: int, rank: int 
     if size % world or len(data) < size:
         raise ValueError(f"a batch of {size} needs at least {size} examples (there are {len(data)}) and must divide by {world}")
     generator = torch.Generator().manual_seed(1_000_003 * seed + epoch)
-    order, lengths = torch.randperm(len(data), generator=generator).tolist(), data.lengths()
+    order, lengths = torch.randperm(len(data), generator=generator).tolist(), data.lengths
     batches = []
     for start in range(0, len(order), 32 * size):  # sort within 32 batches: little padding, still shuffled
         group = sorted(order[start : start + 32 * size], key=lengths.__getitem__)
@@ -252,6 +273,6 @@ def steps_per_epoch(examples: int, size: int) -> int:
 
 def evaluation_batches(data: Encoded, size: int = 128) -> Iterator[Batch]:
     """All examples once, longest first, in large batches; find the order back by `rows`."""
-    order = sorted(range(len(data)), key=data.lengths().__getitem__, reverse=True)
+    order = sorted(range(len(data)), key=data.lengths.__getitem__, reverse=True)
     for start in range(0, len(order), size):
         yield data.batch(order[start : start + size])

@@ -30,7 +30,7 @@ def teacher_outputs(teacher: Teacher, task: Task, split: str, data: Encoded, *, 
     need be. A file that is cut short or altered is noticed by its checksum, with a warning, and made anew. Output-space
     distillation needs nothing else of the teacher.
     """
-    key = digest(teacher.key, teacher.heads.name, data.fingerprint(), compute.precision, source_digest("outputs"))
+    key = digest(teacher.key, teacher.heads.name, data.key, compute.precision, source_digest("outputs"))
     folder = cache_folder() / "outputs" / f"{task.name}-{split}-{key}"
     if (folder / "made.json").is_file() and not _whole(folder):
         warnings.warn(f"the teacher outputs in {folder} are damaged; asking the teacher again", stacklevel=2)

@@ -9,6 +9,7 @@ import json
 import warnings
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -16,7 +17,6 @@ from ukd.config import Compute, say
 from ukd.config import compute as choose_compute
 from ukd.data import Task
 from ukd.heads import Frozen, PseudoClassifiers, layer_states
-from ukd.losses import label_loss
 from ukd.metrics import scores
 from ukd.models import load_tokenizer
 from ukd.profiles import Profile
@@ -83,7 +83,7 @@ def distance(logits: Tensor, labels: Tensor, regression: bool) -> Tensor:
 
 
 def fit_heads(states: Tensor, labels: Tensor, num_labels: int, *, regression: bool = False, l2: float = 1e-3) -> PseudoClassifiers:
-    """Fit the pseudo classifiers of all layers together on fixed states, by L-BFGS: with linear heads the problem is convex.
+    """Fit the pseudo classifiers of all layers on fixed states, by Newton's method: with linear heads the problem is convex.
 
     Args:
         states: (N, L, D), computed once from the frozen teacher.
@@ -93,19 +93,52 @@ def fit_heads(states: Tensor, labels: Tensor, num_labels: int, *, regression: bo
 
     Returns: fitted PseudoClassifiers for L layers. Heads trained on labels with the backbone frozen: secondary summary.
     """
-    count, layers, hidden = states.shape
+    _, layers, hidden = states.shape
     heads = PseudoClassifiers(hidden, num_labels, layers)
+    target = labels.float().unsqueeze(1) if regression else F.one_hot(labels, num_labels).float()
     with torch.no_grad():
-        heads.weight.zero_()
-    solver = torch.optim.LBFGS(heads.parameters(), max_iter=500, line_search_fn="strong_wolfe", tolerance_grad=1e-5)
-    states, flat = states.float(), labels.unsqueeze(1).expand(count, layers).reshape(-1)
-
-    def closure() -> Tensor:
-        solver.zero_grad()
-        logits = heads(states).reshape(-1, num_labels)  # (N L, C): the mean over N and L, times L, sums the layers' means
-        loss = layers * label_loss(logits, flat, regression=regression) + l2 * heads.weight.square().sum()
-        loss.backward()
-        return loss
-
-    solver.step(closure)
+        for layer in range(layers):
+            x = F.layer_norm(states[:, layer].float(), (hidden,))
+            found = _newton(F.pad(x, (0, 1), value=1.0), target, l2, regression)
+            heads.weight[layer], heads.bias[layer] = found[:-1], found[-1]
     return heads
+
+
+def _newton(x: Tensor, target: Tensor, l2: float, regression: bool, most: int = 50, tolerance: float = 1e-5) -> Tensor:
+    """Weights (E, C) that minimise the mean loss of x (N, E), its last column 1, against target (N, C) and l2 times their square."""
+    (count, entries), classes = x.shape, target.shape[1]
+    weights, kept = torch.zeros(entries, classes), torch.full((entries, 1), l2)
+    kept[-1] = 0.0  # a bias may be as large as it likes
+
+    def loss(weights: Tensor) -> Tensor:
+        logits = x @ weights
+        fit = (logits - target).square() if regression else -target * logits.log_softmax(-1)
+        return fit.sum(1).mean() + (kept * weights.square()).sum()
+
+    for _ in range(most):
+        said = x @ weights if regression else (x @ weights).softmax(-1)
+        slope = x.T @ (said - target) * ((2 if regression else 1) / count) + 2 * kept * weights
+        if slope.abs().max() < tolerance:
+            break
+        step, size, here = _solve(x, said, slope, kept, regression), 1.0, loss(weights)
+        while loss(weights - size * step) > here - 1e-4 * size * (slope * step).sum() and size > 1e-6:
+            size /= 2
+        weights = weights - size * step
+    return weights
+
+
+def _solve(x: Tensor, said: Tensor, slope: Tensor, kept: Tensor, regression: bool) -> Tensor:
+    """Newton's step (E, C): the inverse of the second derivative (C E, C E), applied to the slope (E, C)."""
+    entries, classes = slope.shape
+    curved = torch.zeros(classes, entries, classes, entries)
+    free = max(1, classes - 1)  # probabilities add up to 1: the last class's part follows from the others'
+    for c in range(free):
+        for k in range(c + 1):
+            share = torch.full_like(said[:, c], 2.0) if regression else said[:, c] * (float(c == k) - said[:, k])
+            curved[c, :, k] = curved[k, :, c] = x.T @ (x * share.unsqueeze(1)) / len(x)
+    if classes > 1:
+        curved[:free, :, free] = -curved[:free, :, :free].sum(2)
+        curved[free] = -curved[:free].sum(0)
+    ridge = (2 * kept + 1e-7).expand(entries, classes).T.reshape(-1)  # the small part: equal biases for all classes change nothing
+    curved = curved.reshape(classes * entries, -1) + ridge.diag()
+    return torch.linalg.solve(curved.double(), slope.T.reshape(-1).double()).reshape(classes, entries).T.float()

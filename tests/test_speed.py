@@ -1,0 +1,123 @@
+"""Cost in advance and cost as measured: by hand, by the library's own counter, and against what a run really takes."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import ukd
+from ukd.bench import Bench, bench_table
+from ukd.cli import main
+from ukd.config import cache_folder
+from ukd.data import GLUE
+from ukd.methods import METHODS
+from ukd.models import load_classifier, parameters
+from ukd.plan import HUB, TASK_SIZES, Network, cost, network_of, sizes_of
+from ukd.profiles import PRESETS
+from ukd.timing import Ratio, ratio, turns
+
+ROOT = Path(__file__).parents[1]
+SPEEDS = {"teacher": (1e9, 1e9), "student": (1e9, 1e9)}
+
+
+def test_operations_are_those_that_the_library_counts(task, teacher):
+    network = load_classifier(teacher.folder, task, seed=0)
+    network.set_attn_implementation("eager")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.full((1, 12), 7))
+    embedded = counter.get_total_flops() - 2 * network.config.hidden_size * (network.config.hidden_size + 2)  # pooler and classifier
+    assert Network(network.config).forward(12) == pytest.approx(embedded, rel=0.01)
+
+
+@pytest.mark.parametrize("kind", ["bilstm", "gated-cnn"])
+def test_operations_of_other_architectures(kind, tiny):
+    network = network_of(kind, tiny)
+    one, two = network.forward(10), network.forward(20)
+    assert two == 2 * one and 1e5 < one < 1e9
+
+
+def test_parameters_are_those_of_the_network_and_of_bert_base():
+    assert network_of("bert-base-uncased", PRESETS["bert-4"]).parameters() == pytest.approx(109.5e6, rel=0.001)  # Devlin et al.: 110 M
+
+
+def test_parameters_of_a_folder(task, teacher, tiny):
+    folder = str(teacher.folder)
+    assert network_of(folder, tiny).parameters() == parameters(load_classifier(folder, task, seed=0))
+
+
+def test_a_plan_agrees_with_the_run(task, tiny, teacher, compute):
+    record = ukd.distill(task, ukd.method("universal-kd"), teacher, profile=tiny, seed=1, compute=compute)
+    planned = cost(task.name, (METHODS["universal-kd"],), 1, tiny, "embedded", compute, SPEEDS)
+    assert planned.steps == record["steps"]
+    assert planned.live_passes == record["history"]["teacher"]["epochs"][-1]["epoch"]
+    assert planned.examples == record["examples"]["train"]
+    table = next(path for path in (cache_folder() / "outputs").glob("sentiment-train-*/outputs.npy"))
+    row = ukd.teacher_outputs.__globals__["np"].load(table, mmap_mode="r")[0]
+    assert planned.cache == row.nbytes * tiny.max_train
+
+
+def test_a_live_teacher_is_planned_to_cost_its_passes(compute, tiny):
+    methods = tuple(METHODS.values())
+    planned = cost("sentiment", methods, 2, tiny, "embedded", compute, SPEEDS)
+    # of 2 epochs kd learns from the teacher in both, kd-two-stage and universal-kd in one, no-kd in none; two seeds
+    assert planned.live_passes == 2 * (2 + 1 + 1)
+    one_pass = planned.examples * network_of("scratch", tiny).forward(planned.tokens)
+    assert planned.operations_live - planned.operations == pytest.approx(one_pass * (planned.live_passes - 1))
+    assert planned.seconds_live - planned.seconds == pytest.approx(one_pass * (planned.live_passes - 1) / 1e9)
+
+
+def test_every_preset_is_planned_without_a_network_and_says_where_its_values_are_from(capsys):
+    assert set(TASK_SIZES) == set(GLUE)
+    assert {preset.encoder for preset in PRESETS.values()} <= set(HUB)
+    for preset in PRESETS.values():
+        assert preset.sources != "our choice"
+        for name in preset.tasks:
+            examples, tokens, outputs = sizes_of(name, None, preset)
+            assert examples > 2000 and 8 < tokens < 128 and outputs in (1, 2, 3)
+    assert main(["plan", "--preset", "laptop", "--tasks", "rte,mnli", "--seeds", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "| all " in said and "google/bert_uncased_L-12_H-256_A-4 to 4 of its layers" in said
+    assert main(["plan", "--presets"]) == 0 and "roberta-large" in capsys.readouterr().out
+
+
+def test_an_encoder_of_unknown_size_is_named(capsys):
+    assert main(["plan", "--teacher", "someone/something"]) == 2
+    assert "the sizes of 'someone/something' are not known" in capsys.readouterr().err
+
+
+def test_ratios_are_of_the_same_turn():
+    made = ratio("a / b", "at most 1.05", {"a": [2.0, 30.0, 4.0], "b": [1.0, 15.0, 4.0]}, "a", "b", parts=2)
+    assert made.median == 2.0 and not made.met and made.seconds == {"a": 2.0, "b": 2.0}
+    assert Ratio("", 1.8, 1, 2, 7, {}, "at least 1.75").met
+
+
+def test_contenders_take_turns_in_alternating_order_after_a_warm_up():
+    order = []
+    found = turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, repeats=2)
+    assert order == ["b", "a", "a", "b", "b", "a"] and all(len(values) == 2 for values in found.values())
+
+
+def test_every_contender_of_the_bench_runs(task, tiny, teacher, compute, monkeypatch):
+    monkeypatch.setattr("ukd.bench.turns", lambda contenders, repeats=1: {name: [_called(work)] for name, work in contenders.items()})
+    bench = Bench(task, teacher, tiny, compute)
+    bench.batches = bench.batches[:2]
+    made = [r for kind in ("layers", "bilstm", "gated-cnn") for r in bench.one_step(compute, kind)]
+    made += [bench.loss(compute), bench.attention(compute), bench.heads(), bench.trainer(compute), bench.comparison(compute)]
+    made += bench.textbrewer(compute)
+    assert len({each.name for each in made}) == len(made) >= 11
+    assert min(bench.parts(compute).values()) >= 0
+
+
+def _called(work):
+    work()
+    return 1.0
+
+
+def test_the_committed_record_is_the_readmes_table():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in sorted((ROOT / "data" / "bench").glob("*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        assert bench_table(record) in text, path.name
+        assert record["cache"]["bytes an example"] == record["cache"]["4 T C"]

@@ -1,0 +1,98 @@
+"""Other training code on the same models and batches, each at its best documented setting; for `ukd bench` alone."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from transformers import DataCollatorWithPadding, PreTrainedModel, Trainer, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from ukd.config import Compute
+from ukd.data import Batch, Encoded
+from ukd.timing import RATE, optimizer_of
+from ukd.train import autocast
+
+TRAINER = "grouped by length, padding per batch, fused AdamW, clipping at 1, no logging, no saving, precision asked for"
+TEXTBREWER = (
+    "GeneralDistiller, logits (cross-entropy, temperature 4) and four pairs of hidden states (hidden_mse), our batches, "
+    "fused AdamW, clipping at 1, no checkpoint in the timed part"
+)
+
+
+def trainer_run(network: PreTrainedModel, data: Encoded, batch: int, compute: Compute) -> Callable[[], object]:
+    """One epoch of Hugging Face's Trainer."""
+    rows = data.inputs.add_column("labels", data.labels.tolist())
+    arguments = TrainingArguments(
+        tempfile.mkdtemp(prefix="ukd-bench-"), num_train_epochs=1, per_device_train_batch_size=batch, learning_rate=RATE,
+        weight_decay=0.01, optim="adamw_torch_fused", bf16=compute.precision == "bf16", fp16=compute.precision == "fp16",
+        train_sampling_strategy="group_by_length", save_strategy="no", report_to=[], logging_strategy="no", disable_tqdm=True,
+        dataloader_drop_last=True, use_cpu=compute.device == "cpu",
+    )  # fmt: skip
+    trainer = Trainer(network, arguments, data_collator=DataCollatorWithPadding(data.tokenizer), train_dataset=rows)
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    return trainer.train
+
+
+class Outputs(nn.Module):
+    """A network that also gives its hidden states, which TextBrewer's adaptors read."""
+
+    def __init__(self, network: PreTrainedModel) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, **inputs: torch.Tensor) -> dict:
+        """Logits and the states of every layer."""
+        said = self.network(**inputs, output_hidden_states=True)
+        return {"logits": (said.logits,), "hidden": said.hidden_states}
+
+
+def textbrewer_run(
+    teacher: PreTrainedModel, student: PreTrainedModel, batches: list[Batch], compute: Compute, *, cached: bool
+) -> Callable[[], object] | None:
+    """A round of TextBrewer's GeneralDistiller over the batches; with `cached` its `teacher_cache` is filled by hand beforehand.
+
+    None where TextBrewer is not installed.
+    """
+    try:
+        from textbrewer import DistillationConfig, GeneralDistiller, TrainingConfig
+    except ImportError:
+        return None
+    logging.getLogger("Distillation").setLevel(logging.WARNING)
+
+    class Unsaved(GeneralDistiller):
+        """Without the checkpoint at the end of an epoch, which has no part in the cost of a step."""
+
+        def save_and_callback(self, *_: object) -> None:
+            pass
+
+    above, below = teacher.config.num_hidden_layers, student.config.num_hidden_layers
+    pairs = [
+        {"layer_T": (number + 1) * above // below, "layer_S": number + 1, "feature": "hidden", "loss": "hidden_mse", "weight": 1}
+        for number in range(below)
+    ]
+    teacher, student = Outputs(teacher).to(compute.device).eval().requires_grad_(False), Outputs(student).to(compute.device)
+    ready = [_batch(batch, teacher if cached else None, compute) for batch in batches]
+    adaptor = lambda batch, output: output  # noqa: E731
+    settings = TrainingConfig(device=compute.device, output_dir=tempfile.mkdtemp(prefix="ukd-bench-"))
+    distiller = Unsaved(settings, DistillationConfig(intermediate_matches=pairs), teacher, student, adaptor, adaptor)
+    optimizer = optimizer_of(student)
+
+    def run() -> None:
+        student.train()
+        with autocast(compute):
+            distiller.train(optimizer, ready, num_epochs=1, max_grad_norm=1.0, callback=None)
+
+    return run
+
+
+def _batch(batch: Batch, teacher: nn.Module | None, compute: Compute) -> dict:
+    both = {"teacher": batch.inputs, "student": batch.inputs}
+    if teacher is not None:
+        with torch.no_grad(), autocast(compute):
+            both["teacher_cache"] = teacher(**batch.to(compute.device).inputs)
+    return both

@@ -1,0 +1,244 @@
+"""What a comparison will cost, before anything runs: passes, steps, operations, bytes, and time from a short calibration.
+
+Works offline: sizes of the hub's encoders and of GLUE's tasks are stated here, those of what is at hand are read.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median
+
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig, PreTrainedConfig
+
+from ukd.config import Compute, attention_kernel, say
+from ukd.data import DEV_MOST, DEV_SHARE, GLUE, encode, load_task, source_of, steps_per_epoch
+from ukd.losses import label_loss
+from ukd.methods import Method
+from ukd.models import load_tokenizer
+from ukd.profiles import Profile
+from ukd.results import markdown
+from ukd.students import STUDENTS
+from ukd.teacher import EMBEDDED, RANDOM, SCRATCH, embedded_encoder
+from ukd.timing import optimizer_of
+from ukd.train import autocast
+
+# Layers, width, heads, inner width, entries: as published with each model.
+HUB = {
+    "bert-base-uncased": (12, 768, 12, 3072, 30522), "roberta-large": (24, 1024, 16, 4096, 50265),
+    "distilroberta-base": (6, 768, 12, 3072, 50265), "google/bert_uncased_L-12_H-256_A-4": (12, 256, 4, 1024, 30522),
+}  # fmt: skip
+# Labelled examples, mean tokens (at most 128) with BERT's uncased vocabulary: counted on the train splits, on the first 10,000
+# rows where there are more; those of MRPC and STS-B are estimates.
+TASK_SIZES = {
+    "cola": (8551, 11), "sst2": (67349, 13), "mrpc": (3668, 53), "qqp": (363846, 31), "stsb": (5749, 28), "mnli": (392702, 40),
+    "qnli": (104743, 49), "rte": (2490, 67),
+}  # fmt: skip
+BYTES = {"float32": 4, "bf16": 2, "fp16": 2}
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network's sizes, from its configuration."""
+
+    config: PreTrainedConfig
+
+    @property
+    def layers(self) -> int:
+        """Layers that have a classifier each."""
+        return self.config.num_hidden_layers
+
+    def forward(self, tokens: float) -> float:
+        """Floating-point operations of one example of so many tokens, embeddings and classifier left out: 2 a multiplication."""
+        width, layers = self.config.hidden_size, self.layers
+        if self.config.model_type == "ukd-bilstm":
+            return tokens * layers * 2 * 2 * 4 * (width // 2) * (width + width // 2)
+        if self.config.model_type == "ukd-gated-cnn":
+            return tokens * layers * 2 * self.config.kernel * width * 2 * width
+        return tokens * layers * (2 * (4 * width**2 + 2 * width * self.config.intermediate_size) + 4 * tokens * width)
+
+    def parameters(self) -> int:
+        """Number of weights, embeddings included."""
+        with torch.device("meta"):
+            return sum(p.numel() for p in AutoModelForSequenceClassification.from_config(self.config).parameters())
+
+    def training_bytes(self, batch: int, tokens: int, precision: str) -> float:
+        """Weights, gradients and two moments in float32, and activations (Korthikanti et al. 2022: 34 + 5 a n / h a unit in 16 bits)."""
+        width, heads = self.config.hidden_size, getattr(self.config, "num_attention_heads", 0)
+        activations = batch * tokens * width * self.layers * (34 + 5 * heads * tokens / width) * BYTES[precision] / 2
+        return 16 * self.parameters() + activations
+
+
+def network_of(encoder: str, profile: Profile, layers: int | None = None) -> Network:
+    """The encoder's sizes: stated for the hub's, read from its folder for any other. Raises ValueError for one that is neither."""
+    if encoder == SCRATCH:
+        found = (profile.teacher_layers, profile.width, max(2, profile.width // 32), 4 * profile.width, profile.vocabulary)
+    elif encoder in HUB:
+        found = HUB[encoder]
+    elif encoder in STUDENTS:
+        return Network(STUDENTS[encoder](vocab_size=network_of(profile.encoder, profile).config.vocab_size))
+    else:
+        folder = embedded_encoder() if encoder in (EMBEDDED, RANDOM) else Path(encoder)
+        if not (folder / "config.json").is_file():
+            raise ValueError(f"the sizes of {encoder!r} are not known; pass a folder with its config.json, or one of: {', '.join(HUB)}")
+        config = AutoConfig.from_pretrained(folder)
+        config.num_hidden_layers = layers or config.num_hidden_layers
+        return Network(config)
+    names = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "vocab_size")
+    return Network(BertConfig(**dict(zip(names, (layers or found[0], *found[1:]), strict=True))))
+
+
+def sizes_of(name: str, source: str | None, profile: Profile) -> tuple[int, float, int]:
+    """A task's (labelled examples, mean tokens, outputs): stated for GLUE on the hub, counted where the data is at hand."""
+    where = source_of(name, source)
+    if where == "hub":
+        examples, tokens = TASK_SIZES[name]
+        outputs = 1 if GLUE[name].regression else 3 if name == "mnli" else 2
+    else:
+        task = load_task(name, where)
+        examples, outputs = len(task.dataset["train"]), task.num_labels
+        tokenizer = load_tokenizer(profile.encoder if Path(profile.encoder).is_dir() else embedded_encoder())
+        tokens = mean(encode(task, "train", tokenizer, profile.max_length, list(range(min(examples, 500)))).lengths.tolist())
+    return min(examples, profile.max_train or examples), min(tokens, profile.max_length), outputs
+
+
+def speed(network: Network, profile: Profile, compute: Compute, tokens: int = 32, repeats: int = 3) -> tuple[float, float]:
+    """Operations a second on this device, answering and training: two layers of the network's width, a small batch, median."""
+    config = type(network.config).from_dict({**network.config.to_dict(), "num_hidden_layers": min(2, network.layers), "vocab_size": 1000})
+    options = {} if config.model_type in ("ukd-bilstm", "ukd-gated-cnn") else {"attn_implementation": attention_kernel()}
+    model = AutoModelForSequenceClassification.from_config(config, **options).to(compute.device)
+    optimizer = optimizer_of(model)
+    inputs = torch.randint(5, 1000, (profile.batch, tokens), device=compute.device)
+    labels = torch.zeros(profile.batch, dtype=torch.long, device=compute.device)
+
+    def answer() -> None:
+        with torch.no_grad(), autocast(compute):
+            model.eval()(input_ids=inputs)
+
+    def train() -> None:
+        with autocast(compute):
+            logits = model.train()(input_ids=inputs).logits
+        label_loss(logits, labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    operations = Network(config).forward(tokens) * profile.batch
+    return operations / _seconds(answer, repeats), 3 * operations / _seconds(train, repeats)
+
+
+def _seconds(work, repeats: int) -> float:
+    found = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        found.append(time.perf_counter() - start)
+    return median(found[1:])
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one task's comparison takes. Operations are floating-point ones, seconds those of one process; with a live teacher too."""
+
+    task: str
+    examples: int
+    tokens: float
+    steps: int
+    live_passes: int
+    operations: float
+    operations_live: float
+    seconds: float
+    seconds_live: float
+    cache: int
+
+
+def cost(name: str, methods: tuple[Method, ...], seeds: int, profile: Profile, source: str | None, compute: Compute, speeds: dict) -> Cost:
+    """One task: teacher, heads and outputs (two passes), every method with every seed. Evaluation in between is left out."""
+    labelled, tokens, outputs = sizes_of(name, source, profile)
+    examples = labelled - min(max(round(DEV_SHARE * labelled), outputs), DEV_MOST)
+    teacher, student = network_of(profile.encoder, profile), student_of(profile)
+    one_pass, one_epoch = examples * teacher.forward(tokens), 3 * examples * student.forward(tokens)
+    fine_tuning, runs = 3 * one_pass * profile.teacher_epochs, len(methods) * seeds
+    shares = [pair for m in methods for pair in zip(m.stages, m.epochs(profile.student_epochs), strict=True)]
+    live = seeds * sum(epochs for stage, epochs in shares if stage.kd or stage.intermediate)
+    (teacher_asks, teacher_trains), (_, student_trains) = speeds["teacher"], speeds["student"]
+    before = fine_tuning / teacher_trains + one_pass / teacher_asks
+    training = runs * profile.student_epochs * one_epoch / student_trains
+    return Cost(
+        name, examples, tokens, runs * profile.student_epochs * steps_per_epoch(examples, profile.batch), live,
+        fine_tuning + 2 * one_pass + runs * profile.student_epochs * one_epoch,
+        fine_tuning + (1 + live) * one_pass + runs * profile.student_epochs * one_epoch,
+        before + one_pass / teacher_asks + training, before + live * one_pass / teacher_asks + training,
+        4 * labelled * teacher.layers * outputs,
+    )  # fmt: skip
+
+
+def student_of(profile: Profile) -> Network:
+    """The profile's student."""
+    if profile.student == "layers":
+        return network_of(profile.encoder, profile, profile.student_layers)
+    return network_of(profile.student, profile)
+
+
+def plan(tasks: tuple[str, ...], methods: tuple[Method, ...], seeds: int, profile: Profile, source: str | None, compute: Compute) -> str:
+    """The cost of a comparison as Markdown, with the teacher's outputs kept and with a live teacher."""
+    teacher, student = network_of(profile.encoder, profile), student_of(profile)
+    say("calibrating: two layers of teacher and student for a few steps")
+    speeds = {"teacher": speed(teacher, profile, compute), "student": speed(student, profile, compute)}
+    costs = [cost(name, methods, seeds, profile, source, compute, speeds) for name in tasks]
+    rows = [_row(each) for each in costs] + ([_row(_total(costs))] if len(costs) > 1 else [])
+    header = ["task", "examples", "tokens", "student steps", "teacher passes", "if live", "PFLOP", "if live", "cache", "time", "if live"]
+    memory = [
+        [kind, f"{network.layers} x {network.config.hidden_size}", f"{network.parameters() / 1e6:.1f} M",
+         f"{network.training_bytes(profile.batch, profile.max_length, compute.precision) / 1e9:.2f} GB"]
+        for kind, network in (("teacher", teacher), ("student", student))
+    ]  # fmt: skip
+    return "\n\n".join([
+        f"### {profile.name}: {profile.encoder} to {students(profile)}",
+        f"{len(methods)} methods, {seeds} seeds, batch {profile.batch}; teacher {profile.teacher_epochs} epochs, students "
+        f"{profile.student_epochs}. Sources: {profile.sources}.",
+        markdown(header, rows),
+        markdown(["network", "layers x width", "weights", f"memory to train, at {profile.max_length} tokens"], memory),
+        f"Time is that of one process on {compute.device} in {compute.precision} ({compute.threads} threads), from two layers timed here "
+        f"(teacher: {speeds['teacher'][0] / 1e9:.0f} GFLOP/s answering, {speeds['teacher'][1] / 1e9:.0f} training; student: "
+        f"{speeds['student'][1] / 1e9:.0f} training); evaluation and reading come on top. \"if live\": the teacher asked in every step.",
+    ])  # fmt: skip
+
+
+def students(profile: Profile) -> str:
+    """What a profile's students are, in words."""
+    return f"{profile.student_layers} of its layers" if profile.student == "layers" else profile.student
+
+
+def _total(costs: list[Cost]) -> Cost:
+    names = [name for name in Cost.__dataclass_fields__ if name not in ("task", "tokens", "live_passes")]
+    summed = {name: sum(getattr(each, name) for each in costs) for name in names}
+    tokens = sum(each.tokens * each.examples for each in costs) / summed["examples"]
+    return Cost(task="all", live_passes=costs[0].live_passes, tokens=tokens, **summed)
+
+
+def _row(each: Cost) -> list[str]:
+    return [
+        each.task, f"{each.examples:,}", f"{each.tokens:.0f}", f"{each.steps:,}", "2", str(1 + each.live_passes),
+        f"{each.operations / 1e15:.2f}", f"{each.operations_live / 1e15:.2f}", f"{each.cache / 1e6:.1f} MB",
+        _duration(each.seconds), _duration(each.seconds_live),
+    ]  # fmt: skip
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 3600:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+
+
+def presets_table(profiles: dict[str, Profile]) -> str:
+    """Presets, one a row, with the source of every value."""
+    rows = [
+        [p.name, p.encoder, students(p),
+         f"{p.teacher_epochs} at {p.teacher_rate:g}", f"{p.student_epochs} at {p.rate:g}", p.sources]
+        for p in profiles.values()
+    ]  # fmt: skip
+    return markdown(["preset", "teacher", "student", "teacher's epochs", "student's epochs", "sources"], rows)
