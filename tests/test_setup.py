@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = (
     "config", "profiles", "grammar", "data", "metrics", "students", "models", "heads", "projection", "losses", "methods", "records",
     "train", "tokenizer", "text", "prose", "pretrain", "teacher", "probing", "finetune", "outputs", "distill", "jobs", "results", "figures",
-    "diagram", "datasheet", "card", "doctor", "timing", "plan", "peers", "bench", "commands", "cli",
+    "diagram", "datasheet", "card", "doctor", "timing", "plan", "peers", "contenders", "bench", "commands", "cli",
 )  # fmt: skip
 MODULES = sorted((ROOT / "ukd").glob("*.py"))
 TRACKED = subprocess.run(("git", "-C", str(ROOT), "ls-files"), capture_output=True, text=True).stdout.split()

@@ -8,9 +8,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import ukd
-from ukd.bench import Bench, bench_table
+from ukd.bench import bench_table
 from ukd.cli import main
 from ukd.config import cache_folder
+from ukd.contenders import Bench
 from ukd.data import GLUE
 from ukd.methods import METHODS
 from ukd.models import load_classifier, parameters
@@ -100,7 +101,7 @@ def test_contenders_take_turns_in_alternating_order_after_a_warm_up():
 
 
 def test_every_contender_of_the_bench_runs(task, tiny, teacher, compute, monkeypatch):
-    monkeypatch.setattr("ukd.bench.turns", lambda contenders, repeats=1: {name: [_called(work)] for name, work in contenders.items()})
+    monkeypatch.setattr("ukd.contenders.turns", lambda contenders, repeats=1: {name: [_called(work)] for name, work in contenders.items()})
     bench = Bench(task, teacher, tiny, compute)
     bench.batches = bench.batches[:2]
     made = [r for kind in ("layers", "bilstm", "gated-cnn") for r in bench.one_step(compute, kind)]

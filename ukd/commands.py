@@ -123,7 +123,8 @@ def show_plan(options: argparse.Namespace) -> int:
 
 def run_bench(options: argparse.Namespace) -> int:
     """`ukd bench`: on 1,000 labels, with a teacher of one epoch, since no time depends on what the weights are."""
-    from ukd.bench import Bench, bench_table, measure
+    from ukd.bench import bench_table, measure
+    from ukd.contenders import Bench
     from ukd.probing import train_heads
     from ukd.records import write_json
     from ukd.teacher import train_teacher
