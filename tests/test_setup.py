@@ -15,8 +15,9 @@ import ukd
 ROOT = Path(__file__).parents[1]
 ORDER = (
     "config", "profiles", "grammar", "data", "metrics", "students", "models", "heads", "projection", "losses", "methods", "records",
-    "train", "tokenizer", "text", "prose", "pretrain", "teacher", "probing", "finetune", "outputs", "distill", "jobs", "results", "figures",
-    "diagram", "datasheet", "card", "doctor", "timing", "plan", "peers", "contenders", "bench", "commands", "cli",
+    "train", "tokenizer", "text", "prose", "pretrain", "teacher", "probing", "finetune", "outputs", "distill",
+    "predictions", "jobs", "results", "figures", "diagram", "datasheet", "card", "doctor", "timing", "plan", "peers", "contenders",
+    "bench", "reports", "commands", "cli",
 )  # fmt: skip
 MODULES = sorted((ROOT / "ukd").glob("*.py"))
 TRACKED = subprocess.run(("git", "-C", str(ROOT), "ls-files"), capture_output=True, text=True).stdout.split()
@@ -102,7 +103,7 @@ def test_the_readmes_commands_exist():
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"make ([\w-]+)", text)) <= targets
     commands = set(re.findall(r"^\s*(?:\.venv/bin/)?ukd (\w+)", text, re.MULTILINE))
-    known = re.findall(r'"(\w+)", commands\.', (ROOT / "ukd" / "cli.py").read_text(encoding="utf-8"))
+    known = re.findall(r'"(\w+)", (?:commands|reports)\.', (ROOT / "ukd" / "cli.py").read_text(encoding="utf-8"))
     assert commands and commands <= set(known)
     for link in re.findall(r"\]\((?!http)([^)#]+)", text):
         assert (ROOT / link).exists(), link

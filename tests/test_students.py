@@ -1,14 +1,16 @@
 """BiLSTM and gated CNN: padding never enters, they are saved and loaded as any transformers model, and they are distilled into."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, pipeline
+from transformers import AlbertConfig, AutoModel, AutoModelForSequenceClassification, pipeline
 
 import ukd
 from ukd.heads import LayerwiseClassifier, PseudoClassifiers
-from ukd.models import load_tokenizer, new_student
+from ukd.models import load_classifier, load_tokenizer, new_student
+from ukd.pretrain import encoder_from_nothing
 from ukd.probing import States
 from ukd.students import STUDENTS, pool
 
@@ -90,3 +92,63 @@ def test_its_own_loss_is_the_librarys_kind(kind, task, teacher):
 def test_an_unknown_student_is_refused(task, teacher):
     with pytest.raises(ValueError, match="unknown student 'gru'; choose one of: layers, bilstm, gated-cnn"):
         new_student("gru", teacher.folder, task, seed=1)
+
+
+def test_a_pretrained_student_with_its_own_tokenizer_meets_the_teacher_by_row(task, tiny, teacher, compute, tmp_path):
+    """Its tokens are others than the teacher's, and kept and live answers of the teacher are still the same."""
+    other = encoder_from_nothing(replace(tiny, vocabulary=700, teacher_layers=3, pretrain_steps=3), compute)
+    budget = replace(tiny, student=str(other))
+    kept, asked = (
+        ukd.distill(task, ukd.method("universal-kd"), teacher, profile=budget, seed=1, compute=compute, folder=tmp_path, live_teacher=live)
+        for live in (False, True)
+    )
+    assert kept["settings"]["student"].startswith(other.name[:7]) and str(other) not in str(kept["settings"])
+    assert len(kept["attention"]["mean"]) == 2
+    assert kept["history"]["teacher"]["curve"][-1] == pytest.approx(asked["history"]["teacher"]["curve"][-1], rel=1e-3)
+    words = pipeline("text-classification", model=str(Path(kept["folder"]) / "student"))
+    assert words.tokenizer.vocab_size != load_tokenizer(teacher.folder).vocab_size
+    assert words("the meal was good")[0]["label"] in ("negative", "positive")
+
+
+@pytest.mark.parametrize(("pick", "kept"), [("first", [0, 1]), ("spread", [1, 3]), ("last", [2, 3])])
+def test_layers_are_picked_as_asked(pick, kept, task, teacher, tmp_path):
+    whole = load_classifier(teacher.folder, task, seed=0)
+    part = load_classifier(teacher.folder, task, seed=0, layers=2, pick=pick)
+    for mine, number in zip(part.bert.encoder.layer, kept, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), whole.bert.encoder.layer[number].parameters(), strict=True))
+    part.save_pretrained(tmp_path)
+    again = load_classifier(tmp_path, task, seed=0)
+    inputs = {"input_ids": torch.arange(5, 25).reshape(2, 10)}
+    torch.testing.assert_close(again.eval()(**inputs).logits, part.eval()(**inputs).logits)
+
+
+def test_layers_that_are_shared_can_not_be_picked_from(task, teacher, tmp_path):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 32, "embedding_size": 16}
+    config = AlbertConfig(vocab_size=500, **sizes)
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="no stack of 4 layers of their own to pick from: take its first layers"):
+        load_classifier(tmp_path, task, seed=0, layers=2, pick="last")
+    with pytest.raises(ValueError, match="unknown pick 'middle' of layers; choose one of: first, spread, last"):
+        load_classifier(teacher.folder, task, seed=0, layers=2, pick="middle")
+
+
+@pytest.mark.parametrize("kind", list(STUDENTS))
+def test_embeddings_start_from_the_teachers_or_from_a_file(kind, task, tiny, teacher, compute, tmp_path):
+    theirs = load_classifier(teacher.folder, task, seed=0).get_input_embeddings().weight
+    network = new_student(kind, teacher.folder, task, seed=1, embeddings="teacher")
+    assert torch.equal(network.words.weight, theirs) and network.config.embedding_size == 16  # wider inside: 128
+    vectors = tmp_path / "vectors.txt"
+    vectors.write_text("400000 3\nthe 1 2 3\nmeal -1 0.5 2\nunheardof 1 1 1\n")
+    network = new_student(kind, teacher.folder, task, seed=1, embeddings=str(vectors))
+    tokens = load_tokenizer(teacher.folder).get_vocab()
+    assert network.words.weight[tokens["the"]].tolist() == [1, 2, 3] and network.words.weight[tokens["meal"]].tolist() == [-1, 0.5, 2]
+    assert network.words.weight.shape[1] == 3
+    budget = replace(tiny, student=kind, embeddings=str(vectors))
+    record = ukd.distill(task, ukd.method("no-kd"), teacher, profile=budget, seed=1, compute=compute, folder=tmp_path / "runs")
+    assert record["settings"]["embeddings"] and str(tmp_path) not in str(record["settings"])
+    for wrong in ("no-such-file", str(tmp_path / "empty.txt")):
+        (tmp_path / "empty.txt").write_text("nothing here\n")
+        with pytest.raises(ValueError, match="neither|holds no word"):
+            new_student(kind, teacher.folder, task, seed=1, embeddings=wrong)
+    with pytest.raises(ValueError, match="'layers' brings its own"):
+        ukd.distill(task, ukd.method("no-kd"), teacher, profile=replace(tiny, embeddings="teacher"), seed=1, compute=compute)

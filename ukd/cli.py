@@ -8,10 +8,10 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from ukd import commands
+from ukd import commands, reports
 from ukd.commands import BUDGET, count, positive
 from ukd.config import PRECISIONS
-from ukd.data import SPECS
+from ukd.data import GLUE, SPECS
 from ukd.losses import COMBINE, MAPPINGS
 from ukd.methods import METHODS
 from ukd.models import PICKS
@@ -55,6 +55,13 @@ def _training(add: Callable) -> None:
     _budget(one)
     _loss_options(one)
 
+    test = add("predict", commands.predictions, "Write what a student says of GLUE's test splits, in the leaderboard's format.")
+    test.add_argument("--student", type=Path, required=True, help="a run's student folder, or any classifier with its tokenizer")
+    test.add_argument("--task", required=True, choices=GLUE, metavar="TASK", help=f"one of: {', '.join(GLUE)}")
+    test.add_argument("--source", default="hub", help="'hub' (default), or a folder in the hub's layout that has test splits")
+    test.add_argument("--max-length", type=_number, default=128, help="limit of tokens an example (default 128)")
+    test.add_argument("--out", type=Path, default=Path("predictions"), help="folder for the files (default predictions)")
+
     many = add("reproduce", commands.reproduce, "Teachers, pseudo classifiers, every method over all seeds; table and figures.")
     many.add_argument("--tasks", default=None, help="comma-separated, or 'all': the embedded five, or a preset's (default by profile)")
     many.add_argument("--methods", default=",".join(METHODS), help="comma-separated (default all)")
@@ -92,8 +99,8 @@ def _costs(add: Callable) -> None:
 
 def _looking(add: Callable) -> None:
     for name, command, text in (
-        ("table", commands.table, "Print the tables of all records in a folder."),
-        ("figures", commands.figures, "Draw the figures of a folder's records (of the embedded suite alone, where it has such)."),
+        ("table", reports.table, "Print the tables of all records in a folder."),
+        ("figures", reports.figures, "Draw the figures of a folder's records (of the embedded suite alone, where it has such)."),
     ):
         reader = add(name, command, text)
         reader.add_argument("--runs", type=Path, default=None, help="folder of run records (default: the committed ones)")
@@ -101,7 +108,7 @@ def _looking(add: Callable) -> None:
             reader.add_argument("--write", type=Path, metavar="FILE", help="put each committed set's tables between its marks in FILE")
         if name == "figures":
             reader.add_argument("--out", type=Path, default=Path("figures"), help="folder to write SVG and PNG to (default figures)")
-    keep = add("collect", commands.collect, "Copy the records of finished runs into data/runs/NAME, to be committed.")
+    keep = add("collect", reports.collect, "Copy the records of finished runs into data/runs/NAME, to be committed.")
     keep.add_argument("name", help="name of the set, as in embedded-cpu")
     keep.add_argument("--runs", type=Path, default=None, help="folder of run records (default: the new ones)")
 
@@ -120,14 +127,14 @@ def _making(add: Callable) -> None:
     text.add_argument("--seed", type=_number, default=1, help="of weights and text (default 1)")
     text.add_argument("--precision", default="auto", choices=PRECISIONS, help="default: what the device does fast")
 
-    build = add("data", commands.build_data, "Generate the embedded suite anew; the same seed gives the same files.")
+    build = add("data", reports.build_data, "Generate the embedded suite anew; the same seed gives the same files.")
     build.add_argument("--out", type=Path, default=None, help="folder to write to (default: the suite's own)")
-    sheet = add("datasheet", commands.show_datasheet, "Print the embedded suite's datasheet, from its files and records.")
+    sheet = add("datasheet", reports.show_datasheet, "Print the embedded suite's datasheet, from its files and records.")
     sheet.add_argument("--write", action="store_true", help="write it into data/README.md")
-    card = add("card", commands.show_card, "Print the numbers of the embedded encoder's model card, from the records.")
+    card = add("card", reports.show_card, "Print the numbers of the embedded encoder's model card, from the records.")
     card.add_argument("--write", action="store_true", help="write them into data/encoder/README.md")
-    add("methods", commands.show_methods, "List the methods with their stages and sources.")
-    add("doctor", commands.check, "Say what this machine has and what the kit chose; exits non-zero when something is missing.")
+    add("methods", reports.show_methods, "List the methods with their stages and sources.")
+    add("doctor", reports.check, "Say what this machine has and what the kit chose; exits non-zero when something is missing.")
 
 
 def _command(every, name: str, command, text: str) -> argparse.ArgumentParser:
@@ -171,9 +178,12 @@ def _budget(sub: argparse.ArgumentParser, names: tuple[str, ...] = tuple(BUDGET)
     for name in names:
         said = (other or {}).get(name, BUDGET[name])
         sub.add_argument(f"--{name.replace('_', '-')}", type=_number, help=f"{said} (default by profile)")
+    said = "where the best epoch is chosen: on a part of train (default dev), or on the split reported"
+    sub.add_argument("--select", choices=("dev", "validation"), help=said)
     if other is None:
         sub.add_argument("--allow-weak-teacher", action="store_true", help="only warn when a teacher has not learned its task")
     sub.add_argument("--precision", default="auto", choices=PRECISIONS, help="default: what the device does fast")
+    sub.add_argument("--compile", action="store_true", help="train through torch.compile")
 
 
 def _chosen_profile(sub: argparse.ArgumentParser) -> None:

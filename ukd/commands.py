@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 import sys
 from pathlib import Path
 
 from ukd.config import compute as choose_compute
-from ukd.config import data_folder, digest, runs_folder
+from ukd.config import runs_folder
 from ukd.data import EMBEDDED, SPECS, load_task, source_of
 from ukd.finetune import FINE_TUNING
 from ukd.methods import METHODS, OPTIONS, method
 from ukd.profiles import PRESETS, Profile, profile
 from ukd.projection import check_temperature
-from ukd.records import read_records
-from ukd.results import beside, label, markdown, setting, tables
+from ukd.reports import committed, show_bench
+from ukd.results import beside, label, setting, tables
 
 BUDGET = {
     "student_layers": "layers of the student: the first of the teacher's encoder",
@@ -46,7 +44,8 @@ def positive(text: str) -> float:
 
 def _profile(options: argparse.Namespace) -> Profile:
     floor = False if getattr(options, "allow_weak_teacher", False) else None
-    chosen = {name: getattr(options, name, None) for name in (*BUDGET, "student", "student_pick", "embeddings", "rate", "teacher_rate")}
+    others = ("student", "student_pick", "embeddings", "rate", "teacher_rate", "select")
+    chosen = {name: getattr(options, name, None) for name in (*BUDGET, *others)}
     made = profile(options.profile, enforce_floor=floor, **chosen)
     if made.student != "layers" and (given := chosen["student_layers"] or chosen["student_pick"]):
         raise ValueError(
@@ -61,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     from ukd.teacher import train_teacher
 
     chosen = method(options.method, **{name: {"yes": True, "no": False}.get(value := getattr(options, name), value) for name in OPTIONS})
-    here, budget = choose_compute(options.precision), _profile(options)
+    here, budget = choose_compute(options.precision, compiled=options.compile), _profile(options)
     task = load_task(options.task, source_of(options.task, options.source))
     teacher = train_teacher(task, profile=budget, encoder=options.teacher, compute=here)
     record = distill(task, chosen, teacher, profile=budget, seed=options.seed, compute=here)
@@ -75,7 +74,7 @@ def reproduce(options: argparse.Namespace) -> int:
     from ukd.figures import draw_all
     from ukd.jobs import Plan, default_jobs, run_all
 
-    here, budget = choose_compute(options.precision), _profile(options)
+    here, budget = choose_compute(options.precision, compiled=options.compile), _profile(options)
     tasks, seeds = _tasks(options, budget), _seeds(options, budget)
     methods = tuple(method(name) for name in _listed(options.methods, METHODS, "method"))
     print(f"{here.device}, {here.precision} ({here.reason}); tasks {', '.join(tasks)}; seeds {', '.join(map(str, seeds))}", flush=True)
@@ -83,8 +82,7 @@ def reproduce(options: argparse.Namespace) -> int:
     records, failures = run_all(plan, options.jobs or default_jobs(here))
     print(f"\n{tables(records)}\n")
     settings = {setting(record) for record in records}
-    committed = [record for record in _committed() if record["method"] != FINE_TUNING]
-    if kept := [record for record in committed if setting(record) in settings]:
+    if kept := [record for record in committed() if record["method"] != FINE_TUNING and setting(record) in settings]:
         print(f"### Beside the committed records\n\n{beside(records, kept)}\n")
     folder = runs_folder() / "figures"
     for path in draw_all(records, folder) if records else []:
@@ -94,11 +92,20 @@ def reproduce(options: argparse.Namespace) -> int:
     return 2 if failures else 0
 
 
+def predictions(options: argparse.Namespace) -> int:
+    """`ukd predict`."""
+    from ukd.predictions import write_predictions
+
+    settings = {"max_length": options.max_length, "compute": choose_compute()}
+    print(*write_predictions(options.student, options.task, options.source, options.out, **settings), sep="\n")
+    return 0
+
+
 def finetune(options: argparse.Namespace) -> int:
     """`ukd finetune`."""
     from ukd.jobs import Plan, compare_encoders, default_jobs
 
-    here, budget = choose_compute(options.precision), _profile(options)
+    here, budget = choose_compute(options.precision, compiled=options.compile), _profile(options)
     rates = tuple(dict.fromkeys(positive(rate) for rate in options.rates.split(",")))
     plan = Plan(_tasks(options, budget), (), _seeds(options, budget), budget, here, budget.encoder, options.source)
     print(tables(compare_encoders(plan, tuple(options.encoders.split(",")), rates, options.jobs or default_jobs(here))))
@@ -130,7 +137,7 @@ def run_bench(options: argparse.Namespace) -> int:
     from ukd.teacher import train_teacher
 
     if options.show:
-        print(_bench_table(options.show))
+        print(show_bench(options.show))
         return 0
     here = choose_compute()
     budget = profile("cpu", max_train=1000, max_validation=500, teacher_epochs=1, student_epochs=4, enforce_floor=False)
@@ -142,12 +149,6 @@ def run_bench(options: argparse.Namespace) -> int:
     write_json(path, record)
     print(f"{bench_table(record)}\n\n{path}")
     return 0
-
-
-def _bench_table(path: Path) -> str:
-    from ukd.bench import bench_table
-
-    return bench_table(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _tasks(options: argparse.Namespace, budget: Profile) -> tuple[str, ...]:
@@ -170,70 +171,6 @@ def _listed(text: str, known: dict, what: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _committed() -> list[dict]:
-    return read_records(data_folder() / "runs")
-
-
-def _records(folder: Path | None) -> list[dict]:
-    folder = folder or data_folder() / "runs"
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder of run records")
-    if not (records := read_records(folder)):
-        raise ValueError(f"{folder} holds no run records: make some with `ukd reproduce` or `ukd run`")
-    return records
-
-
-def table(options: argparse.Namespace) -> int:
-    """`ukd table`."""
-    if options.write:
-        from ukd.datasheet import write
-
-        made = {path.name: lambda path=path: tables(read_records(path)) for path in (data_folder() / "runs").iterdir() if path.is_dir()}
-        made |= {f"bench-{path.stem}": lambda path=path: _bench_table(path) for path in (data_folder() / "bench").glob("*.json")}
-        for name, text in sorted(made.items()):
-            begin = f"<!-- {name}: written by `ukd table --write` -->"
-            if written := begin in options.write.read_text(encoding="utf-8"):
-                write(options.write, f"\n{text()}\n", (begin, f"<!-- end of {name} -->"))
-            print(f"{name}: {'written' if written else f'left out, {options.write} has no line {begin}'}")
-        return 0
-    print(tables(_records(options.runs)))
-    return 0
-
-
-def figures(options: argparse.Namespace) -> int:
-    """`ukd figures`: drawn from the records on the embedded suite where there are any, with the drawing of the method."""
-    from ukd.card import committed_encoder
-    from ukd.diagram import method_figure
-    from ukd.figures import draw_all, draw_encoder, save
-
-    every = _records(options.runs)
-    tuned, records = [r for r in every if r["method"] == FINE_TUNING], [r for r in every if r["method"] != FINE_TUNING]
-    embedded = [record for record in records if record["task"] in EMBEDDED and record["settings"]["student_layers"]]
-    settings = sorted({setting(record) for record in embedded or records})
-    for name in settings:
-        chosen = [record for record in embedded or records if setting(record) == name]
-        folder = options.out if len(settings) == 1 else options.out / digest(name)
-        print(f"{name}:")
-        for path in draw_all(chosen, folder):
-            print(f"  {path}")
-    print(*save(method_figure(), "method", options.out), *draw_encoder(committed_encoder(), tuned, options.out), sep="\n")
-    return 0
-
-
-def collect(options: argparse.Namespace) -> int:
-    """`ukd collect`: copies, never overwrites."""
-    folder = data_folder() / "runs" / options.name
-    found = sorted((options.runs or runs_folder()).glob("*/record.json"))
-    if not found:
-        raise ValueError(f"no finished runs in {options.runs or runs_folder()}")
-    if there := [path.parent.name for path in found if (folder / f"{path.parent.name}.json").exists()]:
-        raise ValueError(f"{folder} holds {there[0]} already; records are never overwritten: choose another name")
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in found:
-        print(shutil.copyfile(path, folder / f"{path.parent.name}.json"))
-    return 0
-
-
 def pretrain_encoder(options: argparse.Namespace) -> int:
     """`ukd pretrain`."""
     from ukd.pretrain import encoder_from_text
@@ -243,50 +180,3 @@ def pretrain_encoder(options: argparse.Namespace) -> int:
     here = choose_compute(options.precision)
     print(encoder_from_text(options.text, options.out, compute=here, **{name: getattr(options, name) for name in names}, **changes))
     return 0
-
-
-def build_data(options: argparse.Namespace) -> int:
-    """`ukd data`."""
-    from ukd.grammar import build
-
-    build(options.out or data_folder())
-    return 0
-
-
-def show_datasheet(options: argparse.Namespace) -> int:
-    """`ukd datasheet`."""
-    from ukd.datasheet import committed, datasheet, write
-
-    text = datasheet(committed())
-    print(text)
-    if options.write:
-        write(data_folder() / "README.md", text)
-    return 0
-
-
-def show_card(options: argparse.Namespace) -> int:
-    """`ukd card`."""
-    from ukd.card import card, write
-
-    text = card(_committed())
-    print(text)
-    if options.write:
-        write(text)
-    return 0
-
-
-def show_methods(options: argparse.Namespace) -> int:
-    """`ukd methods`."""
-    stages = lambda m: " then ".join(  # noqa: E731
-        " + ".join(f"{getattr(s, term)} {term}" for term in ("labels", "kd", "intermediate") if getattr(s, term)) for s in m.stages
-    )
-    rows = [[m.name, m.summary, stages(m), m.source] for m in METHODS.values()]
-    print(markdown(["method", "what it learns from", "stages", "source"], rows))
-    return 0
-
-
-def check(options: argparse.Namespace) -> int:
-    """`ukd doctor`."""
-    from ukd.doctor import doctor
-
-    return doctor()

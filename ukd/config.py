@@ -61,15 +61,16 @@ def source_digest(*modules: str) -> str:
 
 @dataclass(frozen=True)
 class Compute:
-    """Device, precision and threads of this process, with the reason for the precision."""
+    """Device, precision and threads of this process, with the reason for the precision; `compiled`: train through `torch.compile`."""
 
     device: str
     precision: str
     threads: int
     reason: str
+    compiled: bool = False
 
 
-def compute(precision: str = "auto") -> Compute:
+def compute(precision: str = "auto", *, compiled: bool = False) -> Compute:
     """Choose device and precision: CUDA, then MPS, then CPU; the precision is what the device does fast.
 
     Raises ValueError for a precision that is not one of `PRECISIONS`.
@@ -78,7 +79,7 @@ def compute(precision: str = "auto") -> Compute:
         raise ValueError(f"unknown precision {precision!r}; choose one of: {', '.join(PRECISIONS)}")
     device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     chosen, reason = (precision, "asked for") if precision != "auto" else _fast_precision(device)
-    return Compute(device, chosen, torch.get_num_threads(), reason)
+    return Compute(device, chosen, torch.get_num_threads(), reason, compiled)
 
 
 def attention_kernel() -> str | None:

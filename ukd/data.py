@@ -24,12 +24,16 @@ DEV_SHARE, DEV_MOST = 0.1, 1000
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """Text columns and metrics of a task; `floor` is the least headline score a teacher must reach to teach."""
+    """Text columns and metrics of a task; `floor` is the least headline score a teacher must reach to teach.
+
+    `also` names a further split that is scored and reported by itself, where the source has it.
+    """
 
     columns: tuple[str, ...]
     metrics: tuple[str, ...]
     floor: float = 0.0
     validation: str = "validation"
+    also: str | None = None
 
     @property
     def regression(self) -> bool:
@@ -51,7 +55,7 @@ GLUE = {
     "mrpc": TaskSpec(SENTENCES, ("accuracy", "f1"), floor=70),
     "qqp": TaskSpec(("question1", "question2"), ("accuracy", "f1"), floor=65),
     "stsb": TaskSpec(SENTENCES, ("pearson", "spearman"), floor=40),
-    "mnli": TaskSpec(("premise", "hypothesis"), ("accuracy",), floor=50, validation="validation_matched"),
+    "mnli": TaskSpec(("premise", "hypothesis"), ("accuracy",), floor=50, validation="validation_matched", also="validation_mismatched"),
     "qnli": TaskSpec(("question", "sentence"), ("accuracy",), floor=60),
     "rte": TaskSpec(SENTENCES, ("accuracy",), floor=52),
 }
@@ -60,7 +64,8 @@ SPECS = {**EMBEDDED, **GLUE}
 
 @dataclass(frozen=True)
 class Task:
-    """A task's data: `dataset` with the splits train and validation, and what is known of it."""
+    """A task's data: `dataset` with the splits train and validation (MNLI's matched part), MNLI's mismatched one under its own
+    name, and what is known of it."""
 
     name: str
     spec: TaskSpec
@@ -92,8 +97,10 @@ def load_task(name: str, source: str = "embedded") -> Task:
     if source in ("embedded", "hub") and (name in EMBEDDED) != (source == "embedded"):
         holds = EMBEDDED if source == "embedded" else GLUE
         raise ValueError(f"source {source!r} has no task {name!r}; it has: {', '.join(holds)}")
-    spec, splits = SPECS[name], _read(name, source)
+    spec, splits = SPECS[name], read_splits(name, source)
     dataset = DatasetDict(train=_split(splits, "train", name), validation=_split(splits, spec.validation, name))
+    if spec.also in splits:
+        dataset[spec.also] = splits[spec.also]
     for split, rows in dataset.items():
         if missing := {*spec.columns, "label", "idx"} - set(rows.column_names):
             raise ValueError(f"{name} {split} lacks the columns {sorted(missing)}; it has {rows.column_names}")
@@ -108,27 +115,33 @@ def source_of(name: str, asked: str | None) -> str:
 
 
 def _same_classes(dataset: DatasetDict, name: str) -> DatasetDict:
-    """Labels as classes in one order for both splits. Raises ValueError where the orders differ or validation has others."""
+    """Labels as classes in one order for all splits. Raises ValueError where the orders differ or another split has others."""
     features = {split: rows.features["label"] for split, rows in dataset.items()}
     if all(isinstance(feature, ClassLabel) for feature in features.values()):
         orders = {split: feature.names for split, feature in features.items()}
-        if orders["train"] != orders["validation"]:
+        if any(names != orders["train"] for names in orders.values()):
             raise ValueError(f"{name} names its classes in two orders: {orders}")
         return dataset
     found = {split: set(rows["label"]) for split, rows in dataset.items()}
-    if new := found["validation"] - found["train"]:
-        raise ValueError(f"{name} validation has the labels {sorted(new)}, which train lacks")
+    for split, values in found.items():
+        if new := values - found["train"]:
+            raise ValueError(f"{name} {split} has the labels {sorted(new)}, which train lacks")
     classes = sorted(found["train"])
     kind = ClassLabel(names=[str(label) for label in classes])
     number = {label: index for index, label in enumerate(classes)}
     return dataset.map(lambda row: {"label": number[row["label"]]}, load_from_cache_file=False).cast_column("label", kind)
 
 
-def _read(name: str, source: str) -> DatasetDict:
+def read_splits(name: str, source: str) -> DatasetDict:
+    """All splits of a task as the source has them (see `load_task`). Raises ValueError for a source that can't be reached."""
     disable_progress_bars()
     path = data_folder() if source == "embedded" else Path(source)
     if source == "hub":
-        return load_dataset(HUB, name)
+        try:
+            return load_dataset(HUB, name)
+        except OSError as error:
+            raise ValueError(f"{HUB} can't be reached ({str(error).splitlines()[0]}): pass a folder in its layout (--source), or take a "
+                             f"task that comes with the kit: {', '.join(EMBEDDED)}") from error  # fmt: skip
     if not path.is_dir():
         raise ValueError(f"source {source!r} is neither 'embedded', 'hub' nor a folder")
     if (path / "dataset_dict.json").is_file():
@@ -217,7 +230,8 @@ class Batch:
 
     def to(self, device: str | torch.device) -> Batch:
         """The same batch on a device; the copy does not wait."""
-        move = lambda tensor: tensor.to(device, non_blocking=True)  # noqa: E731
+        pinned = torch.device(device).type == "cuda"  # only from pinned memory does a copy not wait
+        move = lambda tensor: (tensor.pin_memory() if pinned and not tensor.is_cuda else tensor).to(device, non_blocking=True)  # noqa: E731
         return Batch({name: move(t) for name, t in self.inputs.items()}, move(self.labels), move(self.rows))
 
 

@@ -27,7 +27,7 @@ from ukd.probing import by_layer, train_heads
 from ukd.profiles import Profile
 from ukd.records import FORMAT, provenance, whole_folder, write_json
 from ukd.students import STUDENTS
-from ukd.teacher import Teacher, rates, resolve_encoder, score, splits
+from ukd.teacher import Teacher, also, rates, resolve_encoder, score, splits
 from ukd.train import Schedule, fit, predict
 
 CODE = ("data", "distill", "heads", "losses", "methods", "metrics", "models", "outputs", "probing", "projection", "students", "train")
@@ -63,6 +63,7 @@ def distill(
         "rate": rate or profile.rate or rates(teacher.encoder, profile.student)[1], "batch": profile.batch,
         "epochs": profile.student_epochs, "max_length": profile.max_length, "max_train": profile.max_train,
         "max_validation": profile.max_validation, "precision": compute.precision, "teacher_outputs": "live" if live_teacher else "kept",
+        "select": profile.select, "compiled": compute.compiled,
     }  # fmt: skip
     key = digest(settings, task.name, task.fingerprint, seed, torch.__version__, source_digest(*CODE))
     run = (folder or runs_folder()) / f"{task.name}-{method.name}-seed{seed}-{key}"
@@ -126,9 +127,11 @@ class Job:
                 attention = self.look(validation)
         found = {"dev": score(self.student, dev, self.task, self.compute)}
         found["validation"] = score(self.student, validation, self.task, self.compute)
+        others = also(self.task, load_tokenizer(self.student_source), self.profile)
+        found |= {split: score(self.student, data, self.task, self.compute) for split, data in others.items()}
         return {
             "scores": found, "history": history, "attention": attention, "student_parameters": size,
-            "examples": {"train": len(train), "dev": len(dev), "validation": len(validation)},
+            "examples": {"train": len(train), "dev": len(dev), "validation": len(validation), **{k: len(v) for k, v in others.items()}},
             "steps": sum(self.schedule(number, len(train)).steps for number in range(len(self.method.stages))),
             "seconds": round(time.perf_counter() - start, 1),
         }  # fmt: skip

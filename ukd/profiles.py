@@ -19,7 +19,8 @@ class Profile:
     `encoder` is what teachers and students are made from where nothing else is asked for. `student`: "layers" for
     `student_layers` of the encoder's layers (`student_pick` says which), "bilstm" or "gated-cnn" for another architecture, or a
     pretrained encoder of its own (a folder or a hub id). `embeddings` start those of a BiLSTM or CNN: "teacher", or a file of word
-    vectors. Rates are peak learning rates; None for the encoder's default.
+    vectors. Rates are peak learning rates; None for the encoder's default. `select`: the part on which the best epoch is chosen, "dev"
+    (carved from train) or "validation", the paper's habit, which is then reported on too.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Profile:
     max_length: int = 64
     max_train: int | None = None
     max_validation: int | None = None
+    select: str = "dev"
     enforce_floor: bool = True
     encoder: str = "embedded"
     student: str = "layers"

@@ -67,8 +67,33 @@ def setting(record: dict) -> str:
         f"profile {record['profile']}, teacher from {encoder} ({record['teacher']['layers']} layers, "
         f"rate {record['teacher']['rate']:g}), "
         f"student: {students(said)}, {said['epochs']} epochs of batch {said['batch']} "
-        f"at rate {said['rate']:g}, {said['max_length']} tokens, {said['precision']}{limit}"
+        f"at rate {said['rate']:g}, {said['max_length']} tokens, {said['precision']}{limit}{_selected(said)}"
     )
+
+
+def _selected(settings: dict) -> str:
+    """Where the best epoch was chosen, if not on a part of train."""
+    return ", epochs chosen on the split reported" if settings.get("select") == "validation" else ""
+
+
+def apart(records: list[dict]) -> list[dict]:
+    """The records, and for every further split that one has scores on a copy that reports it as a task of its own."""
+    found = list(records)
+    for record in records:
+        also = SPECS[record["task"]].also
+        if also in record["scores"]:
+            swap = lambda said, also=also: {**said, "validation": said[also]}  # noqa: E731
+            copy = {**record, "task": f"{record['task']} ({also})", "scores": swap(record["scores"])}
+            if "teacher" in record:
+                copy["teacher"] = {**record["teacher"], "scores": swap(record["teacher"]["scores"])}
+                copy["examples"] = swap(record["examples"])
+            found.append(copy)
+    return found
+
+
+def metrics_of(task: str) -> str:
+    """A task's metrics in words; of a further split those of its task."""
+    return " and ".join(SPECS[task.split(" (")[0]].metrics)
 
 
 def students(settings: dict) -> str:
@@ -118,7 +143,7 @@ def score_table(records: list[dict]) -> str:
         here = [found.get((method, task)) for task in tasks]
         average = f"{mean(mean(cell.by_seed.values()) for cell in here):.1f}" if all(here) else "-"
         rows.append([method, *(str(cell) if cell else "-" for cell in here), average])
-    metrics = [" and ".join(SPECS[task].metrics) for task in tasks]
+    metrics = [metrics_of(task) for task in tasks]
     return markdown(["validation, %", *(f"{task} ({metric})" for task, metric in zip(tasks, metrics, strict=True)), "average"], rows)
 
 
@@ -155,6 +180,7 @@ def beside(new: list[dict], committed: list[dict]) -> str:
 
 def tables(records: list[dict]) -> str:
     """Both tables for every setting among the records, each under a heading that says how its runs were made."""
+    records = apart(records)
     tuned, records = [r for r in records if r["method"] == FINE_TUNING], [r for r in records if r["method"] != FINE_TUNING]
     parts = [fine_tuning_tables(tuned)] if tuned else []
     for name in sorted({setting(record) for record in records}):
@@ -186,7 +212,7 @@ def budget(record: dict) -> str:
     limit = f", at most {said['max_train']:,} labels" if said["max_train"] else ""
     return (
         f"fine-tuning all layers: {said['epochs']} epochs of batch {said['batch']}, {said['max_length']} tokens, "
-        f"{said['precision']}{limit}, rates tried {', '.join(f'{rate:g}' for rate in said['searched'])}"
+        f"{said['precision']}{limit}{_selected(said)}, rates tried {', '.join(f'{rate:g}' for rate in said['searched'])}"
     )
 
 
@@ -200,7 +226,7 @@ def _fine_tuning_table(records: list[dict], heading: str) -> str:
         scores = [str(Cell({r["seed"]: headline(r["scores"]["validation"]) for r in some})) for some in mine]
         rates = ", ".join("/".join(f"{rate:g}" for rate in sorted({r["settings"]["rate"] for r in some})) or "-" for some in mine)
         rows.append([name, *scores, rates])
-    metrics = [f"{task} ({' and '.join(SPECS[task].metrics)})" for task in tasks]
+    metrics = [f"{task} ({metrics_of(task)})" for task in tasks]
     return f"### {heading}\n\n{markdown(['validation, %', *metrics, 'rates chosen'], rows)}"
 
 

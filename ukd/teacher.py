@@ -158,7 +158,8 @@ def train_teacher(
         "kind": "teacher", "tokenizer": _tokenizer(Path(source)),
         "task": task.name, "data": task.fingerprint, "encoder": name, "rate": rate, "seed": seed,
         "epochs": profile.teacher_epochs, "batch": profile.batch, "max_length": profile.max_length,
-        "max_train": profile.max_train, "max_validation": profile.max_validation, "precision": compute.precision,
+        "max_train": profile.max_train, "max_validation": profile.max_validation, "precision": compute.precision, "select": profile.select,
+        "compiled": compute.compiled,
         "torch": torch.__version__, "source": source_digest("data", "heads", "losses", "metrics", "models", "students", "train", "teacher"),
     }  # fmt: skip
     key = digest(made)
@@ -184,17 +185,33 @@ def _fine_tune(folder: Path, task: Task, profile: Profile, source: str, rate: fl
         label=f"teacher {task.name}",
     )
     found = {"dev": score(model, dev, task, compute), "validation": score(model, validation, task, compute)}
+    found |= {split: score(model, data, task, compute) for split, data in also(task, tokenizer, profile).items()}
     save(model.network, tokenizer, folder)
     sizes = {"parameters": parameters(model.network), "layers": model.network.config.num_hidden_layers}
     write_json(folder / "teacher.json", {"scores": found, **sizes, "history": history, **provenance(compute)})
 
 
 def splits(task: Task, tokenizer, profile: Profile) -> tuple[Encoded, Encoded, Encoded]:
-    """Train, development and validation parts, tokenised. Rows of train and development are carved by a fixed seed."""
+    """Train, development and validation parts, tokenised. Rows of train and development are carved by a fixed seed.
+
+    With `profile.select` "validation" nothing is carved, and the development part is the validation split itself.
+    """
     train, dev = carve(task, seed=0, most=profile.max_train)
     validation = list(range(len(task.dataset["validation"])))[: profile.max_validation]
     part = lambda split, rows: encode(task, split, tokenizer, profile.max_length, rows)  # noqa: E731
+    if profile.select == "validation":
+        return part("train", sorted(train + dev)), part("validation", validation), part("validation", validation)
+    if profile.select != "dev":
+        raise ValueError(f"unknown part {profile.select!r} to select on; choose one of: dev, validation")
     return part("train", train), part("train", dev), part("validation", validation)
+
+
+def also(task: Task, tokenizer, profile: Profile) -> dict[str, Encoded]:
+    """Further splits that are scored and reported by themselves: MNLI's mismatched part."""
+    if task.spec.also not in task.dataset:
+        return {}
+    rows = list(range(len(task.dataset[task.spec.also])))[: profile.max_validation]
+    return {task.spec.also: encode(task, task.spec.also, tokenizer, profile.max_length, rows)}
 
 
 def score(model: nn.Module, data: Encoded, task: Task, compute: Compute) -> dict[str, float]:

@@ -78,7 +78,8 @@ def fit(
     """
     accelerator = accelerator_for(compute, schedule.accumulate)
     optimizer = torch.optim.AdamW(groups(model, schedule.weight_decay), lr=schedule.rate, fused=True)
-    wrapped, optimizer = accelerator.prepare(Fresh(model), optimizer)
+    cover = Fresh(torch.compile(model, dynamic=True) if compute.compiled else model)
+    wrapped, optimizer = accelerator.prepare(cover, optimizer)
     state = Progress(model, optimizer, checkpoint)
     for epoch in range(state.load(), schedule.epochs):
         stream = batches(epoch, accelerator.process_index, accelerator.num_processes)

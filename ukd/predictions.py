@@ -1,0 +1,55 @@
+"""Predictions for GLUE's test splits, in the files that its leaderboard takes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from datasets import DatasetDict
+
+from ukd.config import Compute, digest
+from ukd.data import GLUE, encode, load_task, read_splits
+from ukd.heads import LayerwiseClassifier
+from ukd.models import load_classifier, load_tokenizer
+from ukd.train import predict
+
+FILES = {
+    "cola": {"test": "CoLA"}, "sst2": {"test": "SST-2"}, "mrpc": {"test": "MRPC"}, "qqp": {"test": "QQP"}, "stsb": {"test": "STS-B"},
+    "mnli": {"test_matched": "MNLI-m", "test_mismatched": "MNLI-mm"}, "qnli": {"test": "QNLI"}, "rte": {"test": "RTE"},
+}  # fmt: skip
+NAMED = ("mnli", "qnli", "rte")  # their predictions are the classes' names; elsewhere numbers are asked for
+
+
+def write_predictions(model: Path, name: str, source: str, out: Path, *, max_length: int, compute: Compute) -> list[Path]:
+    """Write what a student says of a task's test split, one file a split: a header, then index and prediction of every row.
+
+    model: a folder with a classifier and its tokenizer (a run's `student/`). STS-B's values are cut to 0 to 5.
+
+    Raises: ValueError for a task that is not GLUE's or a source without test splits, FileExistsError for a file that is there.
+    """
+    if name not in FILES:
+        raise ValueError(f"{name!r} is not a task of GLUE's leaderboard; choose one of: {', '.join(FILES)}")
+    task, splits = load_task(name, source), read_splits(name, source)
+    if missing := set(FILES[name]) - set(splits):
+        raise ValueError(f"{source} has no split {sorted(missing)[0]} of {name}; it has: {', '.join(splits)}")
+    paths = {split: out / f"{file}.tsv" for split, file in FILES[name].items()}
+    for path in paths.values():
+        if path.exists():
+            raise FileExistsError(f"{path} exists; predictions are never overwritten: remove it or choose another folder")
+    tokenizer, network = load_tokenizer(model), LayerwiseClassifier(load_classifier(model, task, seed=0))
+    out.mkdir(parents=True, exist_ok=True)
+    for split, path in paths.items():
+        rows = splits[split]
+        key = digest(task.fingerprint, [list(rows[column]) for column in GLUE[name].columns])
+        data = encode(replace(task, dataset=DatasetDict({split: rows}), fingerprint=key), split, tokenizer, max_length)
+        answers = predict(network, data, compute)[:, -1]
+        if task.spec.regression:
+            said = [f"{value:.3f}" for value in answers.squeeze(-1).clamp(0, 5).tolist()]
+        else:
+            said = [task.label_names[index] if name in NAMED else str(index) for index in answers.argmax(-1).tolist()]
+        lines = ["index\tprediction", *(f"{index}\t{answer}" for index, answer in zip(rows["idx"], said, strict=True))]
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    return list(paths.values())
