@@ -17,6 +17,7 @@ from ukd.methods import METHODS
 from ukd.models import PICKS
 from ukd.profiles import PRESETS, PROFILES
 from ukd.students import STUDENTS
+from ukd.text import USUAL, Wrong
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -123,6 +124,9 @@ def _making(add: Callable) -> None:
     text.add_argument(
         "--share", type=float, default=1 / 3, help="probability of a passage of the file; the rest is discourse (default 1/3)"
     )
+    text.add_argument("--start", type=Path, help="an encoder made by this command to go on from, with another --seed than it had")
+    said = "of a second segment that is another's, shuffled, exchanged, replaced (default 0.04,0.06,0.2,0.2)"
+    text.add_argument("--wrong", type=_wrong, default=USUAL, metavar="P,P,P,P", help=f"probabilities {said}")
     text.add_argument("--width", type=_number, help="hidden units, a multiple of 32 (default by preset)")
     text.add_argument("--seed", type=_number, default=1, help="of weights and text (default 1)")
     text.add_argument("--precision", default="auto", choices=PRECISIONS, help="default: what the device does fast")
@@ -155,6 +159,13 @@ def _positive(text: str) -> float:
         return positive(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _wrong(text: str) -> Wrong:
+    try:
+        return Wrong(*map(float, text.split(",")))
+    except (ValueError, TypeError):
+        raise argparse.ArgumentTypeError(f"must be four probabilities separated by commas, got {text!r}") from None
 
 
 def _where(sub: argparse.ArgumentParser) -> None:

@@ -175,7 +175,7 @@ def pretrain_encoder(options: argparse.Namespace) -> int:
     """`ukd pretrain`."""
     from ukd.pretrain import encoder_from_text
 
-    names = ("preset", "steps", "minutes", "share", "seed")
+    names = ("preset", "steps", "minutes", "share", "seed", "start", "wrong")
     changes = {"width": options.width} if options.width else {}
     here = choose_compute(options.precision)
     print(encoder_from_text(options.text, options.out, compute=here, **{name: getattr(options, name) for name in names}, **changes))

@@ -24,17 +24,19 @@ from ukd.models import FINE_TUNING_DROPOUT, narrow_bert, save
 from ukd.profiles import PROFILES, Profile
 from ukd.prose import HELD_OUT_DOCUMENTS, documents, fingerprint, mixture, passages
 from ukd.records import made_once, provenance, whole_folder, write_json
-from ukd.text import PairedText
+from ukd.text import POOL, USUAL, PairedText, Wrong
 from ukd.tokenizer import trained_wordpiece, wordpiece
 from ukd.train import Schedule, fit
 
 CODE = ("pretrain", "prose", "text", "tokenizer", "models", "train")
 RATE, ROUNDS = 1e-3, 3
+Shares = tuple[tuple[int, float], ...]
 STACKING = ((4, 0.80), (2, 0.12), (1, 0.08))  # part of the depth, share of the steps; for minutes
 LONG_STACKING = ((4, 0.44), (2, 0.22), (1, 0.34))  # for hours: most of the time goes to the whole depth
 TOKENIZER_PARAGRAPHS, HELD_OUT_BATCHES, HELD_OUT_SEED, UNIGRAM_BATCHES = 20_000, 32, 9_999, 400
 STEPS_A_ROUND, CALIBRATION_STEPS = 1000, (8, 40)
 PRESETS = {"narrow-12": {"width": 128, "teacher_layers": 12, "vocabulary": 8192, "pretrain_batch": 32, "max_length": 128}}
+WEIGHTS, RECORD = "model.safetensors", "pretraining.json"
 WORDS_A_TOKEN = 0.7  # passages are as long as the length in tokens allows, nearly
 
 
@@ -49,7 +51,7 @@ def encoder_from_nothing(profile: Profile, compute: Compute, *, seed: int = 1) -
         text = PairedText(tokenizer, profile.max_length, profile.pretrain_batch)
         network, found = pretrain(profile, stages, text, {"discourse": discourse(HELD_OUT_SEED)}, compute, seed)
         save(network, tokenizer, building)
-        write_json(building / "pretraining.json", {**found, **provenance(compute)})
+        write_json(building / RECORD, {**found, **provenance(compute)})
 
     return made_once(folder, make, made)
 
@@ -69,7 +71,7 @@ def _grammar_modules() -> list[str]:
 
 def encoder_from_text(
     file: Path, out: Path, *, preset: str = "narrow-12", steps: int | None = None, minutes: float | None = None,
-    share: float = 1 / 3, seed: int = 1, compute: Compute, **changes: object,
+    share: float = 1 / 3, wrong: Wrong = USUAL, start: Path | None = None, seed: int = 1, compute: Compute, **changes: object,
 ) -> Path:  # fmt: skip
     """Pretrain the preset's encoder on a text file mixed with the suite's discourse, and save it in half precision at `out`.
 
@@ -77,6 +79,9 @@ def encoder_from_text(
         file: one paragraph a line, an empty line between documents; plain, .gz or .xz.
         steps, minutes: one of them. Minutes become steps once, from a calibration, and stay the same after an interruption.
         share: probability that an example is a passage of the file; the rest is discourse.
+        wrong: how often the second segment is wrong, and how.
+        start: an encoder made by this function to go on from, with its tokenizer, at its whole depth; pass another seed than it
+            had, since the seed decides the text.
         changes: fields of the preset's profile to change (width, teacher_layers, vocabulary, pretrain_batch, max_length).
 
     A run that was cut off goes on from its last round of about a thousand steps, bit-exactly. Returns `out`.
@@ -100,28 +105,31 @@ def encoder_from_text(
             f"the last {HELD_OUT_DOCUMENTS} documents of {file} give {len(held_out)} passages to hold out, of {budget.pretrain_batch} "
             "needed: put empty lines between documents and not between paragraphs"
         )
-    begun = {"text": text_print, "share": share, "layers": budget.teacher_layers, "steps": steps, "minutes": minutes}
-    begun |= settings(budget, [], seed, compute)
+    begun = {"text": text_print, "share": share, "layers": budget.teacher_layers, "steps": steps, "minutes": minutes, "wrong": wrong}
+    begun |= settings(budget, [], seed, compute) | {"start": start and hashlib.sha256((start / WEIGHTS).read_bytes()).hexdigest()}
     work = cache_folder() / "pretraining" / f"{preset}-{digest(begun)}"
     source = mixture(prose, share)
-    folder = made_once(work / "tokenizer", lambda building: trained_wordpiece(
+    folder = start or made_once(work / "tokenizer", lambda building: trained_wordpiece(
         chain((line for document in texts for line in document), islice(discourse(seed), 5 * TOKENIZER_PARAGRAPHS)),
         budget.vocabulary, budget.max_length).save_pretrained(building), begun)  # fmt: skip
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    text = PairedText(tokenizer, budget.max_length, budget.pretrain_batch, source)
+    text = PairedText(tokenizer, budget.max_length, budget.pretrain_batch, source, wrong)
     if not (work / "stages.json").is_file():
-        stages = stacking(budget.teacher_layers, steps, LONG_STACKING) if steps else _calibrated(budget, minutes, text, compute)
+        shares = ((1, 1.0),) if start else LONG_STACKING
+        stages = stacking(budget.teacher_layers, steps or _calibrated(budget, minutes, text, compute, shares), shares)
         write_json(work / "stages.json", {"stages": stages})
     stages = [tuple(stage) for stage in json.loads((work / "stages.json").read_text(encoding="utf-8"))["stages"]]
     apart = {"prose": held_out, "discourse": discourse(HELD_OUT_SEED)} if share else {"discourse": discourse(HELD_OUT_SEED)}
-    network, found = pretrain(budget, stages, text, apart, compute, seed, work)
+    first = start and AutoModelForPreTraining.from_pretrained(start, dtype=torch.float32)
+    network, found = pretrain(budget, stages, text, apart, compute, seed, work, first)
     said = {
         "text": {"file": file.name, "sha256": text_print, "documents": len(texts), "passages": len(prose), "share": share},
-        "minutes asked for": minutes, **settings(budget, stages, seed, compute), **found, **provenance(compute),
+        "minutes asked for": minutes, "wrong segments": wrong._asdict(), "start": start and json.loads((start / RECORD).read_text()),
+        **settings(budget, stages, seed, compute), **found, **provenance(compute),
     }  # fmt: skip
     with whole_folder(out) as building:
         save(network.half(), tokenizer, building)
-        write_json(building / "pretraining.json", said)
+        write_json(building / RECORD, said)
         seal(building)
     return out
 
@@ -142,11 +150,13 @@ def seal(folder: Path) -> None:
     (folder / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
 
 
-def _calibrated(budget: Profile, minutes: float, text: PairedText, compute: Compute) -> list[tuple[int, int]]:
-    """Stages whose steps, at the speed of this moment, take the given minutes in all."""
+def _calibrated(budget: Profile, minutes: float, text: PairedText, compute: Compute, shares: Shares) -> int:
+    """Steps that at the speed of this moment take the given minutes in all, the making of the text included."""
     few, many = CALIBRATION_STEPS
+    begun = time.perf_counter()
     batches, seconds = list(islice(text.batches(text.source(0), seed=0), many)), []
-    for layers, _ in stacking(budget.teacher_layers, 1000, LONG_STACKING):
+    reading = (time.perf_counter() - begun) / max(many, POOL / budget.pretrain_batch)  # text is made by the pool
+    for layers, _ in stacking(budget.teacher_layers, 1000, shares):
         model = Pretraining(stack(None, narrow_bert(replace(budget, teacher_layers=layers), len(text.tokenizer), 0)))
 
         def run(count: int, model: nn.Module = model) -> float:
@@ -156,23 +166,27 @@ def _calibrated(budget: Profile, minutes: float, text: PairedText, compute: Comp
 
         run(few)
         seconds.append((run(many) - run(few)) / (many - few))  # starting up aside
-    mean = sum(share * each for (_, share), each in zip(LONG_STACKING, seconds, strict=True))
+    mean = sum(share * each for (_, share), each in zip(shares, seconds, strict=True)) + reading
     steps = round(60 * minutes / mean)
-    say(f"{minutes} minutes are {steps} steps, at {', '.join(f'{1000 * each:.0f}' for each in seconds)} ms a step by stage")
-    return stacking(budget.teacher_layers, steps, LONG_STACKING)
+    said = ", ".join(f"{1000 * each:.0f}" for each in seconds)
+    say(f"{minutes} minutes are {steps} steps, at {said} ms a step by stage and {1000 * reading:.0f} ms to make its text")
+    return steps
 
 
 def pretrain(
     profile: Profile, stages: list[tuple[int, int]], text: PairedText, apart: dict[str, Iterable[str]], compute: Compute, seed: int,
-    checkpoints: Path | None = None,
+    checkpoints: Path | None = None, network: BertForPreTraining | None = None,
 ) -> tuple[BertForPreTraining, dict]:  # fmt: skip
-    """The network after all stages, and what is known of them: losses by stage on the held-out texts `apart`, by name."""
+    """The network after all stages, and what is known of them: losses by stage on the held-out texts `apart`, by name.
+
+    `network` is what the first stage starts from, if not from nothing.
+    """
     say(
         f"pretraining a {profile.teacher_layers}-layer encoder, {profile.width} wide: "
         + ", ".join(f"{n} steps of {k} layers" for k, n in stages)
     )
     held_out = {name: list(islice(text.batches(paragraphs, seed=0), HELD_OUT_BATCHES)) for name, paragraphs in apart.items()}
-    network, found, begun = None, [], time.perf_counter()
+    found, begun = [], time.perf_counter()
     for stage, (layers, steps) in enumerate(stages):
         network = stack(network, narrow_bert(replace(profile, teacher_layers=layers), len(text.tokenizer), seed))
         model, rounds = Pretraining(network), max(ROUNDS, steps // STEPS_A_ROUND)
@@ -215,7 +229,7 @@ def text_seed(seed: int, stage: int) -> int:
     return 10_000 * seed + 1_000 * stage
 
 
-def stacking(layers: int, steps: int, shares: tuple[tuple[int, float], ...] = STACKING) -> list[tuple[int, int]]:
+def stacking(layers: int, steps: int, shares: Shares = STACKING) -> list[tuple[int, int]]:
     """(layers, steps) of each stage: a quarter of the depth first (at least 3 layers), then half, then all of it.
 
     Twelve post-norm layers learn next to nothing in minutes; three do, and a stack that starts from two copies of a

@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations, islice
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,13 +15,24 @@ from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerBas
 from ukd.data import Batch
 from ukd.grammar import discourse
 
-OTHER, SHUFFLED, EXCHANGED, REPLACED = 0.04, 0.06, 0.20, 0.20  # how often the second segment is wrong, and how; else it is right
 FEW = 4  # tokens that differ where one word was replaced or two were exchanged
 SMALL = 3  # letters up to which a word says less than the one it stands before
 POOL = 512
 WORDS = re.compile(r"\w+|\W+")
 SENTENCE_END = re.compile(r"(?<=[.?!]) |(?<=[.?!][\"”’']) ")
 Example = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+class Wrong(NamedTuple):
+    """How often the second segment is wrong, and how: another's, two random words exchanged, two of a kind, one replaced."""
+
+    other: float = 0.04
+    shuffled: float = 0.06
+    exchanged: float = 0.20
+    replaced: float = 0.20
+
+
+USUAL = Wrong()
 
 
 class PairedText:
@@ -32,9 +44,10 @@ class PairedText:
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, length: int, batch: int, source: Callable[[int], Iterable[str]] = discourse
-    ) -> None:
-        self.tokenizer, self.length, self.batch, self.source = tokenizer, length, batch, source
+        self, tokenizer: PreTrainedTokenizerBase, length: int, batch: int, source: Callable[[int], Iterable[str]] = discourse,
+        wrong: Wrong = USUAL,
+    ) -> None:  # fmt: skip
+        self.tokenizer, self.length, self.batch, self.source, self.wrong = tokenizer, length, batch, source, wrong
 
     def epoch(self, first: int, steps: int, epoch: int, rank: int, world: int) -> Iterator[Batch]:
         """`steps` batches of text drawn for this epoch alone; every process reads all and takes its share."""
@@ -45,7 +58,7 @@ class PairedText:
         """Length-grouped batches. `labels`: (B, tokens), -100 where nothing was masked; `rows`: (B,), 1 for a wrong segment."""
         mask = DataCollatorForLanguageModeling(self.tokenizer, mlm_probability=0.15, seed=seed)  # apart from dropout's dice
         dice = random.Random(seed)
-        pool = examples(paragraphs, dice)
+        pool = examples(paragraphs, dice, self.wrong)
         options = {"truncation": True, "max_length": self.length, "return_special_tokens_mask": True}
         encode = lambda segments: self.tokenizer(*segments, **options)  # noqa: E731
         while group := [(encode(shown), encode(right)["input_ids"]) for shown, right in islice(pool, POOL)]:
@@ -77,7 +90,7 @@ class PairedText:
                 labels[place] = right[place]
 
 
-def examples(paragraphs: Iterable[str], dice: random.Random) -> Iterator[Example]:
+def examples(paragraphs: Iterable[str], dice: random.Random, wrong: Wrong = USUAL) -> Iterator[Example]:
     """(segments as shown, right segments): paragraphs cut in two at the end of a sentence, a single sentence stays one.
 
     Shown and right are equal half of the time; else the last segment as shown is wrong.
@@ -92,27 +105,29 @@ def examples(paragraphs: Iterable[str], dice: random.Random) -> Iterator[Example
             for place, kind in kinds(parts, plain):
                 stock.setdefault(kind, []).append(parts[place])
         for segments in cut:
-            yield (*segments[:-1], spoil(segments, dice.choice(cut)[-1], stock, plain, dice)), segments
+            yield (*segments[:-1], spoil(segments, dice.choice(cut)[-1], stock, plain, dice, wrong)), segments
 
 
-def spoil(segments: tuple[str, ...], foreign: str, stock: dict[str, list[str]], plain: set[str], dice: random.Random) -> str:
+def spoil(
+    segments: tuple[str, ...], foreign: str, stock: dict[str, list[str]], plain: set[str], dice: random.Random, wrong: Wrong = USUAL
+) -> str:
     """The last segment, right half of the time, else `foreign`, or with two words exchanged or one replaced.
 
     Mostly these are words of a kind: the changed segment reads as well as the right one, and only the first tells it is wrong.
     """
     fate, right = dice.random(), segments[-1]
-    if fate > OTHER + SHUFFLED + EXCHANGED + REPLACED:
+    if fate > sum(wrong):
         return right
-    if fate < OTHER and len(segments) == 2:
+    if fate < wrong.other and len(segments) == 2:
         return foreign
     parts, held = WORDS.findall(right), set(WORDS.findall(segments[0].lower())) if len(segments) == 2 else set()
     places = kinds(parts, plain)
     known = lambda *chosen: all(parts[place].lower() in held for place in chosen)  # noqa: E731
     pairs = [(i, j) for (i, one), (j, other) in combinations(places, 2) if one == other and parts[i].lower() != parts[j].lower()]
     words = [place for place, part in enumerate(parts) if part[0].isalnum()]
-    if fate < OTHER + SHUFFLED and len(words) > 1:
+    if fate < sum(wrong[:2]) and len(words) > 1:
         exchange(parts, *dice.sample(words, 2))
-    elif fate < OTHER + SHUFFLED + EXCHANGED and pairs:
+    elif fate < sum(wrong[:3]) and pairs:
         exchange(parts, *dice.choice([pair for pair in pairs if known(*pair)] or pairs))
     elif places:
         place, kind = dice.choice([found for found in places if known(found[0])] or places)
