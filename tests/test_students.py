@@ -12,7 +12,7 @@ from ukd.heads import LayerwiseClassifier, PseudoClassifiers
 from ukd.models import load_classifier, load_tokenizer, new_student
 from ukd.pretrain import encoder_from_nothing
 from ukd.probing import States
-from ukd.students import STUDENTS, pool
+from ukd.students import STUDENTS, Recurrent, pool
 
 KINDS = list(STUDENTS)
 
@@ -138,10 +138,10 @@ def test_embeddings_start_from_the_teachers_or_from_a_file(kind, task, tiny, tea
     network = new_student(kind, teacher.folder, task, seed=1, embeddings="teacher")
     assert torch.equal(network.words.weight, theirs) and network.config.embedding_size == 16  # wider inside: 128
     vectors = tmp_path / "vectors.txt"
-    vectors.write_text("400000 3\nthe 1 2 3\nmeal -1 0.5 2\nunheardof 1 1 1\n")
+    vectors.write_text("400000 3\nthe 1 2 3\nwas -1 0.5 2\nunheardof 1 1 1\n")
     network = new_student(kind, teacher.folder, task, seed=1, embeddings=str(vectors))
     tokens = load_tokenizer(teacher.folder).get_vocab()
-    assert network.words.weight[tokens["the"]].tolist() == [1, 2, 3] and network.words.weight[tokens["meal"]].tolist() == [-1, 0.5, 2]
+    assert network.words.weight[tokens["the"]].tolist() == [1, 2, 3] and network.words.weight[tokens["was"]].tolist() == [-1, 0.5, 2]
     assert network.words.weight.shape[1] == 3
     budget = replace(tiny, student=kind, embeddings=str(vectors))
     record = ukd.distill(task, ukd.method("no-kd"), teacher, profile=budget, seed=1, compute=compute, folder=tmp_path / "runs")
@@ -152,3 +152,15 @@ def test_embeddings_start_from_the_teachers_or_from_a_file(kind, task, tiny, tea
             new_student(kind, teacher.folder, task, seed=1, embeddings=wrong)
     with pytest.raises(ValueError, match="'layers' brings its own"):
         ukd.distill(task, ukd.method("no-kd"), teacher, profile=replace(tiny, embeddings="teacher"), seed=1, compute=compute)
+
+
+def test_the_bilstm_is_torchs_on_packed_sequences():
+    ours, theirs = Recurrent(8), torch.nn.LSTM(8, 4, batch_first=True, bidirectional=True)
+    theirs.load_state_dict({
+        **ours.onwards.state_dict(), **{f"{name}_reverse": weights for name, weights in ours.backwards.state_dict().items()},
+    })  # fmt: skip
+    states, lengths = torch.randn(3, 6, 8), torch.tensor([6, 2, 4])
+    packed = torch.nn.utils.rnn.pack_padded_sequence(states, lengths, batch_first=True, enforce_sorted=False)
+    expected = torch.nn.utils.rnn.pad_packed_sequence(theirs(packed)[0], batch_first=True)[0]
+    mask = torch.arange(6) < lengths.unsqueeze(1)
+    torch.testing.assert_close(ours(states, mask)[mask], expected[mask])

@@ -129,7 +129,12 @@ def show_plan(options: argparse.Namespace) -> int:
 
 
 def run_bench(options: argparse.Namespace) -> int:
-    """`ukd bench`: on 1,000 labels, with a teacher of one epoch, since no time depends on what the weights are."""
+    """`ukd bench`: on 1,000 labels, with a teacher of one epoch, since no time depends on what the weights are.
+
+    On a CPU with one thread, as each of the kit's processes has.
+    """
+    import torch
+
     from ukd.bench import bench_table, measure
     from ukd.contenders import Bench
     from ukd.probing import train_heads
@@ -139,7 +144,9 @@ def run_bench(options: argparse.Namespace) -> int:
     if options.show:
         print(show_bench(options.show))
         return 0
-    here = choose_compute()
+    if (here := choose_compute()).device == "cpu":
+        torch.set_num_threads(1)
+        here = choose_compute()
     budget = profile("cpu", max_train=1000, max_validation=500, teacher_epochs=1, student_epochs=4, enforce_floor=False)
     task = load_task(options.task, source_of(options.task, None))
     teacher = train_teacher(task, profile=budget, compute=here)
