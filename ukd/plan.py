@@ -238,7 +238,10 @@ def presets_table(profiles: dict[str, Profile]) -> str:
     """Presets, one a row, with the source of every value."""
     rows = [
         [p.name, p.encoder, students(p),
-         f"{p.teacher_epochs} at {p.teacher_rate:g}", f"{p.student_epochs} at {p.rate:g}", p.sources]
+         f"{p.teacher_epochs} at {p.teacher_rate:g}", f"{p.student_epochs} at {p.rate:g}",
+         " and ".join(f"{n.training_bytes(p.batch, p.max_length, 'bf16') / 1e9:.1f}" for n in (network_of(p.encoder, p), student_of(p))),
+         p.sources]
         for p in profiles.values()
     ]  # fmt: skip
-    return markdown(["preset", "teacher", "student", "teacher's epochs", "student's epochs", "sources"], rows)
+    memory = "GB to train teacher and student, computed, 128 tokens, bf16"
+    return markdown(["preset", "teacher", "student", "teacher's epochs", "student's epochs", memory, "sources"], rows)

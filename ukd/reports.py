@@ -11,6 +11,7 @@ from ukd.config import data_folder, digest, runs_folder
 from ukd.data import EMBEDDED
 from ukd.finetune import FINE_TUNING
 from ukd.methods import METHODS
+from ukd.profiles import PRESETS
 from ukd.records import read_records
 from ukd.results import markdown, setting, tables
 
@@ -40,9 +41,11 @@ def table(options: argparse.Namespace) -> int:
     """`ukd table`."""
     if options.write:
         from ukd.datasheet import write
+        from ukd.plan import presets_table
 
         made = {path.name: lambda path=path: tables(read_records(path)) for path in (data_folder() / "runs").iterdir() if path.is_dir()}
         made |= {f"bench-{path.stem}": lambda path=path: show_bench(path) for path in (data_folder() / "bench").glob("*.json")}
+        made["presets"] = lambda: presets_table(PRESETS)
         for name, text in sorted(made.items()):
             begin = f"<!-- {name}: written by `ukd table --write` -->"
             if written := begin in options.write.read_text(encoding="utf-8"):
