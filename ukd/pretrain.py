@@ -97,6 +97,8 @@ def encoder_from_text(
     if out.exists():
         raise FileExistsError(f"{out} exists; encoders are never overwritten: remove it or choose another folder")
     budget = replace(PROFILES["cpu"], name=preset, **{**PRESETS[preset], **changes})
+    if start:
+        _check_start(start, budget, seed)
     texts = documents(file)
     text_print = fingerprint(texts)
     prose, held_out = _passages(texts, budget, random.Random(seed))
@@ -132,6 +134,19 @@ def encoder_from_text(
         write_json(building / RECORD, said)
         seal(building)
     return out
+
+
+def _check_start(start: Path, budget: Profile, seed: int) -> None:
+    """Raise ValueError for an encoder that can't be gone on from."""
+    if missing := [name for name in (WEIGHTS, RECORD, "config.json") if not (start / name).is_file()]:
+        raise ValueError(f"{start} lacks {missing[0]}: pass a folder made by `ukd pretrain`")
+    config = json.loads((start / "config.json").read_text(encoding="utf-8"))
+    for name, asked in (("hidden_size", budget.width), ("num_hidden_layers", budget.teacher_layers)):
+        if config[name] != asked:
+            raise ValueError(f"{start} has {name} {config[name]}, and {asked} is asked for: pass a preset or width that agrees")
+    had = json.loads((start / RECORD).read_text(encoding="utf-8"))["seed"]
+    if had == seed:
+        raise ValueError(f"{start} was made with seed {had}, and would read the same text again: pass another (--seed)")
 
 
 def _passages(texts: list[list[str]], budget: Profile, dice: random.Random) -> tuple[list[str], list[str]]:
