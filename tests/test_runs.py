@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import ukd
-from ukd import cli, commands, results
+from ukd import cli, reports, results
 from ukd.config import runs_folder
 from ukd.distill import distill
 from ukd.losses import COMBINE, MAPPINGS
@@ -162,9 +162,10 @@ def test_every_weight_reaches_the_gradient(task, tiny, teacher, compute):
 
     import torch
 
-    from ukd.distill import Job, objective
+    from ukd.distill import Job
     from ukd.methods import Stage
     from ukd.models import load_tokenizer
+    from ukd.objective import objective
     from ukd.teacher import splits
 
     job = Job(task, ukd.method("universal-kd"), teacher, tiny, 1, str(teacher.folder), {"teacher_outputs": "kept"}, compute, Path("unused"))
@@ -356,7 +357,7 @@ def test_tables_figures_and_methods_from_the_command_line(records, tmp_path, cap
 
 
 def test_collect_copies_records_and_never_overwrites(records, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(commands, "data_folder", lambda: tmp_path)
+    monkeypatch.setattr(reports, "data_folder", lambda: tmp_path)
     folder = tmp_path / "some"
     folder.mkdir()
     for record in records[:2]:

@@ -123,7 +123,7 @@ def show_card(options: argparse.Namespace) -> int:
 def show_methods(options: argparse.Namespace) -> int:
     """`ukd methods`."""
     stages = lambda m: " then ".join(  # noqa: E731
-        " + ".join(f"{getattr(s, term):.2g} {term}" for term in TERMS if getattr(s, term)) for s in m.stages
+        " + ".join(f"{round(getattr(s, term), 2)} {term}" for term in TERMS if getattr(s, term)) for s in m.stages
     )
     rows = [[m.name, m.summary, stages(m), m.source] for m in METHODS.values()]
     print(markdown(["method", "what it learns from", "stages", "source"], rows))
