@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from datasets import ClassLabel, Dataset, Features, Value
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 import ukd
 from ukd.cli import main
-from ukd.data import GLUE, load_task
+from ukd.data import GLUE, fingerprint, load_task
 from ukd.predictions import FILES
 from ukd.results import tables
 
@@ -145,30 +145,62 @@ def test_training_goes_through_torch_compile_when_asked(folder, budget, encoder,
     assert seen == [{"dynamic": True}]
 
 
-LAUNCH = ["-m", "accelerate.commands.launch", "--cpu", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-
-
-def test_two_processes_by_accelerate_launch_train_as_one_does(folder, encoder, tmp_path):
-    """The same global batch, no dropout: the curves of teacher and student agree, and one record is written."""
+def test_two_processes_train_as_one_does(folder, encoder, tmp_path):
+    """The same global batch, no dropout: the curves of teacher and student agree, and whole folders are written, once each."""
     still = tmp_path / "encoder"
     shutil.copytree(encoder, still)
     config = json.loads((still / "config.json").read_text())
     (still / "config.json").write_text(json.dumps(config | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}))
     found = []
     for count in (1, 2):
-        runs = tmp_path / f"runs-{count}"
-        many = ["--num_processes", str(count), "-m", "ukd", "run", "--method", "universal-kd", "--max-train", "80", "--batch", "16"]
+        runs, cache = tmp_path / f"runs-{count}", tmp_path / f"cache-{count}"
+        launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", "-m", "ukd", "run"]
         options = ["--profile", "smoke", "--task", "rte", "--source", folder, "--teacher", str(still), "--precision", "float32"]
         done = subprocess.run(
-            [sys.executable, *LAUNCH, *many, *options],
-            env={**os.environ, "UKD_RUNS": str(runs), "UKD_CACHE": str(tmp_path / f"cache-{count}"), "OMP_NUM_THREADS": "1"},
+            [sys.executable, *launch, "--method", "universal-kd", *options, "--max-train", "80", "--batch", "16"],
+            env={**os.environ, "UKD_RUNS": str(runs), "UKD_CACHE": str(cache), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
             capture_output=True, text=True, cwd=ROOT, timeout=300,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
         records = [json.loads(path.read_text()) for path in runs.glob("*/record.json")]
-        assert len(records) == 1
+        assert len(records) == 1 and records[0]["processes"] == count
+        assert len(done.stdout.strip().splitlines()) == 1
         found.append(records[0])
+        for student in [*runs.glob("*/student"), *(cache / "teachers").iterdir()]:
+            assert (student / "model.safetensors").is_file() and (student / "config.json").is_file()
     for stage in ("teacher", "labels"):
-        one, two = ([point for point in record["history"][stage]["curve"]] for record in found)
+        one, two = (list(record["history"][stage]["curve"]) for record in found)
         assert one[-1]["step"] == two[-1]["step"]
         assert one[-1] == pytest.approx(two[-1], rel=1e-3)
+
+
+def test_predictions_of_what_was_not_trained_on_the_task_are_refused(folder, encoder, budget, compute, tmp_path, capsys):
+    command = ["predict", "--task", "rte", "--source", folder, "--out", str(tmp_path / "out"), "--student"]
+    assert main([*command, encoder]) == 2
+    assert "holds no trained classifier" in capsys.readouterr().err
+    task = load_task("sst2", folder)
+    teacher = ukd.train_teacher(task, profile=budget, encoder=encoder, compute=compute)
+    assert main([*command, str(teacher.folder)]) == 2
+    assert "was trained on another task" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_mismatched_part_is_in_the_fingerprint(folder):
+    task = load_task("mnli", folder)
+    without = {name: rows for name, rows in task.dataset.items() if name != "validation_mismatched"}
+    assert fingerprint(DatasetDict(without), task.spec) != task.fingerprint
+
+
+def test_a_further_split_counts_in_no_average():
+    scores = {"accuracy": 90.0}
+    settings = {
+        "method": {}, "student_layers": 2, "max_train": None, "epochs": 1, "batch": 1, "rate": 1, "max_length": 1, "precision": "",
+    }  # fmt: skip
+    record = {
+        "task": "mnli", "method": "kd", "seed": 1, "made": "", "profile": "", "settings": settings,
+        "examples": {"validation": 1, "validation_mismatched": 1},
+        "scores": {"validation": scores, "validation_mismatched": {"accuracy": 10.0}},
+        "teacher": {"encoder": "", "layers": 1, "rate": 1, "scores": {"validation": scores, "validation_mismatched": {"accuracy": 20.0}}},
+    }  # fmt: skip
+    rows = [line.split("|")[2:-1] for line in tables([record]).splitlines() if line.startswith(("| teacher", "| kd"))]
+    assert [[cell.strip() for cell in row] for row in rows] == [["90.0", "20.0", "90.0"], ["90.0 (n=1)", "10.0 (n=1)", "90.0"]]

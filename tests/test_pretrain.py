@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 import ukd
 from ukd import pretrain
-from ukd.config import cache_folder
+from ukd.cli import main
+from ukd.config import cache_folder, data_folder
 from ukd.grammar import discourse
 from ukd.models import narrow_bert
 from ukd.pretrain import Pretraining, encoder_from_nothing, encoder_from_text, stack, stacking
@@ -247,3 +248,22 @@ def test_minutes_become_steps_once(text_file, compute, tmp_path, monkeypatch):
 def test_wrong_settings_are_refused(options, message, text_file, compute, tmp_path):
     with pytest.raises(ValueError, match=message):
         encoder_from_text(text_file, tmp_path / "out", compute=compute, **options)
+
+
+def test_going_on_from_an_encoder_is_checked_before_anything_runs(tmp_path, capsys):
+    text = tmp_path / "text.txt"
+    text.write_text("\n\n".join("One line. And another one here." for _ in range(5)))
+    command = ["pretrain", "--text", str(text), "--steps", "3", "--out", str(tmp_path / "out"), "--start"]
+    embedded = str(data_folder() / "encoder")
+    for options, said in (
+        ([str(tmp_path)], "lacks model.safetensors"),
+        ([embedded, "--width", "64"], "has hidden_size 128, and 64 is asked for"),
+        ([embedded], "was made with seed 1, and would read the same text again"),
+        ([embedded, "--seed", "2"], "passages to hold out"),
+    ):
+        assert main([*command, *options]) == 2
+        assert said in capsys.readouterr().err
+    for wrong in ("0.5", "0.1,0.2", "1,1,1,1", "-1,0,0,0", "nan,0,0,0", "a,b,c,d"):
+        with pytest.raises(SystemExit):
+            main([*command, embedded, f"--wrong={wrong}"])
+        assert "must be four probabilities" in capsys.readouterr().err

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import ukd
-from ukd import cli, commands, results
+from ukd import cli, reports, results
 from ukd.config import runs_folder
 from ukd.distill import distill
 from ukd.losses import COMBINE, MAPPINGS
-from ukd.methods import METHODS, OPTIONS
+from ukd.methods import CORE, METHODS, OPTIONS, STUDENTS
 from ukd.profiles import PROFILES
 from ukd.records import read_records, write_json
 
@@ -31,9 +31,9 @@ def ukd_command(*arguments, **env):
 
 @pytest.fixture(scope="module")
 def records(task, tiny, teacher, compute):
-    """All methods, two seeds, on the tiny profile."""
+    """The core methods, two seeds, on the tiny profile."""
     return [
-        distill(task, ukd.method(name), teacher, profile=tiny, seed=seed, compute=compute) for name in METHODS for seed in (1, 2)
+        distill(task, ukd.method(name), teacher, profile=tiny, seed=seed, compute=compute) for name in CORE for seed in (1, 2)
     ]  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def test_the_smoke_pipeline_from_teacher_to_table_and_figures(tmp_path):
     assert "| universal-kd " in done.stdout and "| teacher " in done.stdout
     assert "minus kd, points" in done.stdout
     made = read_records(tmp_path / "runs")
-    assert len(made) == len(PROFILES["smoke"].tasks) * len(METHODS)
+    assert len(made) == len(PROFILES["smoke"].tasks) * len(CORE)
     figures = {path.name for path in (tmp_path / "runs" / "figures").iterdir()}
     names = {"heads_by_layer", "scores", "training_curves", "distance_and_attention", "attention_sentiment", "attention_similarity"}
     assert figures == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
@@ -115,7 +115,10 @@ def test_the_saved_student_gives_the_records_score(records, task, tiny, teacher,
         assert (folder / "heads.safetensors").is_file() == METHODS[record["method"]].needs_heads
 
 
-OPTION_VALUES = {"tau": [1.0, 5.0], "kappa": [0.1, 10.0], "mapping": MAPPINGS, "combine": COMBINE, "attention_grad": [True, False]}
+OPTION_VALUES = {
+    "tau": [1.0, 5.0], "kappa": [0.1, 10.0], "mapping": MAPPINGS, "combine": COMBINE, "attention_grad": [True, False],
+    "students": STUDENTS,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("option", "value"), [(name, value) for name, values in OPTION_VALUES.items() for value in values])
@@ -159,9 +162,10 @@ def test_every_weight_reaches_the_gradient(task, tiny, teacher, compute):
 
     import torch
 
-    from ukd.distill import Job, objective
+    from ukd.distill import Job
     from ukd.methods import Stage
     from ukd.models import load_tokenizer
+    from ukd.objective import objective
     from ukd.teacher import splits
 
     job = Job(task, ukd.method("universal-kd"), teacher, tiny, 1, str(teacher.folder), {"teacher_outputs": "kept"}, compute, Path("unused"))
@@ -353,7 +357,7 @@ def test_tables_figures_and_methods_from_the_command_line(records, tmp_path, cap
 
 
 def test_collect_copies_records_and_never_overwrites(records, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(commands, "data_folder", lambda: tmp_path)
+    monkeypatch.setattr(reports, "data_folder", lambda: tmp_path)
     folder = tmp_path / "some"
     folder.mkdir()
     for record in records[:2]:

@@ -8,7 +8,9 @@ import torch
 from transformers import AlbertConfig, AutoModel, AutoModelForSequenceClassification, pipeline
 
 import ukd
+from ukd.cli import main
 from ukd.heads import LayerwiseClassifier, PseudoClassifiers
+from ukd.methods import CORE
 from ukd.models import load_classifier, load_tokenizer, new_student
 from ukd.pretrain import encoder_from_nothing
 from ukd.probing import States
@@ -59,7 +61,7 @@ def test_the_start_depends_on_the_seed_alone(kind, task, teacher):
 def test_every_method_distils_into_it_and_the_student_goes_round_trip(kind, task, tiny, teacher, compute, tmp_path):
     budget = replace(tiny, student=kind)
     steps = set()
-    for name in ukd.METHODS:
+    for name in CORE:
         record = ukd.distill(task, ukd.method(name), teacher, profile=budget, seed=1, compute=compute, folder=tmp_path)
         assert record["settings"]["student"] == kind and record["settings"]["student_layers"] is None
         steps.add(record["steps"])
@@ -122,6 +124,27 @@ def test_layers_are_picked_as_asked(pick, kept, task, teacher, tmp_path):
     torch.testing.assert_close(again.eval()(**inputs).logits, part.eval()(**inputs).logits)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_gated_cnn_runs_in_half_precision(dtype, task, teacher):
+    network = new_student("gated-cnn", teacher.folder, task, seed=1).to(dtype)
+    assert network(torch.arange(5, 25).reshape(2, 10)).logits.dtype == dtype
+
+
+def test_a_student_that_can_not_be_made_is_refused_before_the_teacher_is(capsys, monkeypatch):
+    monkeypatch.setattr("ukd.teacher.train_teacher", lambda *_, **__: pytest.fail("the teacher was made"))
+    for command in (["run", "--task", "sentiment"], ["reproduce"]):
+        assert main([*command, "--profile", "smoke", "--student", "bilstmm"]) == 2
+        assert "unknown student 'bilstmm'; choose one of: layers, bilstm, gated-cnn" in capsys.readouterr().err
+        assert main([*command, "--profile", "smoke", "--embeddings", "teacher"]) == 2
+        assert "'layers' brings its own" in capsys.readouterr().err
+
+
+def test_the_teachers_own_encoder_can_be_the_student(task, tiny, teacher, compute, tmp_path):
+    source = ukd.teacher.resolve_encoder(teacher.encoder, tiny, compute)[0]
+    record = ukd.distill(task, ukd.method("kd"), teacher, profile=replace(tiny, student=source), seed=1, compute=compute, folder=tmp_path)
+    assert record["settings"]["student_layers"] is None and record["student_parameters"] == teacher.about["parameters"]
+
+
 def test_layers_that_are_shared_can_not_be_picked_from(task, teacher, tmp_path):
     sizes = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 32, "embedding_size": 16}
     config = AlbertConfig(vocab_size=500, **sizes)
@@ -138,7 +161,7 @@ def test_embeddings_start_from_the_teachers_or_from_a_file(kind, task, tiny, tea
     network = new_student(kind, teacher.folder, task, seed=1, embeddings="teacher")
     assert torch.equal(network.words.weight, theirs) and network.config.embedding_size == 16  # wider inside: 128
     vectors = tmp_path / "vectors.txt"
-    vectors.write_text("400000 3\nthe 1 2 3\nwas -1 0.5 2\nunheardof 1 1 1\n")
+    vectors.write_text("400000 3\nthe 1 2 3\nwas -1 0.5 2\nat me@example.org 0.1 0.2 0.3\nunheardof 1 1 1\n")
     network = new_student(kind, teacher.folder, task, seed=1, embeddings=str(vectors))
     tokens = load_tokenizer(teacher.folder).get_vocab()
     assert network.words.weight[tokens["the"]].tolist() == [1, 2, 3] and network.words.weight[tokens["was"]].tolist() == [-1, 0.5, 2]

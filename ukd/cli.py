@@ -13,7 +13,8 @@ from ukd.commands import BUDGET, count, positive
 from ukd.config import PRECISIONS
 from ukd.data import GLUE, SPECS
 from ukd.losses import COMBINE, MAPPINGS
-from ukd.methods import METHODS
+from ukd.methods import CORE, METHODS, SCENARIOS, SPACES
+from ukd.methods import STUDENTS as LEARNERS
 from ukd.models import PICKS
 from ukd.profiles import PRESETS, PROFILES
 from ukd.students import STUDENTS
@@ -65,7 +66,8 @@ def _training(add: Callable) -> None:
 
     many = add("reproduce", commands.reproduce, "Teachers, pseudo classifiers, every method over all seeds; table and figures.")
     many.add_argument("--tasks", default=None, help="comma-separated, or 'all': the embedded five, or a preset's (default by profile)")
-    many.add_argument("--methods", default=",".join(METHODS), help="comma-separated (default all)")
+    many.add_argument("--methods", help=f"comma-separated, or 'all' (default {','.join(CORE)}, or the scenario's)")
+    many.add_argument("--scenario", choices=SCENARIOS, help="methods and students of one of the paper's tables")
     many.add_argument("--seeds", default=None, help="comma-separated (default by profile)")
     many.add_argument("--jobs", type=_number, help="processes that share the cores (default: one a core on a CPU, one on a GPU)")
     _where(many)
@@ -85,7 +87,8 @@ def _costs(add: Callable) -> None:
     text = "Say what a comparison will cost before it runs: passes, steps, operations, bytes, memory, time."
     plan = add("plan", commands.show_plan, text)
     plan.add_argument("--tasks", default=None, help="comma-separated, or 'all': the embedded five, or a preset's (default by profile)")
-    plan.add_argument("--methods", default="all", help="comma-separated (default all)")
+    plan.add_argument("--methods", help=f"comma-separated, or 'all' (default {','.join(CORE)}, or the scenario's)")
+    plan.add_argument("--scenario", choices=SCENARIOS, help="methods and students of one of the paper's tables")
     plan.add_argument("--seeds", type=_number, default=3, help="how many (default 3)")
     plan.add_argument("--presets", action="store_true", help="print the table of presets instead")
     _where(plan)
@@ -163,9 +166,12 @@ def _positive(text: str) -> float:
 
 def _wrong(text: str) -> Wrong:
     try:
-        return Wrong(*map(float, text.split(",")))
-    except (ValueError, TypeError):
-        raise argparse.ArgumentTypeError(f"must be four probabilities separated by commas, got {text!r}") from None
+        values = [float(value) for value in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != len(USUAL) or not all(value >= 0 for value in values) or sum(values) > 1:
+        raise argparse.ArgumentTypeError(f"must be four probabilities that add up to 1 at most, separated by commas, got {text!r}")
+    return Wrong(*values)
 
 
 def _where(sub: argparse.ArgumentParser) -> None:
@@ -206,8 +212,10 @@ def _chosen_profile(sub: argparse.ArgumentParser) -> None:
 
 
 def _loss_options(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--space", choices=SPACES, help="where the intermediate term of a method of output space looks (default output)")
+    sub.add_argument("--students", choices=LEARNERS, help="student layers that it teaches: below the last, or the last (default by method)")
     sub.add_argument("--tau", type=float, help="temperature of the losses (default by method)")
     sub.add_argument("--kappa", type=float, help="temperature of the attention (default by method)")
-    sub.add_argument("--mapping", choices=MAPPINGS, help="teacher layers each student layer sees (default by method)")
+    sub.add_argument("--mapping", "--map", choices=MAPPINGS, help="teacher layers each student layer sees (default by method)")
     sub.add_argument("--combine", choices=COMBINE, help="mix the teacher's logits, or its losses (default by method)")
     sub.add_argument("--attention-grad", choices=("yes", "no"), help="let the gradient flow through the attention (default by method)")

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from ukd.config import compute as choose_compute
-from ukd.config import runs_folder
+from ukd.config import rank, runs_folder
 from ukd.data import EMBEDDED, SPECS, load_task, source_of
 from ukd.finetune import FINE_TUNING
-from ukd.methods import METHODS, OPTIONS, method
+from ukd.methods import CORE, METHODS, OPTIONS, SCENARIOS, Method, method
 from ukd.profiles import PRESETS, Profile, profile
 from ukd.projection import check_temperature
 from ukd.reports import committed, show_bench
@@ -56,16 +56,20 @@ def _profile(options: argparse.Namespace) -> Profile:
 
 def run(options: argparse.Namespace) -> int:
     """`ukd run`."""
+    from ukd.describe import describe_student
     from ukd.distill import distill
     from ukd.teacher import train_teacher
 
-    chosen = method(options.method, **{name: {"yes": True, "no": False}.get(value := getattr(options, name), value) for name in OPTIONS})
+    changes = {name: {"yes": True, "no": False}.get(value := getattr(options, name), value) for name in OPTIONS}
+    chosen = method(options.method, space=options.space, **changes)
     here, budget = choose_compute(options.precision, compiled=options.compile), _profile(options)
     task = load_task(options.task, source_of(options.task, options.source))
+    describe_student(budget, options.teacher or budget.encoder, here)  # what can't be made is refused before the teacher is
     teacher = train_teacher(task, profile=budget, encoder=options.teacher, compute=here)
     record = distill(task, chosen, teacher, profile=budget, seed=options.seed, compute=here)
     said = ", ".join(f"{name} {value:.1f}" for name, value in record["scores"]["validation"].items())
-    print(f"{task.name}, {label(record)}, seed {options.seed}: {said} | {Path(record['folder']) / 'record.json'}")
+    if rank() == 0:
+        print(f"{task.name}, {label(record)}, seed {options.seed}: {said} | {Path(record['folder']) / 'record.json'}")
     return 0
 
 
@@ -76,7 +80,7 @@ def reproduce(options: argparse.Namespace) -> int:
 
     here, budget = choose_compute(options.precision, compiled=options.compile), _profile(options)
     tasks, seeds = _tasks(options, budget), _seeds(options, budget)
-    methods = tuple(method(name) for name in _listed(options.methods, METHODS, "method"))
+    methods = _methods(options)
     print(f"{here.device}, {here.precision} ({here.reason}); tasks {', '.join(tasks)}; seeds {', '.join(map(str, seeds))}", flush=True)
     plan = Plan(tasks, methods, seeds, budget, here, options.teacher or budget.encoder, options.source)
     records, failures = run_all(plan, options.jobs or default_jobs(here))
@@ -123,7 +127,7 @@ def show_plan(options: argparse.Namespace) -> int:
         return 0
     budget = _profile(options)
     budget = replace(budget, encoder=options.teacher or budget.encoder)
-    methods = tuple(method(name) for name in _listed(options.methods, METHODS, "method"))
+    methods = _methods(options)
     print(plan(_tasks(options, budget), methods, options.seeds, budget, options.source, choose_compute(options.precision)))
     return 0
 
@@ -156,6 +160,11 @@ def run_bench(options: argparse.Namespace) -> int:
     write_json(path, record)
     print(f"{bench_table(record)}\n\n{path}")
     return 0
+
+
+def _methods(options: argparse.Namespace) -> tuple[Method, ...]:
+    default = SCENARIOS[options.scenario] if options.scenario else CORE
+    return tuple(method(name) for name in (_listed(options.methods, METHODS, "method") if options.methods else default))
 
 
 def _tasks(options: argparse.Namespace, budget: Profile) -> tuple[str, ...]:

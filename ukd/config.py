@@ -126,7 +126,7 @@ def _matmul_seconds(dtype: torch.dtype, size: int = 512, repeats: int = 9) -> fl
 
 def bars() -> bool:
     """Whether progress shows as bars: on a terminal, in the process that owns it; elsewhere plain lines are printed."""
-    return sys.stderr.isatty() and multiprocessing.parent_process() is None
+    return sys.stderr.isatty() and rank() == 0 and multiprocessing.parent_process() is None
 
 
 def progress(items: Iterable, label: str, total: int | None = None) -> Iterator:
@@ -134,7 +134,12 @@ def progress(items: Iterable, label: str, total: int | None = None) -> Iterator:
     return tqdm(items, desc=label, total=total, leave=False, disable=not bars())
 
 
+def rank() -> int:
+    """The number of this process among those that train together, as their launcher set it; 0 for one alone."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def say(text: str) -> None:
     """One plain line about what is going on, on standard error so that tables on standard output stay clean."""
-    if os.environ.get("UKD_QUIET") != "1":
+    if os.environ.get("UKD_QUIET") != "1" and rank() == 0:
         tqdm.write(text, file=sys.stderr)

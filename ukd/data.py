@@ -162,9 +162,9 @@ def _split(splits: DatasetDict, split: str, name: str) -> Dataset:
 
 
 def fingerprint(dataset: DatasetDict, spec: TaskSpec) -> str:
-    """Twelve hexadecimal digits that depend on the texts and labels of both splits, and not on where they are stored."""
+    """Twelve hexadecimal digits that depend on the texts and labels of all splits, and not on where they are stored."""
     state = hashlib.sha256()
-    for split in ("train", "validation"):
+    for split in ("train", "validation", *sorted(set(dataset) - {"train", "validation"})):
         for column in (*spec.columns, "label"):  # as repr((split, column, values)) has it, a part at a time
             state.update(f"({split!r}, {column!r}, [".encode())
             for number, part in enumerate(dataset[split].select_columns(column).iter(10_000)):
@@ -259,7 +259,8 @@ def _tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
     """Digest of a tokenizer, whatever it was asked to cut or pad before."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     said = json.loads(backend.to_str()) if backend is not None else tokenizer.get_vocab()
-    return digest({name: part for name, part in said.items() if name not in ("truncation", "padding")}, type(tokenizer).__name__)
+    said = {name: part for name, part in said.items() if name not in ("truncation", "padding")}
+    return digest(said, type(tokenizer).__name__, list(tokenizer.model_input_names), tokenizer.truncation_side)
 
 
 def training_batches(data: Encoded, size: int, seed: int, epoch: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from shutil import rmtree
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from transformers import set_seed
+from transformers import AutoConfig, PreTrainedModel, set_seed
 
-from ukd.config import Compute, digest, runs_folder, say, source_digest
+from ukd.config import Compute, cache_folder, digest, runs_folder, say, source_digest
 from ukd.config import compute as choose_compute
 from ukd.data import Batch, Encoded, Task, steps_per_epoch, training_batches
+from ukd.describe import describe_student, said
 from ukd.heads import LayerwiseClassifier, PseudoClassifiers
-from ukd.losses import intermediate_loss, kd_loss, label_loss
-from ukd.methods import Method, Stage
-from ukd.metrics import headline
+from ukd.hidden import HiddenMatch
+from ukd.losses import intermediate_loss
+from ukd.methods import METHODS, Method
+from ukd.metrics import headline, scores
 from ukd.models import load_classifier, load_tokenizer, new_student, parameters, save
+from ukd.objective import Objective, loss_options, sides
 from ukd.outputs import Outputs, kept, live, teacher_outputs
 from ukd.probing import by_layer, train_heads
 from ukd.profiles import Profile
@@ -30,7 +32,23 @@ from ukd.students import STUDENTS
 from ukd.teacher import Teacher, also, rates, resolve_encoder, score, splits
 from ukd.train import Schedule, fit, predict
 
-CODE = ("data", "distill", "heads", "losses", "methods", "metrics", "models", "outputs", "probing", "projection", "students", "train")
+MOST_STATES = 1_000_000_000  # bytes of teacher states to keep; beyond, the teacher is asked live
+CODE = (
+    "data",
+    "distill",
+    "heads",
+    "hidden",
+    "losses",
+    "methods",
+    "metrics",
+    "models",
+    "objective",
+    "outputs",
+    "probing",
+    "projection",
+    "students",
+    "train",
+)
 
 
 def distill(
@@ -59,7 +77,7 @@ def distill(
     if name != teacher.about["encoder"]:
         raise ValueError(f"the teacher was made from {teacher.about['encoder']} and not from {name}: use the profile it was made with")
     settings = {
-        "method": asdict(method), **_student(profile, name, compute), "teacher": teacher.key,
+        "method": asdict(method), **describe_student(profile, name, compute), "teacher": teacher.key,
         "rate": rate or profile.rate or rates(teacher.encoder, profile.student)[1], "batch": profile.batch,
         "epochs": profile.student_epochs, "max_length": profile.max_length, "max_train": profile.max_train,
         "max_validation": profile.max_validation, "precision": compute.precision, "teacher_outputs": "live" if live_teacher else "kept",
@@ -69,28 +87,33 @@ def distill(
     run = (folder or runs_folder()) / f"{task.name}-{method.name}-seed{seed}-{key}"
     if not (run / "record.json").is_file():
         heads = train_heads(teacher, task, profile=profile, compute=compute)
-        job = Job(task, method, teacher, profile, seed, source, settings, compute, run)
+        taught_by = assistant(task, teacher, profile=profile, seed=seed, compute=compute) if method.assistant else teacher
+        job = Job(task, method, taught_by, profile, seed, source, settings, compute, run)
         record = {
             "format": FORMAT, "hash": key, "task": task.name, "method": method.name, "seed": seed, "profile": profile.name,
             "settings": settings, "data": task.fingerprint, "teacher": about_teacher(teacher, heads), **job.run(),
             **provenance(compute),
         }  # fmt: skip
+        if method.assistant:
+            record["assistant"] = {name: taught_by.about[name] for name in ("layers", "parameters", "scores")}
         job.finish(record)
     return {**json.loads((run / "record.json").read_text(encoding="utf-8")), "folder": str(run)}
 
 
-def _student(profile: Profile, encoder: str, compute: Compute) -> dict:
-    """The student as a record names it: by content, never by path."""
-    layers = profile.student == "layers"
-    name = encoder if layers else profile.student if profile.student in STUDENTS else resolve_encoder(profile.student, profile, compute)[1]
-    if profile.embeddings and profile.student not in STUDENTS:
-        raise ValueError(f"embeddings are given to one of {', '.join(STUDENTS)}; {profile.student!r} brings its own")
-    file = profile.embeddings and Path(profile.embeddings)
-    return {
-        "student": name, "student_layers": profile.student_layers if layers else None,
-        "student_pick": profile.student_pick if layers else None,
-        "embeddings": digest(file.read_text(encoding="utf-8")) if file and file.is_file() else profile.embeddings,
-    }  # fmt: skip
+def assistant(task: Task, teacher: Teacher, *, profile: Profile, seed: int, compute: Compute) -> Teacher:
+    """A network of the depth midway between teacher and student, which has learned from the teacher by vanilla KD, as a teacher.
+
+    It is trained for the teacher's epochs at the teacher's rate, beyond the student's own budget, as in TAKD. Made once.
+    """
+    below = profile.student_layers if profile.student == "layers" else 0
+    budget = replace(
+        profile, student="layers", student_pick="first", embeddings=None, student_layers=max(2, (teacher.about["layers"] + below) // 2),
+        student_epochs=profile.teacher_epochs,
+    )  # fmt: skip
+    rate, folder = teacher.about["rate"], cache_folder() / "assistants"
+    record = distill(task, METHODS["kd"], teacher, profile=budget, seed=seed, rate=rate, compute=compute, folder=folder)
+    about = {"scores": record["scores"], "layers": budget.student_layers, "parameters": record["student_parameters"]}
+    return Teacher(Path(record["folder"]) / "student", record["hash"], teacher.encoder, {**teacher.about, **about})
 
 
 def about_teacher(teacher: Teacher, heads: dict) -> dict:
@@ -120,17 +143,20 @@ class Job:
         self.student = self.make_student()
         size = parameters(self.student.network)
         outputs = self.outputs(train) if self.method.needs_teacher else None
+        states = self.states(train) if self.method.hidden else None
         history, attention = {}, None
         for number, stage in enumerate(self.method.stages):
-            history[stage.name] = self.train_stage(number, stage, train, dev, outputs)
+            goal = Objective(self.method, stage, outputs, self.task.spec.regression, states, self.student.match, seed=self.seed)
+            history[stage.name] = self.train_stage(number, goal, train, dev)
             if stage.intermediate:
                 attention = self.look(validation)
         found = {"dev": score(self.student, dev, self.task, self.compute)}
-        found["validation"] = score(self.student, validation, self.task, self.compute)
+        answers = predict(self.student, validation, self.compute)[:, -1]
+        found["validation"] = scores(answers.numpy(), validation.labels.numpy(), self.task.spec.metrics)
         others = also(self.task, load_tokenizer(self.student_source), self.profile)
         found |= {split: score(self.student, data, self.task, self.compute) for split, data in others.items()}
         return {
-            "scores": found, "history": history, "attention": attention, "student_parameters": size,
+            "scores": found, **said(answers, self.task), "history": history, "attention": attention, "student_parameters": size,
             "examples": {"train": len(train), "dev": len(dev), "validation": len(validation), **{k: len(v) for k, v in others.items()}},
             "steps": sum(self.schedule(number, len(train)).steps for number in range(len(self.method.stages))),
             "seconds": round(time.perf_counter() - start, 1),
@@ -141,21 +167,35 @@ class Job:
         if self.profile.student == "layers":
             kept = {"layers": self.profile.student_layers, "pick": self.profile.student_pick}
             network = load_classifier(self.source, self.task, seed=self.seed, **kept)
-        elif self.student_source != self.source:
-            network = load_classifier(self.student_source, self.task, seed=self.seed)
-        else:
+        elif self.profile.student in STUDENTS:
             network = new_student(self.profile.student, self.source, self.task, seed=self.seed, embeddings=self.profile.embeddings)
-        below = network.config.num_hidden_layers - 1
-        if not self.method.needs_heads:
-            return LayerwiseClassifier(network)
-        if below < 1:
+        else:
+            network = load_classifier(self.student_source, self.task, seed=self.seed)
+        below, width = network.config.num_hidden_layers - 1, network.config.hidden_size
+        if (self.method.needs_heads or self.method.hidden) and below < 1:
             raise ValueError(f"{self.method.name} needs a student of at least 2 layers, got {below + 1}")
-        return LayerwiseClassifier(network, PseudoClassifiers(network.config.hidden_size, self.task.num_labels, below))
+        model = LayerwiseClassifier(network, PseudoClassifiers(width, self.task.num_labels, below) if self.method.needs_heads else None)
+        if self.method.hidden:
+            self.check_states(network)
+            theirs = AutoConfig.from_pretrained(self.teacher.folder)
+            model.match = HiddenMatch(self.method.hidden, below, theirs.num_hidden_layers - 1, width, theirs.hidden_size)
+        return model
+
+    def check_states(self, network: PreTrainedModel) -> None:
+        """Raise ValueError where the student has no states of the kind that the method compares."""
+        if self.method.hidden.pooling == "first" and getattr(network.config, "pooling", "first") != "first":
+            can = [m.name for m in METHODS.values() if not m.hidden or m.hidden.pooling == "mean"]
+            raise ValueError(
+                f"{self.method.name} compares the first token's states, and those of a {self.profile.student} say nothing of the sentence; "
+                f"these apply: {', '.join(can)}"
+            )
 
     @property
     def student_source(self) -> str:
         """Where the student's tokenizer comes from, and for a pretrained one its weights."""
-        return self.source if self.profile.student in ("layers", *STUDENTS) else self.profile.student
+        if self.profile.student in ("layers", *STUDENTS):
+            return self.source
+        return resolve_encoder(self.profile.student, self.profile, self.compute)[0]
 
     def as_the_teacher_reads(self, data: Encoded, part: int) -> Encoded:
         """The same rows, train (0) or validation (2), in the teacher's tokens: both sides' answers meet by the number of the row."""
@@ -168,23 +208,41 @@ class Job:
             return live(self.teacher, self.task, self.compute, None if data is train else data)
         return kept(teacher_outputs(self.teacher, self.task, "train", data, compute=self.compute).to(self.compute.device))
 
+    def states(self, train: Encoded) -> Outputs:
+        """The teacher's layer states for a training batch: kept ones where they fit, else live."""
+        data, how = self.as_the_teacher_reads(train, 0), self.method.hidden.pooling
+        width = AutoConfig.from_pretrained(self.teacher.folder).hidden_size
+        size = 4 * (int(data.rows.max()) + 1) * (self.teacher.about["layers"] - 1) * width
+        if self.settings["teacher_outputs"] == "live" or size > MOST_STATES:
+            if size > MOST_STATES:
+                say(f"the teacher's states would take {size / 1e9:.1f} GB, more than {MOST_STATES / 1e9:.0f}: it is asked in every step")
+            return live(self.teacher, self.task, self.compute, None if data is train else data, states=how)
+        return kept(teacher_outputs(self.teacher, self.task, "train", data, compute=self.compute, states=how), self.compute.device)
+
     def schedule(self, number: int, examples: int) -> Schedule:
         """A stage's share of the budget."""
         epochs = self.method.epochs(self.profile.student_epochs)[number]
         return Schedule(epochs, steps_per_epoch(examples, self.profile.batch), self.settings["rate"])
 
-    def train_stage(self, number: int, stage: Stage, train: Encoded, dev: Encoded, outputs: Outputs | None) -> dict:
+    def train_stage(self, number: int, goal: Objective, train: Encoded, dev: Encoded) -> dict:
         """One stage through the common loop. The order of the examples goes on where the stage before stopped."""
+        stage, schedule = goal.stage, self.schedule(number, len(train))
         label = f"{self.method.name} on {self.task.name}, seed {self.seed}, stage {stage.name}"
-        if self.student.heads is not None:  # a stage without the intermediate loss has nothing to teach them
-            self.student.heads.requires_grad_(stage.intermediate > 0)
+        for part, taught in ((self.student.heads, stage.intermediate > 0), (self.student.match, stage.hidden > 0)):
+            if part is not None:  # a stage without its loss has nothing to teach it
+                part.requires_grad_(taught)
         set_seed(1000 * self.seed + number)  # dropout's dice, whatever was drawn on the way here
-        before = sum(self.method.epochs(self.profile.student_epochs)[:number])
+        before, goal.epochs = sum(self.method.epochs(self.profile.student_epochs)[:number]), schedule.epochs
+
+        def batches(epoch: int, rank: int, world: int) -> Iterator[Batch]:
+            goal.epoch = epoch
+            return training_batches(train, self.profile.batch, self.seed, before + epoch, rank, world)
+
         return fit(
             self.student,
-            lambda epoch, rank, world: training_batches(train, self.profile.batch, self.seed, before + epoch, rank, world),
-            objective(self.method, stage, outputs, self.task.spec.regression),
-            self.schedule(number, len(train)),
+            batches,
+            goal,
+            schedule,
             self.compute,
             score=lambda model: headline(score(model, dev, self.task, self.compute)),
             checkpoint=self.folder.with_name(f".{self.folder.name}") / f"{number}-{stage.name}.safetensors",
@@ -196,8 +254,8 @@ class Job:
         logits = predict(self.student, validation, self.compute)
         data = self.as_the_teacher_reads(validation, 2)
         teacher = teacher_outputs(self.teacher, self.task, "validation", data, compute=self.compute)[validation.rows]
-        options = loss_options(self.method, self.task.spec.regression)
-        weights = intermediate_loss(logits[:, :-1], teacher[:, :-1], **options).weights  # (N, S, T)
+        ours, theirs = sides(self.method, logits, teacher)
+        weights = intermediate_loss(ours, theirs, **loss_options(self.method, self.task.spec.regression)).weights  # (N, S, T)
         maps = {"mean": weights.mean(0).tolist(), "by_layer": by_layer(logits, validation.labels, self.task)}
         for index, name in enumerate(self.task.label_names or ()):
             if (chosen := validation.labels == index).any():
@@ -210,35 +268,8 @@ class Job:
             save(self.student.network, load_tokenizer(self.student_source), building / "student")
             if self.student.heads is not None:
                 save_file(self.student.heads.state_dict(), building / "student" / "heads.safetensors")
+            if self.student.match is not None and (learned := self.student.match.state_dict()):
+                save_file(learned, building / "student" / "match.safetensors")
             write_json(building / "record.json", record)
         rmtree(self.folder.with_name(f".{self.folder.name}"), ignore_errors=True)
         say(f"{record['task']} {record['method']} seed {record['seed']}: {headline(record['scores']['validation']):.1f}")
-
-
-def loss_options(method: Method, regression: bool) -> dict:
-    """The method's options as `intermediate_loss` takes them."""
-    names = ("mapping", "combine", "tau", "kappa", "attention_grad")
-    return {name: getattr(method, name) for name in names} | {"regression": regression}
-
-
-def objective(method: Method, stage: Stage, outputs: Outputs | None, regression: bool) -> Callable[[nn.Module, Batch], dict[str, Tensor]]:
-    """The stage's terms by name, weighted: what is shown is what is minimised.
-
-    The intermediate term covers the layers below the last on both sides and is summed over the student's layers (both from
-    the reading of the paper by the author of GLMKD); the last layers meet in ordinary KD.
-    """
-
-    def terms(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        logits = model(**batch.inputs)  # (B, S, C), the network's own classifier last
-        teacher = outputs(batch) if stage.kd or stage.intermediate else None  # (B, T, C)
-        found = {}
-        if stage.labels:
-            found["labels"] = stage.labels * label_loss(logits[:, -1], batch.labels, regression=regression)
-        if stage.kd:
-            found["kd"] = stage.kd * kd_loss(logits[:, -1], teacher[:, -1], tau=method.tau, regression=regression)
-        if stage.intermediate:
-            result = intermediate_loss(logits[:, :-1], teacher[:, :-1], **loss_options(method, regression))
-            found["intermediate"] = stage.intermediate * result.per_layer.sum()
-        return found
-
-    return terms

@@ -12,12 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ukd.data import SPECS
-from ukd.methods import METHODS
+from ukd.methods import METHODS, TERMS
 from ukd.metrics import headline
 from ukd.results import budget, encoder_names, label, ordered, winners
 
 ENCODERS = ("embedded", "random")
-TERMS = ("labels", "kd", "intermediate")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 STYLE = {"svg.hashsalt": "ukd", "figure.dpi": 110, "savefig.dpi": 160, "font.size": 10, "axes.grid": True, "grid.alpha": 0.3}
 

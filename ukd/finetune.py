@@ -33,7 +33,7 @@ def finetune(
     settings = {
         "encoder": name, "rate": rate, "searched": list(searched), "epochs": budget.teacher_epochs, "batch": budget.batch,
         "max_length": budget.max_length, "max_train": budget.max_train, "max_validation": budget.max_validation,
-        "precision": compute.precision, "select": budget.select,
+        "precision": compute.precision, "select": budget.select, "compiled": compute.compiled,
     }  # fmt: skip
     key = digest(settings, task.name, task.fingerprint, seed, torch.__version__, source_digest(*CODE))
     folder = runs_folder() / f"{task.name}-{FINE_TUNING}-{short_name(name).replace('/', '--')}-seed{seed}-{key}"

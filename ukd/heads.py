@@ -52,19 +52,25 @@ class LayerwiseClassifier(nn.Module):
     def __init__(self, network: PreTrainedModel, heads: PseudoClassifiers | None = None) -> None:
         super().__init__()
         self.network, self.heads = network, heads
+        self.match: nn.Module | None = None  # what compares its states with a teacher's, where a method has that
 
-    def forward(self, **inputs: Tensor) -> Tensor:
-        """Tokenised inputs, each (B, tokens), to logits (B, L + 1, C), the network's own last."""
-        output = self.network(**inputs, output_hidden_states=self.heads is not None)
-        own = output.logits.unsqueeze(1)  # (B, 1, C)
-        if self.heads is None:
-            return own
-        return torch.cat([self.heads(layer_states(self.network, output.hidden_states, inputs)), own], dim=1)
+    def forward(self, *, states: str | None = None, **inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Tokenised inputs, each (B, tokens), to logits (B, L + 1, C), the network's own last.
+
+        With `states` ("first" or "mean") also the states (B, L, D) of the layers below the last, pooled in that way.
+        """
+        output = self.network(**inputs, output_hidden_states=self.heads is not None or states is not None)
+        logits = output.logits.unsqueeze(1)  # (B, 1, C)
+        if self.heads is not None:
+            logits = torch.cat([self.heads(layer_states(self.network, output.hidden_states, inputs)), logits], dim=1)
+        return logits if states is None else (logits, layer_states(self.network, output.hidden_states, inputs, states))
 
 
-def layer_states(network: PreTrainedModel, hidden_states: tuple[Tensor, ...], inputs: dict[str, Tensor]) -> Tensor:
-    """States of the layers below the last, pooled as the network's configuration says: L + 2 of (B, tokens, D) to (B, L, D)."""
-    how = getattr(network.config, "pooling", "first")
+def layer_states(
+    network: PreTrainedModel, hidden_states: tuple[Tensor, ...], inputs: dict[str, Tensor], how: str | None = None
+) -> Tensor:
+    """States of the layers below the last, L + 2 of (B, tokens, D) to (B, L, D), pooled as asked or as its configuration says."""
+    how = how or getattr(network.config, "pooling", "first")
     return torch.stack([pool(layer, inputs.get("attention_mask"), how) for layer in hidden_states[1:-1]], dim=1)
 
 

@@ -13,6 +13,7 @@ import torch
 
 from ukd.config import Compute, progress, say
 from ukd.data import load_task, source_of
+from ukd.describe import describe_student
 from ukd.distill import distill
 from ukd.finetune import best_on_dev, finetune
 from ukd.methods import Method
@@ -45,6 +46,7 @@ def run_all(plan: Plan, jobs: int) -> tuple[list[dict], list[str]]:
     Returns the records in the order of the plan, and "task: reason" for every task left out because of its teacher.
     """
     resolve_encoder(plan.encoder, plan.profile, plan.compute)  # with all cores, before anything needs it
+    describe_student(plan.profile, plan.encoder, plan.compute)  # what can't be made is refused before the teachers are
     failures = [text for text in _each(make_teacher, [(plan, name) for name in plan.tasks], plan, jobs, "teachers") if text]
     taught = [name for name in plan.tasks if name not in {text.split(":")[0] for text in failures}]
     runs = [(plan, name, chosen, seed) for name in taught for seed in plan.seeds for chosen in plan.methods]

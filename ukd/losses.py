@@ -71,6 +71,7 @@ def intermediate_loss(
     kappa: float = 1.0,
     attention_grad: bool = True,
     regression: bool = False,
+    seed: int = 0,
 ) -> IntermediateLoss:
     """Universal-KD's intermediate loss: every student layer learns from what it sees of the teacher's layers.
 
@@ -87,6 +88,7 @@ def intermediate_loss(
         attention_grad: whether the gradient flows through alpha. If it does, a student can lower the loss by moving its
             attention instead of its prediction.
         regression: squared error in place of tau^2 KL, C = 1.
+        seed: by which mapping="random" draws its teacher layers; the same for all examples of a call.
 
     Returns: IntermediateLoss with `.loss` (scalar, mean over layers), `.per_layer` (S,), `.weights` (B, S, T).
 
@@ -99,7 +101,7 @@ def intermediate_loss(
     if combine not in COMBINE:
         raise ValueError(f"unknown combine {combine!r}; choose one of: {', '.join(COMBINE)}")
     z_s, z_t = check_logits(student, teacher, regression)
-    weights = layer_weights(z_s, z_t, mapping, kappa=kappa, regression=regression)
+    weights = layer_weights(z_s, z_t, mapping, kappa=kappa, regression=regression, seed=seed)
     if not attention_grad:
         weights = weights.detach()
     if combine == "logits":
@@ -111,15 +113,26 @@ def intermediate_loss(
     return IntermediateLoss(per_layer.mean(), per_layer, weights.detach())
 
 
-def layer_weights(student: Tensor, teacher: Tensor, mapping: str, *, kappa: float = 1.0, regression: bool = False) -> Tensor:
-    """The weights (B, S, T) of the named mapping; attention depends on the example, the fixed ones do not."""
+def layer_weights(
+    student: Tensor, teacher: Tensor, mapping: str, *, kappa: float = 1.0, regression: bool = False, seed: int = 0
+) -> Tensor:
+    """The weights (B, S, T) of the named mapping; attention depends on the example, the others do not."""
     if mapping == "attention":
         return attend(student, teacher, kappa=kappa, regression=regression).weights
-    if mapping not in FIXED_MAPS:
-        raise ValueError(f"unknown mapping {mapping!r}; choose one of: {', '.join(MAPPINGS)}")
     check_temperature("kappa", kappa)
     (batch, s_layers, _), t_layers = student.shape, teacher.shape[1]
-    return FIXED_MAPS[mapping](s_layers, t_layers).to(teacher).expand(batch, s_layers, t_layers)
+    return fixed_weights(mapping, s_layers, t_layers, seed=seed).to(teacher).expand(batch, s_layers, t_layers)
+
+
+def fixed_weights(mapping: str, s_layers: int, t_layers: int, *, seed: int = 0) -> Tensor:
+    """The weights (S, T) of a mapping that does not depend on the example. Raises ValueError for an unknown one."""
+    if mapping == "random":  # a sorted random subset of the teacher's layers; the same layer may serve twice if there are too few
+        dice = torch.Generator().manual_seed(seed)
+        drawn = torch.cat([torch.randperm(t_layers, generator=dice) for _ in range(-(-s_layers // t_layers))])[:s_layers]
+        return F.one_hot(drawn.sort().values, t_layers).float()
+    if mapping not in FIXED_MAPS:
+        raise ValueError(f"unknown mapping {mapping!r}; choose one of: {', '.join(MAPPINGS)}")
+    return FIXED_MAPS[mapping](s_layers, t_layers).float()
 
 
 def _one_teacher_layer(layers: list[int], t_layers: int) -> Tensor:
@@ -140,4 +153,4 @@ FIXED_MAPS: dict[str, Callable[[int, int], Tensor]] = {
     "reverse": lambda s, t: _one_teacher_layer(_skip(s, t)[::-1], t),
     "all-to-one": lambda s, t: _one_teacher_layer([(t + 1) // 2] * s, t),
 }
-MAPPINGS = ("attention", *FIXED_MAPS)
+MAPPINGS = ("attention", *FIXED_MAPS, "random")

@@ -1,17 +1,25 @@
-"""The table of methods: each is a name, a source and one or two stages; everything else is shared."""
+"""The table of methods: each is a name, a source, one or two stages, and where its intermediate terms look.
+
+All intermediate methods are points of one family: the space (output or hidden), the student layers that learn (those below the
+last, or the last), the map that says which teacher layers they see, and how what they see is combined.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from ukd.losses import COMBINE, MAPPINGS
 from ukd.projection import check_temperature
 
+SPACES, STUDENTS = ("output", "hidden"), ("below", "last")
+
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage minimises: labels * L_labels + kd * L_KD + intermediate * (sum of L_inter over the student's layers).
+    """What a stage minimises: the weighted sum of its terms.
 
+    labels, kd: on the last layer. intermediate: in the output space, summed over the student's layers. hidden: in the hidden
+    space, likewise. annealed: squared error to the teacher's last logits, which grow to their size over the stage's epochs.
     `share` is the stage's part of the epochs, which are the same for every method.
     """
 
@@ -20,11 +28,37 @@ class Stage:
     labels: float = 0.0
     kd: float = 0.0
     intermediate: float = 0.0
+    hidden: float = 0.0
+    annealed: float = 0.0
+
+    @property
+    def asks(self) -> bool:
+        """Whether the stage learns from the teacher."""
+        return any(getattr(self, term) for term in TERMS[1:])
+
+
+TERMS = ("labels", "kd", "intermediate", "hidden", "annealed")
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """A term in the hidden space (see `ukd.hidden.HiddenMatch`): which teacher layers are seen, pooling of the tokens' states,
+    unit length, width of a learned projection of both sides, temperature of the attention."""
+
+    mapping: str
+    pooling: str = "first"
+    normalise: bool = True
+    width: int | None = None
+    kappa: float = 1.0
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method: its stages and the options of its losses (see `ukd.intermediate_loss`)."""
+    """A method: its stages and the options of its losses (see `ukd.intermediate_loss`).
+
+    students: which of them the output-space term teaches, those "below" the last or the "last", which sees all of the
+    teacher's. assistant: learn from a network between teacher and student instead of from the teacher.
+    """
 
     name: str
     summary: str
@@ -35,6 +69,9 @@ class Method:
     combine: str = "logits"
     kappa: float = 1.0
     attention_grad: bool = True
+    students: str = "below"
+    hidden: Hidden | None = None
+    assistant: bool = False
 
     def epochs(self, total: int) -> list[int]:
         """The stages' parts of `total` epochs, which add up to it. Raises ValueError if a stage would get none."""
@@ -47,14 +84,33 @@ class Method:
     @property
     def needs_teacher(self) -> bool:
         """Whether any stage learns from the teacher."""
-        return any(stage.kd or stage.intermediate for stage in self.stages)
+        return any(stage.asks for stage in self.stages)
+
+    @property
+    def attends(self) -> bool:
+        """Whether any stage has a term in the output space, so that there is a layer map to look at."""
+        return any(stage.intermediate for stage in self.stages)
 
     @property
     def needs_heads(self) -> bool:
         """Whether the student gets pseudo classifiers."""
-        return any(stage.intermediate for stage in self.stages)
+        return self.attends and self.students == "below"
 
 
+def _once(**weights: float) -> tuple[Stage, ...]:
+    return (Stage("all", 1.0, **weights),)
+
+
+def _twice(**weights: float) -> tuple[Stage, ...]:
+    return (Stage("teacher", 0.5, **weights), Stage("labels", 0.5, labels=1.0))
+
+
+_BOTH = _once(labels=0.5, kd=0.5, hidden=0.5)
+_UKD = _twice(kd=0.5, intermediate=0.5)
+_WITH = _twice(kd=0.5, intermediate=0.5, hidden=0.5)
+_PKD, _LAST, _ALP, _RAIL = (
+    Hidden("skip"), Hidden("last"), Hidden("attention", normalise=False), Hidden("random", pooling="mean", width=128)
+)
 METHODS = {
     method.name: method
     for method in (
@@ -64,17 +120,70 @@ METHODS = {
             "kd-two-stage", "universal-kd without its intermediate term: what the stages alone do", "control",
             (Stage("teacher", 0.5, kd=0.5), Stage("labels", 0.5, labels=1.0)),
         ),
+        Method("universal-kd", "attention over the teacher layers' outputs, then labels", "Wu et al. 2021", _UKD),
         Method(
-            "universal-kd", "attention over the teacher layers' outputs, then labels", "Wu et al. 2021",
-            (Stage("teacher", 0.5, kd=0.5, intermediate=0.5), Stage("labels", 0.5, labels=1.0)),
+            "universal-kd-losses", "the same with the losses mixed by the attention, not the logits", "Wu et al. 2021 (ablation)", _UKD,
+            combine="losses",
         ),
+        Method("pkd-skip", "first-token states of every third teacher layer, of unit length", "Sun et al. 2019", _BOTH, hidden=_PKD),
+        Method("pkd-last", "first-token states of the teacher's last layers, of unit length", "Sun et al. 2019", _BOTH, hidden=_LAST),
+        Method(
+            "alp-kd", "first-token states mixed by attention", "Passban et al. 2021", _once(labels=0.1, kd=0.7, hidden=0.2), tau=20.0,
+            hidden=_ALP,
+        ),
+        Method(
+            "rail-kd", "mean states of teacher layers drawn anew each epoch, projected", "Haidar et al. 2022",
+            _once(labels=1 / 3, kd=1 / 3, hidden=1 / 3), tau=10.0, hidden=_RAIL,
+        ),
+        Method(
+            "ckd", "groups of teacher layers, concatenated and projected", "Wu et al. 2020", _BOTH, hidden=Hidden("groups", normalise=False)
+        ),
+        Method(
+            "mhkd", "pseudo classifiers in fixed pairs", "Wang et al. 2021", _once(labels=0.5, kd=0.5, intermediate=0.5), mapping="skip"
+        ),
+        Method(
+            "dih", "the last layer learns from all teacher heads alike", "Asadian & Salehi-Abari 2021", _once(labels=0.5, intermediate=0.5),
+            mapping="uniform", combine="losses", students="last",
+        ),
+        Method(
+            "pseudo-ta", "the last layer attends over all teacher heads, then labels", "Wu et al. 2021 for the idea; form: our choice",
+            _twice(intermediate=1.0), students="last",
+        ),
+        Method(
+            "takd", "kd from an assistant of middle depth, which learned by kd from the teacher", "Mirzadeh et al. 2020",
+            (Stage("kd", 1.0, labels=0.5, kd=0.5),), assistant=True,
+        ),
+        Method("annealing-kd", "the teacher's logits, growing epoch by epoch, then labels", "Jafari et al. 2021", _twice(annealed=1.0)),
+        Method("pkd+universal-kd", "both intermediate terms, then labels", "Wu et al. 2021, merit (i)", _WITH, hidden=_PKD),
+        Method("alp-kd+universal-kd", "both intermediate terms, then labels", "Wu et al. 2021, merit (i)", _WITH, hidden=_ALP),
+        Method("rail-kd+universal-kd", "both intermediate terms, then labels", "Wu et al. 2021, merit (i)", _WITH, hidden=_RAIL),
+        Method("uniform", "universal-kd that looks at all teacher layers alike", "control", _UKD, mapping="uniform"),
+        Method("reverse", "universal-kd with fixed pairs, read backwards", "control", _UKD, mapping="reverse"),
+        Method("all-to-one", "universal-kd with the middle teacher layer for all", "control", _UKD, mapping="all-to-one"),
+        Method("random", "universal-kd with teacher layers drawn anew each epoch", "control", _UKD, mapping="random"),
+        Method("hidden-uniform", "pkd that looks at all teacher layers alike", "control", _BOTH, hidden=Hidden("uniform")),
+        Method("hidden-reverse", "pkd-skip read backwards", "control", _BOTH, hidden=Hidden("reverse")),
+        Method("hidden-all-to-one", "pkd with the middle teacher layer for all", "control", _BOTH, hidden=Hidden("all-to-one")),
+        Method("hidden-random", "pkd with teacher layers drawn anew each epoch", "control", _BOTH, hidden=Hidden("random")),
     )
 }  # fmt: skip
-OPTIONS = tuple(field.name for field in fields(Method) if field.name in ("tau", "mapping", "combine", "kappa", "attention_grad"))
+CORE = ("no-kd", "kd", "kd-two-stage", "universal-kd")
+SCENARIOS = {
+    "ild": ("no-kd", "kd", "kd-two-stage", "pkd-skip", "pkd-last", "alp-kd", "rail-kd", "ckd", "mhkd", "universal-kd",
+            "pkd+universal-kd", "alp-kd+universal-kd", "rail-kd+universal-kd"),
+    "capacity-gap": ("no-kd", "kd", "kd-two-stage", "takd", "annealing-kd", "dih", "pseudo-ta"),
+    "cross-architecture": CORE,
+    "ablation": ("kd", "kd-two-stage", "universal-kd", "universal-kd-losses", "uniform", "reverse", "all-to-one", "random",
+                 "pkd-skip", "hidden-uniform", "hidden-reverse", "hidden-all-to-one", "hidden-random"),
+}  # fmt: skip
+OPTIONS = ("tau", "mapping", "combine", "kappa", "attention_grad", "students")
 
 
-def method(name: str, **options: object) -> Method:
-    """The named method with any of its `OPTIONS` changed. Raises ValueError that lists what is valid."""
+def method(name: str, *, space: str | None = None, **options: object) -> Method:
+    """The named method with any of its `OPTIONS` changed; any other point of the family by changing several.
+
+    space: "hidden" moves an output-space term there, with the method's mapping. Raises ValueError that lists what is valid.
+    """
     if name not in METHODS:
         raise ValueError(f"unknown method {name!r}; choose one of: {', '.join(METHODS)}")
     if unknown := set(options) - set(OPTIONS):
@@ -82,7 +191,20 @@ def method(name: str, **options: object) -> Method:
     chosen = replace(METHODS[name], **{key: value for key, value in options.items() if value is not None})
     check_temperature("tau", chosen.tau)
     check_temperature("kappa", chosen.kappa)
-    for option, valid in (("mapping", MAPPINGS), ("combine", COMBINE)):
+    valid_values = {"mapping": MAPPINGS, "combine": COMBINE, "students": STUDENTS}
+    for option, valid in valid_values.items():
         if getattr(chosen, option) not in valid:
             raise ValueError(f"unknown {option} {getattr(chosen, option)!r}; choose one of: {', '.join(valid)}")
-    return chosen
+    if space not in (None, *SPACES):
+        raise ValueError(f"unknown space {space!r}; choose one of: {', '.join(SPACES)}")
+    return _in_hidden_space(chosen) if space == "hidden" else chosen
+
+
+def _in_hidden_space(chosen: Method) -> Method:
+    """A method whose output-space term is one in the hidden space instead."""
+    if not chosen.attends or chosen.hidden:
+        raise ValueError(f"{chosen.name} has no term in the output space alone that could move to the hidden one: take universal-kd")
+    if chosen.combine != "logits" or chosen.students != "below":
+        raise ValueError("in the hidden space features are mixed first (combine logits), for the layers below the last (students below)")
+    stages = tuple(replace(stage, intermediate=0.0, hidden=stage.intermediate) for stage in chosen.stages)
+    return replace(chosen, stages=stages, hidden=Hidden(chosen.mapping, kappa=chosen.kappa))

@@ -31,7 +31,7 @@ FINE_TUNING_DROPOUT = 0.1
 
 def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a hub id or folder."""
-    with _sources_explained(source):
+    with sources_explained(source):
         return AutoTokenizer.from_pretrained(str(source))
 
 
@@ -49,7 +49,7 @@ def load_classifier(source: str | Path, task: Task, *, seed: int, layers: int | 
     paper's), evenly "spread" ones (every second, if half are kept), or the "last". Raises ValueError when there is no model at
     `source`, it has fewer layers than asked for, or no stack of layers that could be picked from.
     """
-    with _sources_explained(source):
+    with sources_explained(source):
         config = AutoConfig.from_pretrained(str(source))
     if layers is not None and not 1 <= layers <= config.num_hidden_layers:
         raise ValueError(f"{source} has {config.num_hidden_layers} layers, so its first {layers} can't be taken")
@@ -58,7 +58,7 @@ def load_classifier(source: str | Path, task: Task, *, seed: int, layers: int | 
         raise ValueError(f"unknown pick {pick!r} of layers; choose one of: {', '.join(PICKS)}")
     changes = _labels(task) | ({"num_hidden_layers": layers} if layers is not None and pick == "first" else {})
     set_seed(seed)
-    with _quiet(), _sources_explained(source):
+    with _quiet(), sources_explained(source):
         network = AutoModelForSequenceClassification.from_pretrained(
             str(source), dtype=torch.float32, attn_implementation=attention_kernel(), **changes
         )
@@ -116,7 +116,7 @@ def new_student(kind: str, source: str | Path, task: Task, *, seed: int, embeddi
 def initial_embeddings(asked: str, source: str | Path, tokenizer: PreTrainedTokenizerBase) -> tuple[Tensor, Tensor]:
     """Vectors (V, E) and which of the V entries have one. Raises ValueError for a file that holds none of them."""
     if asked == "teacher":
-        with _quiet(), _sources_explained(source):
+        with _quiet(), sources_explained(source):
             vectors = AutoModel.from_pretrained(str(source), dtype=torch.float32).get_input_embeddings().weight.detach()
         return vectors[: len(tokenizer)], torch.ones(len(tokenizer), dtype=torch.bool)
     if not Path(asked).is_file():
@@ -124,9 +124,12 @@ def initial_embeddings(asked: str, source: str | Path, tokenizer: PreTrainedToke
     vocabulary, found = tokenizer.get_vocab(), {}
     with Path(asked).open(encoding="utf-8") as lines:
         for line in lines:
-            word, *numbers = line.split()
-            if len(numbers) > 1 and word in vocabulary:
-                found[vocabulary[word]] = [float(number) for number in numbers]
+            word, *numbers = line.rstrip().split(" ")
+            if len(numbers) > 1 and word in vocabulary:  # a first line of counts, and words with spaces in them, are passed over
+                try:
+                    found[vocabulary[word]] = [float(number) for number in numbers]
+                except ValueError:
+                    continue
     if len({len(vector) for vector in found.values()}) != 1:
         raise ValueError(f"{asked} holds no word of the vocabulary, or vectors of several lengths: a word and its numbers a line are read")
     vectors = torch.zeros(len(tokenizer), len(next(iter(found.values()))))
@@ -181,7 +184,8 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _sources_explained(source: str | Path) -> Iterator[None]:
+def sources_explained(source: str | Path) -> Iterator[None]:
+    """Turn what the library raises for a source without a model into a ValueError with the remedy."""
     try:
         yield
     except (OSError, ValueError) as error:

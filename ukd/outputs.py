@@ -16,6 +16,8 @@ from torch import Tensor
 
 from ukd.config import Compute, cache_folder, digest, say, source_digest
 from ukd.data import Batch, Encoded, Task
+from ukd.heads import Frozen
+from ukd.probing import States
 from ukd.records import whole_folder, write_json
 from ukd.teacher import Teacher
 from ukd.train import autocast, evaluate
@@ -23,14 +25,17 @@ from ukd.train import autocast, evaluate
 Outputs = Callable[[Batch], Tensor]
 
 
-def teacher_outputs(teacher: Teacher, task: Task, split: str, data: Encoded, *, compute: Compute) -> Tensor:
+def teacher_outputs(
+    teacher: Teacher, task: Task, split: str, data: Encoded, *, compute: Compute, states: str | None = None
+) -> Tensor:
     """What every teacher layer says of every row of a split: (rows of the split, T, C), NaN where a row was not asked for.
 
     Computed once per teacher, heads, tokens, rows and precision; later runs map the file into memory, several at a time if
     need be. A file that is cut short or altered is noticed by its checksum, with a warning, and made anew. Output-space
-    distillation needs nothing else of the teacher.
+    distillation needs nothing else of the teacher. With `states` ("first" or "mean") the states of the layers below the last
+    instead, pooled in that way: (rows of the split, T - 1, D), for methods in the hidden space.
     """
-    key = digest(teacher.key, teacher.heads.name, data.key, compute.precision, source_digest("outputs"))
+    key = digest(teacher.key, teacher.heads.name, data.key, compute.precision, source_digest("outputs"), states)
     folder = cache_folder() / "outputs" / f"{task.name}-{split}-{key}"
     if (folder / "made.json").is_file() and not _whole(folder):
         warnings.warn(f"the teacher outputs in {folder} are damaged; asking the teacher again", stacklevel=2)
@@ -38,15 +43,21 @@ def teacher_outputs(teacher: Teacher, task: Task, split: str, data: Encoded, *, 
     if not (folder / "made.json").is_file():
         say(f"asking the teacher once about {len(data)} {split} examples of {task.name}")
         with whole_folder(folder) as building:
-            path = _ask(building / "outputs.npy", teacher, task, data, compute)
-            said = {"teacher": teacher.key, "split": split, "settings": asdict(compute), "sha256": _sha256(path)}
+            path = _ask(building / "outputs.npy", _asked(teacher, task, states), data, compute)
+            said = {"teacher": teacher.key, "split": split, "settings": asdict(compute), "sha256": sha256_of(path)}
             write_json(building / "made.json", said)
     return torch.from_numpy(np.load(folder / "outputs.npy", mmap_mode="c"))
 
 
-def _ask(path: Path, teacher: Teacher, task: Task, data: Encoded, compute: Compute) -> Path:
+def _asked(teacher: Teacher, task: Task, states: str | None) -> Frozen:
+    """What answers: the teacher with its pseudo classifiers, or its layers' states."""
+    frozen = teacher.load(task)
+    return frozen if states is None else States(frozen.module.network, states)
+
+
+def _ask(path: Path, frozen: Frozen, data: Encoded, compute: Compute) -> Path:
     """Write the outputs batch by batch, so that memory does not grow with the examples."""
-    frozen, table = teacher.load(task), None
+    table = None
     for rows, logits in evaluate(frozen, data, compute):
         if table is None:
             shape = (int(data.rows.max()) + 1, *logits.shape[1:])
@@ -59,25 +70,28 @@ def _ask(path: Path, teacher: Teacher, task: Task, data: Encoded, compute: Compu
 
 def _whole(folder: Path) -> bool:
     said, path = json.loads((folder / "made.json").read_text(encoding="utf-8")), folder / "outputs.npy"
-    return path.is_file() and _sha256(path) == said["sha256"]
+    return path.is_file() and sha256_of(path) == said["sha256"]
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Digest of a file, read in parts."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def kept(table: Tensor) -> Outputs:
-    """Answers from what was kept: batch -> (B, T, C), by the numbers of its rows."""
-    return lambda batch: table[batch.rows]
+def kept(table: Tensor, device: str | None = None) -> Outputs:
+    """Answers from what was kept: batch -> (B, T, C), by the numbers of its rows; with `device` the table stays where it is."""
+    if device is None:
+        return lambda batch: table[batch.rows]
+    return lambda batch: table[batch.rows.to(table.device)].to(device)
 
 
-def live(teacher: Teacher, task: Task, compute: Compute, data: Encoded | None = None) -> Outputs:
+def live(teacher: Teacher, task: Task, compute: Compute, data: Encoded | None = None, *, states: str | None = None) -> Outputs:
     """Answers of the teacher itself: batch -> (B, T, C), a forward pass through all its layers each time.
 
     data: the rows in the teacher's tokens, where the batches hold the tokens of a student with another tokenizer.
     """
-    frozen = teacher.load(task).to(compute.device)
+    frozen = _asked(teacher, task, states).to(compute.device)
     position = {} if data is None else {int(row): number for number, row in enumerate(data.rows)}
 
     def ask(batch: Batch) -> Tensor:

@@ -30,7 +30,7 @@ def trainer_run(network: PreTrainedModel, data: Encoded, batch: int, compute: Co
         tempfile.mkdtemp(prefix="ukd-bench-"), num_train_epochs=1, per_device_train_batch_size=batch, learning_rate=RATE,
         weight_decay=0.01, optim="adamw_torch_fused", bf16=compute.precision == "bf16", fp16=compute.precision == "fp16",
         train_sampling_strategy="group_by_length", save_strategy="no", report_to=[], logging_strategy="no", disable_tqdm=True,
-        dataloader_drop_last=True, use_cpu=compute.device == "cpu",
+        dataloader_drop_last=True, logging_nan_inf_filter=False, use_cpu=compute.device == "cpu",
     )  # fmt: skip
     trainer = Trainer(network, arguments, data_collator=DataCollatorWithPadding(data.tokenizer), train_dataset=rows)
     trainer.remove_callback(PrinterCallback)
@@ -78,8 +78,9 @@ def textbrewer_run(
     teacher, student = Outputs(teacher).to(compute.device).eval().requires_grad_(False), Outputs(student).to(compute.device)
     ready = [_batch(batch, teacher if cached else None, compute) for batch in batches]
     adaptor = lambda batch, output: output  # noqa: E731
+    loss = "mse" if student.network.config.num_labels == 1 else "ce"
     settings = TrainingConfig(device=compute.device, output_dir=tempfile.mkdtemp(prefix="ukd-bench-"))
-    distiller = Unsaved(settings, DistillationConfig(intermediate_matches=pairs), teacher, student, adaptor, adaptor)
+    distiller = Unsaved(settings, DistillationConfig(intermediate_matches=pairs, kd_loss_type=loss), teacher, student, adaptor, adaptor)
     optimizer = optimizer_of(student)
 
     def run() -> None:

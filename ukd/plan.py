@@ -18,6 +18,7 @@ from ukd.data import DEV_MOST, DEV_SHARE, GLUE, encode, load_task, source_of, st
 from ukd.losses import label_loss
 from ukd.methods import Method
 from ukd.models import load_tokenizer
+from ukd.probing import MOST_EXAMPLES
 from ukd.profiles import Profile
 from ukd.results import markdown
 from ukd.students import STUDENTS
@@ -36,6 +37,7 @@ TASK_SIZES = {
     "cola": (8551, 11), "sst2": (67349, 13), "mrpc": (3668, 53), "qqp": (363846, 31), "stsb": (5749, 28), "mnli": (392702, 40),
     "qnli": (104743, 49), "rte": (2490, 67),
 }  # fmt: skip
+INNER = ("intermediate_size", "hidden_dim", "d_inner", "n_inner")
 BYTES = {"float32": 4, "bf16": 2, "fp16": 2}
 
 
@@ -57,7 +59,8 @@ class Network:
             return tokens * layers * 2 * 2 * 4 * (width // 2) * (width + width // 2)
         if self.config.model_type == "ukd-gated-cnn":
             return tokens * layers * 2 * self.config.kernel * width * 2 * width
-        return tokens * layers * (2 * (4 * width**2 + 2 * width * self.config.intermediate_size) + 4 * tokens * width)
+        inner = next((n for name in INNER if isinstance(n := getattr(self.config, name, None), int)), 4 * width)
+        return tokens * layers * (2 * (4 * width**2 + 2 * width * inner) + 4 * tokens * width)
 
     def parameters(self) -> int:
         """Number of weights, embeddings included."""
@@ -65,10 +68,11 @@ class Network:
             return sum(p.numel() for p in AutoModelForSequenceClassification.from_config(self.config).parameters())
 
     def training_bytes(self, batch: int, tokens: int, precision: str) -> float:
-        """Weights, gradients and two moments in float32, and activations (Korthikanti et al. 2022: 34 + 5 a n / h a unit in 16 bits)."""
+        """Weights, gradients, two moments and the best epoch's weights in float32, autocast's copy of the weights, and activations
+        (Korthikanti et al. 2022: 34 + 5 a n / h a unit in 16 bits)."""
         width, heads = self.config.hidden_size, getattr(self.config, "num_attention_heads", 0)
         activations = batch * tokens * width * self.layers * (34 + 5 * heads * tokens / width) * BYTES[precision] / 2
-        return 16 * self.parameters() + activations
+        return (20 + 2 * (precision != "float32")) * self.parameters() + activations
 
 
 def network_of(encoder: str, profile: Profile, layers: int | None = None) -> Network:
@@ -78,14 +82,14 @@ def network_of(encoder: str, profile: Profile, layers: int | None = None) -> Net
     elif encoder in HUB:
         found = HUB[encoder]
     elif encoder in STUDENTS:
-        return Network(STUDENTS[encoder](vocab_size=network_of(profile.encoder, profile).config.vocab_size))
+        taught = network_of(profile.encoder, profile).config
+        size = taught.hidden_size if profile.embeddings == "teacher" else None
+        return Network(STUDENTS[encoder](vocab_size=taught.vocab_size, embedding_size=size))
     else:
         folder = embedded_encoder() if encoder in (EMBEDDED, RANDOM) else Path(encoder)
         if not (folder / "config.json").is_file():
             raise ValueError(f"the sizes of {encoder!r} are not known; pass a folder with its config.json, or one of: {', '.join(HUB)}")
-        config = AutoConfig.from_pretrained(folder)
-        config.num_hidden_layers = layers or config.num_hidden_layers
-        return Network(config)
+        return Network(AutoConfig.from_pretrained(folder, **({"num_hidden_layers": layers} if layers else {})))
     names = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "vocab_size")
     return Network(BertConfig(**dict(zip(names, (layers or found[0], *found[1:]), strict=True))))
 
@@ -94,6 +98,8 @@ def sizes_of(name: str, source: str | None, profile: Profile) -> tuple[int, floa
     """A task's (labelled examples, mean tokens, outputs): stated for GLUE on the hub, counted where the data is at hand."""
     where = source_of(name, source)
     if where == "hub":
+        if name not in TASK_SIZES:
+            raise ValueError(f"source 'hub' has no task {name!r}; it has: {', '.join(TASK_SIZES)}")
         examples, tokens = TASK_SIZES[name]
         outputs = 1 if GLUE[name].regression else 3 if name == "mnli" else 2
     else:
@@ -101,14 +107,14 @@ def sizes_of(name: str, source: str | None, profile: Profile) -> tuple[int, floa
         examples, outputs = len(task.dataset["train"]), task.num_labels
         tokenizer = load_tokenizer(profile.encoder if Path(profile.encoder).is_dir() else embedded_encoder())
         tokens = mean(encode(task, "train", tokenizer, profile.max_length, list(range(min(examples, 500)))).lengths.tolist())
-    return min(examples, profile.max_train or examples), min(tokens, profile.max_length), outputs
+    return examples, min(tokens, profile.max_length), outputs
 
 
 def speed(network: Network, profile: Profile, compute: Compute, tokens: int = 32, repeats: int = 3) -> tuple[float, float]:
     """Operations a second on this device, answering and training: two layers of the network's width, a small batch, median."""
     config = type(network.config).from_dict({**network.config.to_dict(), "num_hidden_layers": min(2, network.layers), "vocab_size": 1000})
     options = {} if config.model_type in ("ukd-bilstm", "ukd-gated-cnn") else {"attn_implementation": attention_kernel()}
-    model = AutoModelForSequenceClassification.from_config(config, **options).to(compute.device)
+    model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, **options).to(compute.device)
     optimizer = optimizer_of(model)
     inputs = torch.randint(5, 1000, (profile.batch, tokens), device=compute.device)
     labels = torch.zeros(profile.batch, dtype=torch.long, device=compute.device)
@@ -157,22 +163,24 @@ class Cost:
 
 def cost(name: str, methods: tuple[Method, ...], seeds: int, profile: Profile, source: str | None, compute: Compute, speeds: dict) -> Cost:
     """One task: teacher, heads and outputs (two passes), every method with every seed. Evaluation in between is left out."""
-    labelled, tokens, outputs = sizes_of(name, source, profile)
-    examples = labelled - min(max(round(DEV_SHARE * labelled), outputs), DEV_MOST)
+    rows, tokens, outputs = sizes_of(name, source, profile)
+    labelled = min(rows, profile.max_train or rows)
+    examples = labelled - (0 if profile.select == "validation" else min(max(round(DEV_SHARE * labelled), outputs), DEV_MOST))
     teacher, student = network_of(profile.encoder, profile), student_of(profile)
     one_pass, one_epoch = examples * teacher.forward(tokens), 3 * examples * student.forward(tokens)
     fine_tuning, runs = 3 * one_pass * profile.teacher_epochs, len(methods) * seeds
     shares = [pair for m in methods for pair in zip(m.stages, m.epochs(profile.student_epochs), strict=True)]
-    live = seeds * sum(epochs for stage, epochs in shares if stage.kd or stage.intermediate)
+    live = seeds * sum(epochs for stage, epochs in shares if stage.asks)
     (teacher_asks, teacher_trains), (_, student_trains) = speeds["teacher"], speeds["student"]
-    before = fine_tuning / teacher_trains + one_pass / teacher_asks
+    heads = one_pass * min(1.0, MOST_EXAMPLES / examples)
+    before = fine_tuning / teacher_trains + heads / teacher_asks
     training = runs * profile.student_epochs * one_epoch / student_trains
     return Cost(
         name, examples, tokens, runs * profile.student_epochs * steps_per_epoch(examples, profile.batch), live,
-        fine_tuning + 2 * one_pass + runs * profile.student_epochs * one_epoch,
-        fine_tuning + (1 + live) * one_pass + runs * profile.student_epochs * one_epoch,
+        fine_tuning + heads + one_pass + runs * profile.student_epochs * one_epoch,
+        fine_tuning + heads + live * one_pass + runs * profile.student_epochs * one_epoch,
         before + one_pass / teacher_asks + training, before + live * one_pass / teacher_asks + training,
-        4 * labelled * teacher.layers * outputs,
+        4 * rows * teacher.layers * outputs,
     )  # fmt: skip
 
 

@@ -7,16 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from datasets import DatasetDict
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from ukd.config import Compute, digest
 from ukd.data import GLUE, encode, load_task, read_splits
 from ukd.heads import LayerwiseClassifier
-from ukd.models import load_classifier, load_tokenizer
+from ukd.models import load_classifier, load_tokenizer, sources_explained
 from ukd.train import predict
 
 FILES = {
     "cola": {"test": "CoLA"}, "sst2": {"test": "SST-2"}, "mrpc": {"test": "MRPC"}, "qqp": {"test": "QQP"}, "stsb": {"test": "STS-B"},
     "mnli": {"test_matched": "MNLI-m", "test_mismatched": "MNLI-mm"}, "qnli": {"test": "QNLI"}, "rte": {"test": "RTE"},
+}  # fmt: skip
+CLASSES = {  # GLUE's, in its order
+    "mnli": ("entailment", "neutral", "contradiction"), "qnli": ("entailment", "not_entailment"), "rte": ("entailment", "not_entailment"),
+    "cola": ("unacceptable", "acceptable"), "sst2": ("negative", "positive"), "mrpc": ("not_equivalent", "equivalent"),
+    "qqp": ("not_duplicate", "duplicate"), "stsb": None,
 }  # fmt: skip
 NAMED = ("mnli", "qnli", "rte")  # their predictions are the classes' names; elsewhere numbers are asked for
 
@@ -26,7 +32,8 @@ def write_predictions(model: Path, name: str, source: str, out: Path, *, max_len
 
     model: a folder with a classifier and its tokenizer (a run's `student/`). STS-B's values are cut to 0 to 5.
 
-    Raises: ValueError for a task that is not GLUE's or a source without test splits, FileExistsError for a file that is there.
+    Raises: ValueError for a task that is not GLUE's, a source without test splits or with other classes, a model that was not
+    trained on the task; FileExistsError for a file that is there.
     """
     if name not in FILES:
         raise ValueError(f"{name!r} is not a task of GLUE's leaderboard; choose one of: {', '.join(FILES)}")
@@ -37,6 +44,9 @@ def write_predictions(model: Path, name: str, source: str, out: Path, *, max_len
     for path in paths.values():
         if path.exists():
             raise FileExistsError(f"{path} exists; predictions are never overwritten: remove it or choose another folder")
+    if task.label_names != CLASSES[name]:
+        raise ValueError(f"{source} names the classes of {name} {task.label_names}, GLUE {CLASSES[name]}: answers would be read as others")
+    _check_model(model, name)
     tokenizer, network = load_tokenizer(model), LayerwiseClassifier(load_classifier(model, task, seed=0))
     out.mkdir(parents=True, exist_ok=True)
     for split, path in paths.items():
@@ -53,3 +63,15 @@ def write_predictions(model: Path, name: str, source: str, out: Path, *, max_len
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
         temporary.replace(path)
     return list(paths.values())
+
+
+def _check_model(model: Path, name: str) -> None:
+    """Raise ValueError for a folder that holds no classifier, or one of other classes."""
+    with sources_explained(model):
+        config, network = AutoConfig.from_pretrained(model), None
+        if any("SequenceClassification" in kind for kind in config.architectures or ()):
+            network, report = AutoModelForSequenceClassification.from_pretrained(model, output_loading_info=True)
+    if network is None or report["missing_keys"]:
+        raise ValueError(f"{model} holds no trained classifier: pass a run's student folder")
+    if CLASSES[name] and tuple(config.id2label[index] for index in sorted(config.id2label)) != CLASSES[name]:
+        raise ValueError(f"{model} was trained on another task: it knows {list(config.id2label.values())}, {name} has {CLASSES[name]}")

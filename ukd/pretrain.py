@@ -88,32 +88,24 @@ def encoder_from_text(
 
     Raises: FileExistsError when `out` exists; ValueError for an unknown preset, or not exactly one of steps and minutes.
     """
-    if preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r}; choose one of: {', '.join(PRESETS)}")
-    if (steps is None) == (minutes is None):
-        raise ValueError("pass either steps or minutes")
-    if not 0 <= share <= 1:
-        raise ValueError(f"the share of the file must lie between 0 and 1, got {share}")
-    if out.exists():
-        raise FileExistsError(f"{out} exists; encoders are never overwritten: remove it or choose another folder")
+    _check(preset, steps, minutes, share, out)
     budget = replace(PROFILES["cpu"], name=preset, **{**PRESETS[preset], **changes})
+    if start:
+        _check_start(start, budget, seed)
     texts = documents(file)
     text_print = fingerprint(texts)
     prose, held_out = _passages(texts, budget, random.Random(seed))
-    if share and len(held_out) < budget.pretrain_batch:
-        raise ValueError(
-            f"the last {HELD_OUT_DOCUMENTS} documents of {file} give {len(held_out)} passages to hold out, of {budget.pretrain_batch} "
-            "needed: put empty lines between documents and not between paragraphs"
-        )
+    if share and (count := len(held_out)) < (needed := budget.pretrain_batch):
+        raise ValueError(f"the last {HELD_OUT_DOCUMENTS} documents of {file} give {count} passages to hold out, of {needed} needed: put "
+                         "empty lines between documents and not between paragraphs")  # fmt: skip
     begun = {"text": text_print, "share": share, "layers": budget.teacher_layers, "steps": steps, "minutes": minutes, "wrong": wrong}
     begun |= settings(budget, [], seed, compute) | {"start": start and hashlib.sha256((start / WEIGHTS).read_bytes()).hexdigest()}
     work = cache_folder() / "pretraining" / f"{preset}-{digest(begun)}"
-    source = mixture(prose, share)
     folder = start or made_once(work / "tokenizer", lambda building: trained_wordpiece(
         chain((line for document in texts for line in document), islice(discourse(seed), 5 * TOKENIZER_PARAGRAPHS)),
         budget.vocabulary, budget.max_length).save_pretrained(building), begun)  # fmt: skip
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    text = PairedText(tokenizer, budget.max_length, budget.pretrain_batch, source, wrong)
+    text = PairedText(tokenizer, budget.max_length, budget.pretrain_batch, mixture(prose, share), wrong)
     if not (work / "stages.json").is_file():
         shares = ((1, 1.0),) if start else LONG_STACKING
         stages = stacking(budget.teacher_layers, steps or _calibrated(budget, minutes, text, compute, shares), shares)
@@ -132,6 +124,31 @@ def encoder_from_text(
         write_json(building / RECORD, said)
         seal(building)
     return out
+
+
+def _check(preset: str, steps: int | None, minutes: float | None, share: float, out: Path) -> None:
+    """Raise ValueError or FileExistsError for settings that can't be used."""
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; choose one of: {', '.join(PRESETS)}")
+    if (steps is None) == (minutes is None):
+        raise ValueError("pass either steps or minutes")
+    if not 0 <= share <= 1:
+        raise ValueError(f"the share of the file must lie between 0 and 1, got {share}")
+    if out.exists():
+        raise FileExistsError(f"{out} exists; encoders are never overwritten: remove it or choose another folder")
+
+
+def _check_start(start: Path, budget: Profile, seed: int) -> None:
+    """Raise ValueError for an encoder that can't be gone on from."""
+    if missing := [name for name in (WEIGHTS, RECORD, "config.json") if not (start / name).is_file()]:
+        raise ValueError(f"{start} lacks {missing[0]}: pass a folder made by `ukd pretrain`")
+    config = json.loads((start / "config.json").read_text(encoding="utf-8"))
+    for name, asked in (("hidden_size", budget.width), ("num_hidden_layers", budget.teacher_layers)):
+        if config[name] != asked:
+            raise ValueError(f"{start} has {name} {config[name]}, and {asked} is asked for: pass a preset or width that agrees")
+    had = json.loads((start / RECORD).read_text(encoding="utf-8"))["seed"]
+    if had == seed:
+        raise ValueError(f"{start} was made with seed {had}, and would read the same text again: pass another (--seed)")
 
 
 def _passages(texts: list[list[str]], budget: Profile, dice: random.Random) -> tuple[list[str], list[str]]:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from ukd.config import Compute, say
 from ukd.config import compute as choose_compute
@@ -53,12 +54,16 @@ def train_heads(teacher: Teacher, task: Task, *, profile: Profile, compute: Comp
 
 
 class States(Frozen):
-    """A frozen network that answers with its layers' states (B, L, D) instead of logits."""
+    """A frozen network that answers with its layers' states (B, L, D) instead of logits, pooled as asked (see `layer_states`)."""
+
+    def __init__(self, network: PreTrainedModel, how: str | None = None) -> None:
+        super().__init__(network)
+        self.how = how
 
     @torch.no_grad()
     def forward(self, **inputs: Tensor) -> Tensor:
         """Tokenised inputs to the states of the layers below the last."""
-        return layer_states(self.module, self.module(**inputs, output_hidden_states=True).hidden_states, inputs)
+        return layer_states(self.module, self.module(**inputs, output_hidden_states=True).hidden_states, inputs, self.how)
 
 
 def by_layer(logits: Tensor, labels: Tensor, task: Task) -> list[dict]:

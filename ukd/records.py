@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,9 +15,10 @@ from importlib.metadata import version
 from pathlib import Path
 from shutil import rmtree
 
-from ukd.config import PACKAGE, Compute, in_clone
+from ukd.config import PACKAGE, Compute, in_clone, rank
 
 FORMAT = 1
+WAIT_SECONDS = 600
 PACKAGES = ("ukd", "torch", "transformers", "datasets", "accelerate", "tokenizers", "numpy", "scikit-learn", "scipy")
 
 
@@ -27,6 +29,7 @@ def provenance(compute: Compute) -> dict:
         "device": device_name(compute.device),
         "precision": compute.precision,
         "threads": compute.threads,
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
         "commit": commit(),
@@ -90,11 +93,18 @@ def made_once(folder: Path, make: Callable[[Path], None], made: dict) -> Path:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that takes the name `folder` if the block succeeds and vanishes if it does not."""
+    """A temporary folder that takes the name `folder` if the block succeeds and vanishes if it does not.
+
+    Of several processes that train together the first one's takes the name (libraries write weights in that one alone), and the
+    others wait for it.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         yield building
+        if rank() > 0:
+            _wait_for(folder)
+            return
         try:
             building.rename(folder)
         except OSError:
@@ -102,3 +112,11 @@ def whole_folder(folder: Path) -> Iterator[Path]:
                 raise
     finally:
         rmtree(building, ignore_errors=True)
+
+
+def _wait_for(folder: Path) -> None:
+    end = time.monotonic() + WAIT_SECONDS
+    while not folder.is_dir():
+        if time.monotonic() > end:
+            raise TimeoutError(f"the first process did not make {folder} within {WAIT_SECONDS} seconds of this one")
+        time.sleep(0.1)

@@ -10,7 +10,7 @@ from pathlib import Path
 from ukd.config import data_folder, digest, runs_folder
 from ukd.data import EMBEDDED
 from ukd.finetune import FINE_TUNING
-from ukd.methods import METHODS
+from ukd.methods import METHODS, TERMS
 from ukd.profiles import PRESETS
 from ukd.records import read_records
 from ukd.results import markdown, setting, tables
@@ -123,7 +123,7 @@ def show_card(options: argparse.Namespace) -> int:
 def show_methods(options: argparse.Namespace) -> int:
     """`ukd methods`."""
     stages = lambda m: " then ".join(  # noqa: E731
-        " + ".join(f"{getattr(s, term)} {term}" for term in ("labels", "kd", "intermediate") if getattr(s, term)) for s in m.stages
+        " + ".join(f"{round(getattr(s, term), 2)} {term}" for term in TERMS if getattr(s, term)) for s in m.stages
     )
     rows = [[m.name, m.summary, stages(m), m.source] for m in METHODS.values()]
     print(markdown(["method", "what it learns from", "stages", "source"], rows))

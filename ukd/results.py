@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import mean, stdev
 
 from scipy import stats
 
+from ukd.bootstrap import interval
+from ukd.data import EMBEDDED as EMBEDDED_TASKS
 from ukd.data import SPECS
 from ukd.finetune import FINE_TUNING, best_on_dev, short_name
 from ukd.methods import METHODS, OPTIONS
@@ -54,7 +56,9 @@ class Difference:
 def label(record: dict) -> str:
     """The method's name, with the options that differ from its default."""
     said, name = record["settings"]["method"], record["method"]
-    changed = [f"{option}={said[option]}" for option in OPTIONS if name in METHODS and said[option] != getattr(METHODS[name], option)]
+    usual = asdict(METHODS[name]) if name in METHODS else said
+    changed = [f"{option}={said[option]}" for option in OPTIONS if option in said and said[option] != usual[option]]
+    changed += ["space=hidden"] * (said.get("hidden") is not None and usual["hidden"] is None)
     return name + (f" ({', '.join(changed)})" if changed else "")
 
 
@@ -82,7 +86,7 @@ def apart(records: list[dict]) -> list[dict]:
     for record in records:
         also = SPECS[record["task"]].also
         if also in record["scores"]:
-            swap = lambda said, also=also: {**said, "validation": said[also]}  # noqa: E731
+            swap = lambda said, also=also: {**said, "validation": said.get(also, said["validation"])}  # noqa: E731
             copy = {**record, "task": f"{record['task']} ({also})", "scores": swap(record["scores"])}
             if "teacher" in record:
                 copy["teacher"] = {**record["teacher"], "scores": swap(record["teacher"]["scores"])}
@@ -138,10 +142,11 @@ def score_table(records: list[dict]) -> str:
     found = cells(records)
     methods, tasks = ordered({m for m, _ in found}, METHODS), ordered({t for _, t in found}, SPECS)
     teacher = {record["task"]: headline(record["teacher"]["scores"]["validation"]) for record in records}
-    rows = [["teacher", *(f"{teacher[task]:.1f}" for task in tasks), f"{mean(teacher[task] for task in tasks):.1f}"]]
+    rows = [["teacher", *(f"{teacher[task]:.1f}" for task in tasks), f"{mean(teacher[task] for task in tasks if task in SPECS):.1f}"]]
     for method in methods:
         here = [found.get((method, task)) for task in tasks]
-        average = f"{mean(mean(cell.by_seed.values()) for cell in here):.1f}" if all(here) else "-"
+        counted = [cell for cell, task in zip(here, tasks, strict=True) if task in SPECS]  # a further split is no further task
+        average = f"{mean(mean(cell.by_seed.values()) for cell in counted):.1f}" if all(counted) else "-"
         rows.append([method, *(str(cell) if cell else "-" for cell in here), average])
     metrics = [metrics_of(task) for task in tasks]
     return markdown(["validation, %", *(f"{task} ({metric})" for task, metric in zip(tasks, metrics, strict=True)), "average"], rows)
@@ -159,9 +164,21 @@ def difference_table(records: list[dict]) -> str:
     return markdown([f"minus {BASELINE}, points", *tasks, "all tasks"], rows)
 
 
+def interval_table(records: list[dict]) -> str:
+    """95% intervals of the differences, by a bootstrap over seeds and examples (see `ukd.bootstrap`)."""
+    tasks = [task for task in ordered({r["task"] for r in records}, SPECS) if task in EMBEDDED_TASKS]
+    methods = ordered({label(record) for record in records} - {BASELINE}, METHODS)
+    of = lambda name, task: [r for r in records if label(r) == name and r["task"] == task]  # noqa: E731
+    rows = []
+    for name in methods:
+        ends = [interval(of(name, task), of(BASELINE, task), task) for task in tasks]
+        rows.append([name, *(f"{low:+.1f} to {high:+.1f}" if pair else "-" for pair in ends for low, high in [pair or (0, 0)])])
+    return markdown([f"minus {BASELINE}, 95% over seeds and examples", *tasks], rows)
+
+
 def over_tasks(found: dict[tuple[str, str], Cell], method: str, tasks: list[str]) -> Difference | None:
     """The mean difference over tasks, paired by seed: one value a seed, so that tasks are not mistaken for repeats."""
-    shared = [task for task in tasks if (method, task) in found and (BASELINE, task) in found]
+    shared = [task for task in tasks if task in SPECS and (method, task) in found and (BASELINE, task) in found]
     both = [(found[method, task].by_seed, found[BASELINE, task].by_seed) for task in shared]
     seeds = set.intersection(*(ours.keys() & base.keys() for ours, base in both)) if both else set()
     return spread([mean(ours[seed] - base[seed] for ours, base in both) for seed in sorted(seeds)]) if seeds else None
@@ -190,6 +207,10 @@ def tables(records: list[dict]) -> str:
             for task in ordered({r["task"] for r in chosen}, SPECS)
         )
         parts += [f"### {name}", f"Scored on validation examples: {sizes}.", score_table(chosen), difference_table(chosen)]
+        if any("predicted" in record for record in chosen):
+            parts.append(interval_table(chosen))
+        if fallen := sorted(f"{label(r)} on {r['task']} (seed {r['seed']})" for r in chosen if r.get("collapsed")):
+            parts.append(f"Runs that gave every example one class: {', '.join(fallen)}.")
     return "\n\n".join(parts)
 
 

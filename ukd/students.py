@@ -89,7 +89,7 @@ def pool(states: Tensor, mask: Tensor, how: str) -> Tensor:
         return states[:, 0]
     mask = mask.bool().unsqueeze(-1)
     if how == "max":  # adding costs less than filling: its gradient is not copied
-        return (states + ~mask * torch.finfo(states.dtype).min).amax(1)
+        return (states + (~mask).to(states.dtype) * torch.finfo(states.dtype).min).amax(1)
     if how == "mean":
         return (states * mask).sum(1) / mask.sum(1).clamp(min=1)
     raise ValueError(f"unknown pooling {how!r}; choose one of: first, max, mean")

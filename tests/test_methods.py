@@ -1,0 +1,280 @@
+"""The family of methods: each by hand, each trained, all on one budget from one initial student."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import nn
+
+import ukd
+from ukd import bootstrap
+from ukd.cli import main
+from ukd.config import cache_folder
+from ukd.data import EMBEDDED
+from ukd.describe import said
+from ukd.distill import Job
+from ukd.hidden import HiddenMatch
+from ukd.losses import divergence, fixed_weights
+from ukd.methods import CORE, METHODS, SCENARIOS, Hidden, Stage, method
+from ukd.metrics import headline, scores
+from ukd.models import load_classifier
+from ukd.objective import Objective, annealing
+from ukd.outputs import teacher_outputs
+from ukd.results import label, tables
+from ukd.teacher import splits
+
+STUDENT = torch.tensor([[[3.0, 4.0], [0.0, 2.0]]])  # (1, 2, 2)
+TEACHER = torch.tensor([[[4.0, 3.0], [1.0, 0.0], [0.0, 5.0]]])  # (1, 3, 2)
+
+
+def match(term, s_layers=2, t_layers=3):
+    return HiddenMatch(term, s_layers, t_layers, 2, 2)
+
+
+def test_pkd_by_hand():
+    # skip: 3 and 4 layers in all, so students 1 and 2 see t = round(s 4 / 3) = 1 and 3
+    found = match(Hidden("skip"))(STUDENT, TEACHER)
+    unit = [(0.6 - 0.8) ** 2 + (0.8 - 0.6) ** 2, 0.0]
+    assert found.tolist() == pytest.approx(unit, abs=1e-6)
+    last = match(Hidden("last"))(STUDENT, TEACHER)  # layers 2 and 3
+    assert last.tolist() == pytest.approx([(0.6 - 1) ** 2 + 0.8**2, 0.0], abs=1e-6)
+    longer = match(Hidden("skip"))(STUDENT, 7 * TEACHER)  # of unit length: how long they are changes nothing
+    torch.testing.assert_close(found, longer)
+
+
+def test_alp_kd_by_hand():
+    found = match(Hidden("attention", normalise=False))(STUDENT, TEACHER)
+    weights = torch.softmax(torch.tensor([[24.0, 3.0, 20.0], [6.0, 0.0, 10.0]]), -1)
+    seen = weights @ TEACHER[0]
+    torch.testing.assert_close(found, (STUDENT[0] - seen).square().mean(-1))
+
+
+def test_ckd_by_hand():
+    term = Hidden("groups", normalise=False)
+    made = match(term, 2, 4)
+    assert made.groups == [(0, 2), (2, 4)] and [tuple(layer.weight.shape) for layer in made.teacher] == [(2, 4), (2, 4)]
+    assert match(term, 2, 3).groups == [(0, 2), (2, 3)]  # all layers, each in one group
+    teacher = torch.cat([TEACHER, TEACHER[:, :1]], 1)
+    seen = torch.stack([made.teacher[0](teacher[0, :2].flatten()), made.teacher[1](teacher[0, 2:].flatten())])
+    torch.testing.assert_close(made(STUDENT, teacher), (STUDENT[0] - seen).square().mean(-1))
+
+
+def test_rail_kd_draws_sorted_layers_anew_each_epoch_and_projects_both_sides():
+    term = METHODS["rail-kd"].hidden
+    made = HiddenMatch(term, 3, 11, 2, 5)
+    assert made.student.weight.shape == (128, 2) and made.teacher.weight.shape == (128, 5)
+    drawn = [fixed_weights("random", 3, 11, seed=epoch).argmax(-1).tolist() for epoch in range(20)]
+    assert all(layers == sorted(set(layers)) for layers in drawn) and len(set(map(tuple, drawn))) > 10
+    assert drawn[3] == fixed_weights("random", 3, 11, seed=3).argmax(-1).tolist()
+    student, teacher = torch.randn(4, 3, 2), torch.randn(4, 11, 5)
+    one, same, other = (made(student, teacher, epoch, 1) for epoch in (0, 0, 1))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+
+
+def test_other_widths_are_projected_and_equal_ones_are_not():
+    assert not list(match(Hidden("skip")).parameters())
+    assert HiddenMatch(Hidden("skip"), 2, 3, 2, 5).student.weight.shape == (5, 2)
+    with pytest.raises(ValueError, match="needs 1 to 3 student layers below the last, got 4"):
+        match(Hidden("skip"), 4, 3)
+
+
+class Fixed(nn.Module):
+    """Answers with what it was given."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, **_):
+        return self.logits
+
+
+def terms(name, logits, teacher, stage=0, **where):
+    batch = ukd.data.Batch({}, torch.tensor([0, 1]), torch.arange(2))
+    goal = Objective(METHODS[name], METHODS[name].stages[stage], lambda _: teacher, False, **where)
+    return goal(Fixed(logits), batch)
+
+
+def test_dih_and_pseudo_ta_teach_the_last_layer_from_all_heads():
+    dice = torch.Generator().manual_seed(0)
+    logits, teacher = torch.randn(2, 1, 3, generator=dice), torch.randn(2, 5, 3, generator=dice)
+    dih = terms("dih", logits, teacher)["intermediate"]
+    by_hand = torch.stack([divergence(logits[:, 0], teacher[:, t], 2.0, False) for t in range(5)]).mean()
+    torch.testing.assert_close(dih, 0.5 * by_hand)
+    seen = ukd.attend(logits, teacher).logits[:, 0]
+    torch.testing.assert_close(terms("pseudo-ta", logits, teacher)["intermediate"], divergence(logits[:, 0], seen, 2.0, False).mean())
+
+
+def test_mhkd_pairs_heads_by_depth():
+    dice = torch.Generator().manual_seed(1)
+    logits, teacher = torch.randn(2, 3, 2, generator=dice), torch.randn(2, 6, 2, generator=dice)
+    found = terms("mhkd", logits, teacher)["intermediate"]
+    pairs = sum(divergence(logits[:, s], teacher[:, t], 2.0, False).mean() for s, t in ((0, 1), (1, 3)))  # layers 2 and 4 of 6
+    torch.testing.assert_close(found, 0.5 * pairs)
+
+
+@pytest.mark.parametrize(("epochs", "shown"), [(1, [1.0]), (2, [0.5, 1.0]), (4, [0.25, 0.5, 0.75, 1.0])])
+def test_annealing_ends_at_the_teachers_logits(epochs, shown):
+    assert [annealing(epoch, epochs) for epoch in range(epochs)] == shown
+    assert annealing(epochs + 3, epochs) == 1.0
+    logits, teacher = torch.zeros(2, 1, 2), torch.full((2, 3, 2), 4.0)
+    found = [float(terms("annealing-kd", logits, teacher, epoch=epoch, epochs=epochs)["annealed"]) for epoch in range(epochs)]
+    assert found == pytest.approx([2 * (4 * part) ** 2 for part in shown])
+
+
+@pytest.fixture(scope="module")
+def made(task, tiny, teacher, compute, tmp_path_factory):
+    """One tiny run of every method."""
+    options = {"profile": tiny, "seed": 1, "compute": compute, "folder": tmp_path_factory.mktemp("methods")}
+    return {name: ukd.distill(task, ukd.method(name), teacher, **options) for name in METHODS}
+
+
+def test_every_method_gets_the_same_steps_and_budget(made):
+    for name in ("steps", "examples", "student_parameters"):
+        assert len({str(record[name]) for record in made.values()}) == 1, name
+    assert len({str({**record["settings"], "method": None}) for record in made.values()}) == 1
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_starts_from_one_student_of_the_seed(name, task, tiny, teacher, compute):
+    source = ukd.teacher.resolve_encoder(teacher.encoder, tiny, compute)[0]
+    start = Job(task, METHODS[name], teacher, tiny, 1, source, {}, compute, Path("unused")).make_student()
+    plain = load_classifier(source, task, seed=1, layers=tiny.student_layers)
+    assert all(torch.equal(a, b) for a, b in zip(start.network.parameters(), plain.parameters(), strict=True))
+
+
+def test_every_term_of_every_method_is_in_its_curve(made):
+    for name, record in made.items():
+        for stage in METHODS[name].stages:
+            terms = {term for term in ("labels", "kd", "intermediate", "hidden", "annealed") if getattr(stage, term)}
+            assert set(record["history"][stage.name]["curve"][-1]) == terms | {"step"}, name
+
+
+def test_every_method_with_a_map_shows_it(made):
+    for name, record in made.items():
+        assert (record["attention"] is not None) == METHODS[name].attends
+        if METHODS[name].attends:
+            rows = torch.tensor(record["attention"]["mean"])
+            assert rows.shape == ((1, 4) if METHODS[name].students == "last" else (1, 3))
+            torch.testing.assert_close(rows.sum(-1), torch.ones(1))
+
+
+def test_projections_learn_and_are_saved(made):
+    learned = load_file(Path(made["rail-kd"]["folder"]) / "student" / "match.safetensors")
+    assert set(learned) == {f"{side}.{part}" for side in ("student", "teacher") for part in ("weight", "bias")}
+    assert not (Path(made["pkd-skip"]["folder"]) / "student" / "match.safetensors").exists()  # nothing to learn there
+
+
+def test_takd_learns_from_an_assistant_of_middle_depth(made, tiny):
+    assert made["takd"]["assistant"]["layers"] == 3 and "assistant" not in made["kd"]  # 4 and 2
+    assert made["takd"]["teacher"] == made["kd"]["teacher"]
+    assert made["takd"]["history"]["kd"]["curve"] != made["kd"]["history"]["kd"]["curve"]
+    record = next((cache_folder() / "assistants").glob("*/record.json"))
+    assert record.is_file() and ukd.read_records(cache_folder() / "assistants")[0]["settings"]["epochs"] == tiny.teacher_epochs
+
+
+def test_kept_states_are_the_live_ones_and_too_large_ones_are_asked_live(made, task, tiny, teacher, compute, tmp_path, monkeypatch, capsys):
+    options = {"profile": tiny, "seed": 1, "compute": compute}
+    live = ukd.distill(task, ukd.method("alp-kd"), teacher, folder=tmp_path / "1", live_teacher=True, **options)
+    monkeypatch.setattr(sys.modules["ukd.distill"], "MOST_STATES", 1000)  # the name alone is the function
+    monkeypatch.setenv("UKD_QUIET", "0")
+    large = ukd.distill(task, ukd.method("alp-kd"), teacher, folder=tmp_path / "2", **options)
+    assert "it is asked in every step" in capsys.readouterr().err
+    for record in (live, large):
+        assert record["history"]["all"]["curve"][-1] == pytest.approx(made["alp-kd"]["history"]["all"]["curve"][-1], rel=1e-3)
+    train = splits(task, ukd.models.load_tokenizer(teacher.folder), tiny)[0]
+    table = teacher_outputs(teacher, task, "train", train, compute=compute, states="mean")
+    assert table.shape[1:] == (3, 16)
+
+
+def test_states_are_pooled_over_tokens_and_not_over_padding(task, teacher):
+    network = load_classifier(teacher.folder, task, seed=0).eval()
+    model = ukd.LayerwiseClassifier(network)
+    inputs = {"input_ids": torch.arange(5, 25).reshape(2, 10), "attention_mask": torch.ones(2, 10, dtype=torch.long)}
+    longer = {name: F.pad(value, (0, 6)) for name, value in inputs.items()}
+    for how in ("first", "mean"):
+        torch.testing.assert_close(model(**inputs, states=how)[1], model(**longer, states=how)[1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("student", ["bilstm", "gated-cnn"])
+def test_first_tokens_of_other_architectures_are_refused_with_what_applies(student, task, tiny, teacher, compute, tmp_path):
+    budget, options = replace(tiny, student=student), {"seed": 1, "compute": compute, "folder": tmp_path}
+    with pytest.raises(ValueError, match=f"pkd-skip compares the first token's states.*{student}.*universal-kd"):
+        ukd.distill(task, ukd.method("pkd-skip"), teacher, profile=budget, **options)
+    assert ukd.distill(task, ukd.method("rail-kd"), teacher, profile=budget, **options)["scores"]
+
+
+def test_a_moved_term_is_named_in_tables(task, tiny, teacher, compute, tmp_path):
+    moved = method("universal-kd", space="hidden", mapping="last")
+    record = ukd.distill(task, moved, teacher, profile=tiny, seed=1, compute=compute, folder=tmp_path)
+    assert label(record) == "universal-kd (mapping=last, space=hidden)" and record["attention"] is None
+
+
+def test_any_other_point_of_the_family_by_its_switches(capsys):
+    moved = method("universal-kd", space="hidden", mapping="last")
+    assert moved.hidden == Hidden("last") and moved.stages[0] == Stage("teacher", 0.5, kd=0.5, hidden=0.5) and not moved.needs_heads
+    assert method("universal-kd", students="last").attends and not method("universal-kd", students="last").needs_heads
+    for name, options in (("no-kd", {"space": "hidden"}), ("universal-kd", {"space": "hidden", "combine": "losses"})):
+        with pytest.raises(ValueError, match="take universal-kd|features are mixed first"):
+            method(name, **options)
+    with pytest.raises(ValueError, match="unknown space 'inner'; choose one of: output, hidden"):
+        method("universal-kd", space="inner")
+    assert main(["methods"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"| {name} " in said for name in METHODS)
+
+
+def test_scenarios_name_methods_that_are_there():
+    assert set().union(*SCENARIOS.values()) | set(CORE) <= set(METHODS)
+    assert "takd" in SCENARIOS["capacity-gap"] and "reverse" in SCENARIOS["ablation"]
+
+
+def records_of(name, seeds, predicted):
+    return [{"method": name, "seed": seed, "predicted": text} for seed, text in zip(seeds, predicted, strict=True)]
+
+
+def test_bootstrap_metrics_are_the_librarys():
+    dice = np.random.default_rng(0)
+    for task, classes in (("sentiment", 2), ("entailment", 3), ("acceptability", 2), ("paraphrase", 2)):
+        labels, said = dice.integers(0, classes, 300), dice.integers(0, classes, 300)
+        ours = bootstrap._headline(task)(labels[None].astype(float), said[None].astype(float))[0]
+        assert ours == pytest.approx(headline(scores(np.eye(classes)[said], labels, EMBEDDED[task].metrics)))
+    labels, said = dice.normal(size=300), dice.normal(size=300).round(1)
+    ours = bootstrap._headline("similarity")(labels[None], said[None])[0]
+    assert ours == pytest.approx(headline(scores(said[:, None], labels, EMBEDDED["similarity"].metrics)))
+
+
+def test_intervals_hold_the_difference_are_paired_and_shrink_with_examples():
+    labels = ukd.load_task("sentiment").dataset["validation"]["label"]
+    dice, right = np.random.default_rng(1), np.array(labels)
+    flip = lambda share, rows: "".join(str(int(y) ^ int(dice.random() < share)) for y in right[:rows])  # noqa: E731
+    widths = []
+    for rows in (200, 2000):
+        base, ours = [flip(0.3, rows) for _ in range(3)], [flip(0.2, rows) for _ in range(3)]
+        low, high = bootstrap.interval(records_of("b", (1, 2, 3), ours), records_of("kd", (1, 2, 3), base), "sentiment")
+        assert low < 10 < high
+        widths.append(high - low)
+    assert widths[1] < 0.6 * widths[0]
+    same = records_of("kd", (1, 2, 3), base)
+    assert bootstrap.interval(same, same, "sentiment") == (0.0, 0.0)  # paired: what both share drops out
+    assert bootstrap.interval(same, records_of("kd", (4, 5, 6), base), "sentiment") is None
+    assert bootstrap.interval(same, same, "rte") is None
+
+
+def test_tables_show_the_intervals(made):
+    text = tables([made["kd"], made["universal-kd"]])
+    assert "minus kd, 95% over seeds and examples" in text and " to " in text[text.index("95% over") :].splitlines()[2]
+
+
+def test_a_collapse_onto_one_class_is_in_the_record_and_below_the_table(made, task):
+    fallen = {**made["kd"], "collapsed": True}
+    assert "Runs that gave every example one class: kd on sentiment (seed 1)." in tables([fallen, {**made["no-kd"], "collapsed": False}])
+    logits = torch.tensor([[0.1, 0.9], [0.4, 0.6]])
+    assert said(logits, task) == {"collapsed": True, "predicted": "11"}
+    assert not said(logits * torch.tensor([[1, -1], [1, 1]]), task)["collapsed"]
+    assert "predicted" not in said(logits, replace(task, name="rte"))

@@ -1,0 +1,69 @@
+"""Intervals for differences between methods: a bootstrap over seeds and validation examples, paired in both.
+
+Pairs share their seed (the same initial student) and their examples, so what both have in common drops out. With few seeds such
+an interval is too short; the tables say how many there were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.stats import rankdata
+
+from ukd.data import EMBEDDED, load_task
+
+DRAWS, AT_ONCE = 1000, 50
+
+
+def interval(ours: list[dict], base: list[dict], task: str, *, level: float = 0.95, seed: int = 0) -> tuple[float, float] | None:
+    """Ends of the interval of the mean difference in headline points, from records of two methods on an embedded task.
+
+    None without a shared seed, or where a record holds no predictions.
+    """
+    mine, theirs = ({r["seed"]: r for r in records if "predicted" in r} for records in (ours, base))
+    if task not in EMBEDDED or not (shared := sorted(mine.keys() & theirs.keys())):
+        return None
+    values = np.stack([[_values(side[number]["predicted"]) for number in shared] for side in (mine, theirs)])  # (2, seeds, N)
+    labels = np.asarray(load_task(task).dataset["validation"]["label"], dtype=float)[: values.shape[-1]]
+    dice, found = np.random.default_rng(seed), []
+    for _ in range(DRAWS // AT_ONCE):
+        rows = dice.integers(0, len(labels), (AT_ONCE, len(labels)))
+        picked = dice.integers(0, len(shared), (AT_ONCE, len(shared)))
+        each = np.stack([[_headline(task)(labels[rows], side[number][rows]) for number in range(len(shared))] for side in values])
+        away = each[0] - each[1]  # (seeds, draws)
+        found.append(np.take_along_axis(away, picked.T, 0).mean(0))
+    low, high = np.quantile(np.concatenate(found), ((1 - level) / 2, (1 + level) / 2))
+    return float(low), float(high)
+
+
+def _values(predicted: str) -> np.ndarray:
+    return np.array([float(value) for value in (predicted.split() if " " in predicted else predicted)])
+
+
+def _headline(task: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """(draws, N) labels and predictions to (draws,) scores in percent: the mean of the task's metrics, as `ukd.metrics.headline` has it."""
+    metrics = EMBEDDED[task].metrics
+    return lambda labels, said: 100 * np.mean([METRICS[name](labels, said) for name in metrics], axis=0)
+
+
+def _accuracy(labels: np.ndarray, said: np.ndarray) -> np.ndarray:
+    return (labels == said).mean(-1)
+
+
+def _f1(labels: np.ndarray, said: np.ndarray) -> np.ndarray:
+    hit, asked = ((labels == 1) & (said == 1)).sum(-1), (labels == 1).sum(-1) + (said == 1).sum(-1)
+    return 2 * hit / np.maximum(asked, 1)
+
+
+def _pearson(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Also Matthews' correlation, which for two classes is Pearson's of the indices; 0 where one of them is constant."""
+    x, y = x - x.mean(-1, keepdims=True), y - y.mean(-1, keepdims=True)
+    size = np.sqrt((x**2).sum(-1) * (y**2).sum(-1))
+    return np.where(size > 0, (x * y).sum(-1) / np.where(size > 0, size, 1), 0.0)
+
+
+METRICS = {
+    "accuracy": _accuracy, "f1": _f1, "matthews": _pearson, "pearson": _pearson,
+    "spearman": lambda x, y: _pearson(rankdata(x, axis=-1), rankdata(y, axis=-1)),
+}  # fmt: skip
