@@ -171,7 +171,9 @@ def test_two_processes_train_as_one_does(folder, encoder, tmp_path):
     for stage in ("teacher", "labels"):
         one, two = (list(record["history"][stage]["curve"]) for record in found)
         assert one[-1]["step"] == two[-1]["step"]
-        assert one[-1] == pytest.approx(two[-1], rel=1e-3)
+        assert one[-1] == pytest.approx(two[-1], rel=1e-3, abs=1e-6)
+    taught = [json.loads(next((tmp_path / f"cache-{n}" / "teachers").glob("*/teacher.json")).read_text())["history"] for n in (1, 2)]
+    assert [point["labels"] for point in taught[0]["curve"]] == pytest.approx([point["labels"] for point in taught[1]["curve"]], rel=1e-4)
 
 
 def test_predictions_of_what_was_not_trained_on_the_task_are_refused(folder, encoder, budget, compute, tmp_path, capsys):
