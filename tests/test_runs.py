@@ -165,7 +165,7 @@ def test_every_weight_reaches_the_gradient(task, tiny, teacher, compute):
     from ukd.distill import Job
     from ukd.methods import Stage
     from ukd.models import load_tokenizer
-    from ukd.objective import objective
+    from ukd.objective import Objective
     from ukd.teacher import splits
 
     job = Job(task, ukd.method("universal-kd"), teacher, tiny, 1, str(teacher.folder), {"teacher_outputs": "kept"}, compute, Path("unused"))
@@ -175,7 +175,7 @@ def test_every_weight_reaches_the_gradient(task, tiny, teacher, compute):
     def gradient(**weights):
         stage = replace(Stage("all", 1.0), **weights)
         student.zero_grad()
-        terms = objective(job.method, stage, outputs, False)(student, batch)
+        terms = Objective(job.method, stage, outputs, False)(student, batch)
         sum(terms.values()).backward()
         return torch.cat([p.grad.flatten() for p in student.parameters() if p.grad is not None and p.grad.abs().sum() > 0]), set(terms)
 

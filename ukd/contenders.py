@@ -22,7 +22,7 @@ from ukd.heads import Frozen, LayerwiseClassifier, PseudoClassifiers
 from ukd.losses import intermediate_loss, kd_loss
 from ukd.methods import CORE, METHODS, Stage, method
 from ukd.models import load_classifier, load_tokenizer, new_student
-from ukd.objective import objective
+from ukd.objective import Objective
 from ukd.outputs import Outputs, kept, live, teacher_outputs
 from ukd.peers import textbrewer_run, trainer_run
 from ukd.probing import States, fit_heads
@@ -66,10 +66,10 @@ class Bench:
         below = network.config.num_hidden_layers - 1
         return LayerwiseClassifier(network, PseudoClassifiers(network.config.hidden_size, self.task.num_labels, below) if heads else None)
 
-    def steps(self, kind: str, outputs: Outputs | None, here: Compute) -> Steps:
+    def steps(self, kind: str, outputs: Outputs | None, here: Compute, count: int = STEPS) -> Steps:
         """Steps of Universal-KD's first stage with these teacher outputs, or of fine-tuning without any."""
-        terms = objective(method("universal-kd"), TEACHER if outputs else LABELS, outputs, self.task.spec.regression)
-        return Steps(self.student(kind, heads=outputs is not None), terms, self.batches, here)
+        terms = Objective(method("universal-kd"), TEACHER if outputs else LABELS, outputs, self.task.spec.regression)
+        return Steps(self.student(kind, heads=outputs is not None), terms, self.batches[:count], here)
 
     def kept(self, here: Compute) -> Outputs:
         """The teacher's outputs, asked once."""
@@ -95,9 +95,8 @@ class Bench:
         network = AutoModelForSequenceClassification.from_config(config, attn_implementation=attention_kernel())
         base = Frozen(LayerwiseClassifier(network, heads)).to(here.device)
         table = torch.randn(int(self.train.rows.max()) + 1, 12, self.task.num_labels, device=here.device)
-        few = replace_batches(self, self.batches[:3])
         seconds = turns({
-            "kept": few.steps("bilstm", kept(table), here), "live": few.steps("bilstm", lambda batch: base(**batch.inputs), here),
+            "kept": self.steps("bilstm", kept(table), here, 3), "live": self.steps("bilstm", lambda batch: base(**batch.inputs), here, 3),
         }, 5)  # fmt: skip
         name = f"bilstm, {here.precision}, teacher of BERT-base's size: live teacher / kept outputs"
         return ratio(name, "at least 8", seconds, "live", "kept", 3)
@@ -142,7 +141,7 @@ class Bench:
         for name, kernel in (("fused", "sdpa"), ("plain", "eager")):
             each[name] = self.student("layers", False)
             each[name].network.set_attn_implementation(kernel)
-        terms = objective(method("universal-kd"), LABELS, None, self.task.spec.regression)
+        terms = Objective(method("universal-kd"), LABELS, None, self.task.spec.regression)
         seconds = turns({name: Steps(model, terms, self.batches, here) for name, model in each.items()})
         least = "at least 1" if here.device == "cpu" else "at least 0"
         return ratio(f"layers, {here.precision}: fused attention / plain", least, seconds, "fused", "plain", len(self.batches))
@@ -190,7 +189,7 @@ class Bench:
         one, so that neither pays for what happens once."""
         train = splits(self.task, load_tokenizer(self.source), replace(self.profile, max_train=None))[0]
         long, short = (train.first(count * self.profile.batch) for count in (LONG, SHORT))
-        terms = objective(method("universal-kd"), LABELS, None, self.task.spec.regression)
+        terms = Objective(method("universal-kd"), LABELS, None, self.task.spec.regression)
         each: dict[str, Callable[[], object]] = {}
         for name, data in (("long", long), ("short", short)):
             ours = Steps(self.student("layers", False), terms, [], here)
@@ -219,13 +218,6 @@ class Bench:
             ratio(f"{name}: TextBrewer, live teacher / ours", limit, seconds, "TextBrewer", "ours", parts),
             ratio(f"{name}: TextBrewer, cache filled by hand / ours", "at least 1.0", seconds, "its cache", "ours", parts),
         ]
-
-
-def replace_batches(bench: Bench, batches: list[Batch]) -> Bench:
-    """The same bench on other batches."""
-    other = replace(bench)
-    other.batches = batches
-    return other
 
 
 @contextmanager

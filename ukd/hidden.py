@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ukd.losses import MAPPINGS, fixed_weights
+from ukd.losses import fixed_weights
 from ukd.methods import Hidden
-from ukd.projection import check_temperature, full_precision
+from ukd.projection import full_precision
 
 
 class HiddenMatch(nn.Module):
@@ -61,14 +61,3 @@ class HiddenMatch(nn.Module):
             return torch.softmax(student @ teacher.transpose(1, 2) / self.term.kappa, -1)
         found = fixed_weights(self.term.mapping, student.shape[1], teacher.shape[1], seed=10_000 * seed + epoch)
         return found.to(teacher).expand(len(student), *found.shape)
-
-
-def check_hidden(term: Hidden) -> None:
-    """Raise ValueError for values that a term can't have."""
-    for name, value, valid in (
-        ("mapping", term.mapping, (*MAPPINGS, "groups")),
-        ("pooling", term.pooling, ("first", "mean")),
-    ):
-        if value not in valid:
-            raise ValueError(f"unknown {name} {value!r} in hidden space; choose one of: {', '.join(valid)}")
-    check_temperature("kappa", term.kappa)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -74,8 +73,3 @@ def loss_options(method: Method, regression: bool) -> dict:
     """The method's options as `intermediate_loss` takes them."""
     names = ("mapping", "combine", "tau", "kappa", "attention_grad")
     return {name: getattr(method, name) for name in names} | {"regression": regression}
-
-
-def objective(method: Method, stage: Stage, outputs: Outputs | None, regression: bool) -> Callable[[nn.Module, Batch], dict[str, Tensor]]:
-    """A stage's terms where none looks into the hidden space."""
-    return Objective(method, stage, outputs, regression)
