@@ -161,7 +161,7 @@ def test_every_method_with_a_map_shows_it(made):
         if METHODS[name].attends:
             rows = torch.tensor(record["attention"]["mean"])
             assert rows.shape == ((1, 4) if METHODS[name].students == "last" else (1, 3))
-            torch.testing.assert_close(rows.sum(-1), torch.ones(1))
+            torch.testing.assert_close(rows.sum(-1), torch.ones(1), atol=1e-5, rtol=0)
 
 
 def test_projections_learn_and_are_saved(made):
@@ -275,6 +275,7 @@ def test_a_collapse_onto_one_class_is_in_the_record_and_below_the_table(made, ta
     fallen = {**made["kd"], "collapsed": True}
     assert "Runs that gave every example one class: kd on sentiment (seed 1)." in tables([fallen, {**made["no-kd"], "collapsed": False}])
     logits = torch.tensor([[0.1, 0.9], [0.4, 0.6]])
-    assert said(logits, task) == {"collapsed": True, "predicted": "11"}
-    assert not said(logits * torch.tensor([[1, -1], [1, 1]]), task)["collapsed"]
-    assert "predicted" not in said(logits, replace(task, name="rte"))
+    labels = torch.tensor([1, 1])
+    assert said(logits, labels, task) == {"collapsed": True, "predicted": "11", "calibration_error": 38.01}
+    assert not said(logits * torch.tensor([[1, -1], [1, 1]]), labels, task)["collapsed"]
+    assert "predicted" not in said(logits, labels, replace(task, name="rte"))

@@ -19,13 +19,13 @@ from ukd.data import Batch, Encoded, Task, steps_per_epoch, training_batches
 from ukd.describe import describe_student, said
 from ukd.heads import LayerwiseClassifier, PseudoClassifiers
 from ukd.hidden import HiddenMatch
-from ukd.losses import intermediate_loss
-from ukd.methods import METHODS, Method
+from ukd.methods import METHODS, Method, Stage
 from ukd.metrics import headline, scores
 from ukd.models import load_classifier, load_tokenizer, new_student, parameters, save
-from ukd.objective import Objective, loss_options, sides
+from ukd.objective import Objective
+from ukd.observe import attention, exits, look
 from ukd.outputs import Outputs, kept, live, teacher_outputs
-from ukd.probing import by_layer, train_heads
+from ukd.probing import train_heads
 from ukd.profiles import Profile
 from ukd.records import FORMAT, provenance, whole_folder, write_json
 from ukd.students import STUDENTS
@@ -43,6 +43,7 @@ CODE = (
     "metrics",
     "models",
     "objective",
+    "observe",
     "outputs",
     "probing",
     "projection",
@@ -144,19 +145,21 @@ class Job:
         size = parameters(self.student.network)
         outputs = self.outputs(train) if self.method.needs_teacher else None
         states = self.states(train) if self.method.hidden else None
-        history, attention = {}, None
+        history, maps = {}, None
         for number, stage in enumerate(self.method.stages):
             goal = Objective(self.method, stage, outputs, self.task.spec.regression, states, self.student.match, seed=self.seed)
             history[stage.name] = self.train_stage(number, goal, train, dev)
             if stage.intermediate:
-                attention = self.look(validation)
+                maps = self.look(validation)
         found = {"dev": score(self.student, dev, self.task, self.compute)}
-        answers = predict(self.student, validation, self.compute)[:, -1]
+        every = predict(self.student, validation, self.compute)
+        answers = every[:, -1]
         found["validation"] = scores(answers.numpy(), validation.labels.numpy(), self.task.spec.metrics)
         others = also(self.task, load_tokenizer(self.student_source), self.profile)
         found |= {split: score(self.student, data, self.task, self.compute) for split, data in others.items()}
         return {
-            "scores": found, **said(answers, self.task), "history": history, "attention": attention, "student_parameters": size,
+            "scores": found, **said(answers, validation.labels, self.task), "history": history, "attention": maps,
+            "student_parameters": size, "exits": exits(every, validation.labels, self.task) if self.method.needs_heads else [],
             "examples": {"train": len(train), "dev": len(dev), "validation": len(validation), **{k: len(v) for k, v in others.items()}},
             "steps": sum(self.schedule(number, len(train)).steps for number in range(len(self.method.stages))),
             "seconds": round(time.perf_counter() - start, 1),
@@ -244,23 +247,30 @@ class Job:
             goal,
             schedule,
             self.compute,
-            score=lambda model: headline(score(model, dev, self.task, self.compute)),
+            score=lambda _: self.judge(stage, dev),
             checkpoint=self.folder.with_name(f".{self.folder.name}") / f"{number}-{stage.name}.safetensors",
             label=label,
         )
 
+    def judge(self, stage: Stage, dev: Encoded) -> tuple[float, dict]:
+        """Headline score on the development part, and where the student's layers look there while they learn to look."""
+        logits = predict(self.student, dev, self.compute)
+        reached = headline(scores(logits[:, -1].numpy(), dev.labels.numpy(), self.task.spec.metrics))
+        if not stage.intermediate:
+            return reached, {}
+        weights = attention(self.method, logits, self.asked(dev, 1), self.task.spec.regression)
+        return reached, {"attention": torch.round(weights.mean(0).double(), decimals=6).tolist()}
+
+    def asked(self, data: Encoded, part: int) -> torch.Tensor:
+        """What every teacher layer says of part 1 (development) or 2 (validation): (N, T, C)."""
+        split = "train" if part == 1 and self.profile.select == "dev" else "validation"
+        read = self.as_the_teacher_reads(data, part)
+        return teacher_outputs(self.teacher, self.task, split, read, compute=self.compute)[data.rows]
+
     def look(self, validation: Encoded) -> dict:
-        """Where the trained student layers look, as its forward and the loss return it: mean weights (S, T), and per class."""
+        """Where the trained student's layers look, as its forward and the loss return it (see `ukd.observe.look`)."""
         logits = predict(self.student, validation, self.compute)
-        data = self.as_the_teacher_reads(validation, 2)
-        teacher = teacher_outputs(self.teacher, self.task, "validation", data, compute=self.compute)[validation.rows]
-        ours, theirs = sides(self.method, logits, teacher)
-        weights = intermediate_loss(ours, theirs, **loss_options(self.method, self.task.spec.regression)).weights  # (N, S, T)
-        maps = {"mean": weights.mean(0).tolist(), "by_layer": by_layer(logits, validation.labels, self.task)}
-        for index, name in enumerate(self.task.label_names or ()):
-            if (chosen := validation.labels == index).any():
-                maps.setdefault("by_class", {})[name] = weights[chosen].mean(0).tolist()
-        return maps
+        return look(self.method, logits, self.asked(validation, 2), validation.labels, self.task, validation.rows)
 
     def finish(self, record: dict) -> None:
         """Write the student and the record, whole; then the checkpoints have done their work."""
