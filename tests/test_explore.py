@@ -52,6 +52,7 @@ def test_the_sentence_says_what_the_weights_are(playground):
     (text,) = parts(playground, ipywidgets.HTML)
     row = ukd.attend(STUDENT[None], TEACHER[None]).weights[0, 1]
     assert f"student layer 2 looks most at teacher layer {int(row.argmax()) + 1} ({row.max():.2f})" in text.value
+    assert "student layer 3 looks at all alike" in text.value
 
 
 def test_two_playgrounds_do_not_share_anything_and_leave_no_figure_open():

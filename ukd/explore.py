@@ -92,6 +92,8 @@ def _read(sliders: list[list[ipywidgets.FloatSlider]]) -> Tensor:
 
 def _sentence(weights: Tensor) -> str:
     """Where each student layer looks most, in words; weights (S, T)."""
-    most = zip(weights.max(-1).values.tolist(), weights.argmax(-1).tolist(), strict=True)
-    said = [f"student layer {s} looks most at teacher layer {t + 1} ({w:.2f})" for s, (w, t) in enumerate(most, 1)]
+    said = []
+    for layer, row in enumerate(weights, 1):
+        most = f"most at teacher layer {int(row.argmax()) + 1} ({float(row.max()):.2f})"
+        said.append(f"student layer {layer} looks " + ("at all alike" if row.max() - row.min() < 0.005 else most))
     return "; ".join(said).capitalize() + "."
