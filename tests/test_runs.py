@@ -313,7 +313,10 @@ def test_unknown_options_of_a_method_are_refused():
         ukd.method("kd", temprature=2.0)
 
 
-COMMANDS = ["run", "reproduce", "finetune", "table", "figures", "collect", "pretrain", "data", "datasheet", "card", "methods", "doctor"]
+COMMANDS = (
+    "run", "reproduce", "finetune", "table", "figures", "collect", "pretrain", "data", "datasheet", "card", "notebooks", "methods",
+    "doctor",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)
