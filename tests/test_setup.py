@@ -14,7 +14,7 @@ import ukd
 
 ROOT = Path(__file__).parents[1]
 ORDER = (
-    "config", "profiles", "grammar", "data", "metrics", "students", "models", "heads", "projection", "losses", "methods", "hidden",
+    "config", "profiles", "grammar", "data", "metrics", "own", "students", "models", "heads", "projection", "losses", "methods", "hidden",
     "records", "train", "tokenizer", "text", "prose", "pretrain", "teacher", "probing", "finetune", "outputs", "describe", "objective",
     "observe", "distill", "predictions", "jobs", "bootstrap", "results", "figures", "diagram", "datasheet", "card", "doctor", "timing",
     "plan", "peers", "contenders", "bench", "reports", "commands", "cli", "checks", "explore",
