@@ -14,7 +14,7 @@ import ukd
 
 ROOT = Path(__file__).parents[1]
 ORDER = (
-    "config", "profiles", "grammar", "data", "own", "metrics", "students", "models", "heads", "projection", "losses", "methods",
+    "config", "profiles", "grammar", "data", "metrics", "own", "students", "models", "heads", "projection", "losses", "methods",
     "hidden", "records", "train", "tokenizer", "text", "prose", "pretrain", "teacher", "probing", "finetune", "outputs", "describe",
     "objective", "observe", "distill", "predictions", "jobs", "bootstrap", "results", "figures", "studies", "diagram", "datasheet",
     "card", "paper", "doctor", "timing", "plan", "peers", "contenders", "bench", "notebooks", "guide", "rebuild", "reports", "commands",
