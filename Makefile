@@ -47,7 +47,8 @@ lab: $(READY)
 
 notebooks: $(READY)
 	$(BIN)/ukd notebooks --run --profile smoke
-	$(BIN)/ukd notebooks --run --table
+	$(BIN)/ukd notebooks --run
+	$(BIN)/ukd rebuild
 
 clean:
 	rm -rf .venv .venv-floors .ukd runs

@@ -97,13 +97,9 @@ def test_no_fewer_cells_are_compared_than_the_committed_table_says(path, capsys)
     assert number >= guide.promised(NOTEBOOKS)[path.name]
 
 
-def test_the_lists_of_notebooks_and_figures_are_those_of_the_files():
-    for folder, made, (begin, end) in (
-        ("notebooks", guide.table(NOTEBOOKS), guide.MARKS),
-        ("figures", guide.figures_table(NOTEBOOKS), guide.FIGURE_MARKS),
-    ):
+def test_the_lists_of_notebooks_and_figures_link_to_what_is_there():
+    for folder in ("notebooks", "figures"):
         written = (ROOT / folder / "README.md").read_text(encoding="utf-8")
-        assert written.split(begin)[1].split(end)[0].strip() == made, f"{folder}: run `ukd notebooks --table`"
         for link in re.findall(r"\]\((?!http)([^)#]+)", written):
             assert (ROOT / folder / link).exists(), link
     listed = set(re.findall(r"\]\((\S+\.(?:svg|png))\)", written))
@@ -206,16 +202,11 @@ def test_comparing_turns_red_for_another_output_a_broken_callback_and_an_excepti
     assert len(red) == 3 and {name for name in variants for line in red if name in line} == {"output", "callback", "exception"}
 
 
-def test_a_table_that_compares_less_is_refused(kept, tmp_path, capsys):
-    folder = tmp_path / "notebooks"
-    (tmp_path / "figures").mkdir()
-    folder.mkdir()
-    (folder / kept.name).write_bytes(kept.read_bytes())
-    for place, marks in ((folder, guide.MARKS), (tmp_path / "figures", guide.FIGURE_MARKS)):
-        (place / "README.md").write_text("\n".join(marks), encoding="utf-8")
-    (tmp_path / "figures" / "heads_by_layer.svg").write_text("")
-    assert cli.main(["notebooks", "--table", "--folder", str(folder)]) == 0 and guide.promised(folder) == {kept.name: 1}
-    assert "heads_by_layer.svg" in (tmp_path / "figures" / "README.md").read_text()
-    small(folder / kept.name)
-    assert cli.main(["notebooks", "--table", "--folder", str(folder)]) == 2
-    assert "compares 0 cells, 1 before" in capsys.readouterr().err and guide.promised(folder) == {kept.name: 1}
+def test_a_table_that_compares_less_is_refused(kept, tmp_path):
+    (tmp_path / kept.name).write_bytes(kept.read_bytes())
+    (tmp_path / "README.md").write_text("", encoding="utf-8")
+    (tmp_path / "README.md").write_text(guide.kept_table(tmp_path), encoding="utf-8")
+    assert guide.promised(tmp_path) == {kept.name: 1}
+    small(tmp_path / kept.name)
+    with pytest.raises(ValueError, match="compares 0 cells, 1 before"):
+        guide.kept_table(tmp_path)

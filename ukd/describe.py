@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ukd.config import Compute
 from ukd.data import EMBEDDED, Task
+from ukd.metrics import expected_calibration_error
 from ukd.outputs import sha256_of
 from ukd.profiles import PROFILES, Profile
 from ukd.students import STUDENTS
@@ -34,11 +35,14 @@ def describe_student(profile: Profile, encoder: str, compute: Compute) -> dict:
     }  # fmt: skip
 
 
-def said(answers: Tensor, task: Task) -> dict:
-    """For the record: whether all examples got one class, and on the embedded suite what each got, for bootstraps over examples."""
+def said(answers: Tensor, labels: Tensor, task: Task) -> dict:
+    """For the record: whether all examples got one class, the calibration error in points, and on the embedded suite what each example
+    got, for bootstraps over examples."""
     regression = task.spec.regression
     classes = answers.argmax(-1).tolist()
     found = {"collapsed": not regression and len(set(classes)) == 1}
+    if not regression:
+        found["calibration_error"] = round(expected_calibration_error(answers.numpy(), labels.numpy()), 3)
     if task.name in EMBEDDED:  # no data of others enters a record, not even what would give its labels away
         values = (f"{value:.3f}" for value in answers.squeeze(-1).tolist())
         found["predicted"] = " ".join(values) if regression else "".join(map(str, classes))

@@ -19,15 +19,15 @@ from ukd.data import Batch, Encoded, Task, steps_per_epoch, training_batches
 from ukd.describe import describe_student, said
 from ukd.heads import LayerwiseClassifier, PseudoClassifiers
 from ukd.hidden import HiddenMatch
-from ukd.losses import intermediate_loss
-from ukd.methods import METHODS, Method
+from ukd.methods import METHODS, Method, Stage
 from ukd.metrics import headline, scores
 from ukd.models import load_classifier, load_tokenizer, new_student, parameters, save
-from ukd.objective import Objective, loss_options, sides
+from ukd.objective import Objective
+from ukd.observe import attention, exits, look
 from ukd.outputs import Outputs, kept, live, teacher_outputs
-from ukd.probing import by_layer, train_heads
+from ukd.probing import train_heads
 from ukd.profiles import Profile
-from ukd.records import FORMAT, provenance, whole_folder, write_json
+from ukd.records import FORMAT, claim, provenance, whole_folder, write_json
 from ukd.students import STUDENTS
 from ukd.teacher import Teacher, also, rates, resolve_encoder, score, splits
 from ukd.train import Schedule, fit, predict
@@ -43,6 +43,7 @@ CODE = (
     "metrics",
     "models",
     "objective",
+    "observe",
     "outputs",
     "probing",
     "projection",
@@ -53,7 +54,8 @@ CODE = (
 
 def distill(
     task: Task, method: Method, teacher: Teacher, *, profile: Profile, seed: int,
-    rate: float | None = None, compute: Compute | None = None, folder: Path | None = None, live_teacher: bool = False,
+    rate: float | None = None, searched: dict | None = None, compute: Compute | None = None, folder: Path | None = None,
+    live_teacher: bool = False,
 ) -> dict:  # fmt: skip
     """Distil the teacher into the student that the profile names, and return the run's record.
 
@@ -65,6 +67,7 @@ def distill(
         teacher: from `train_teacher`; its pseudo classifiers are fitted here if they are not there yet.
         rate: peak learning rate of every stage; by default 5e-4 for layers of encoders that the kit has pretrained (a third
             of the depth bears a higher rate than the teacher's), 5e-5 for those of any other, 1e-3 for BiLSTM and CNN.
+        searched: for the record, the task and the rates among which this one was or will be chosen (see `ukd.jobs.Search`).
         folder: where runs are kept, by default `runs_folder()`. A finished run with equal settings, data and code is
             found there and not repeated; one that was cut off goes on from its last whole epoch.
         live_teacher: ask the teacher in every step instead of once beforehand; for comparison, it costs and gains nothing.
@@ -81,22 +84,23 @@ def distill(
         "rate": rate or profile.rate or rates(teacher.encoder, profile.student)[1], "batch": profile.batch,
         "epochs": profile.student_epochs, "max_length": profile.max_length, "max_train": profile.max_train,
         "max_validation": profile.max_validation, "precision": compute.precision, "teacher_outputs": "live" if live_teacher else "kept",
-        "select": profile.select, "compiled": compute.compiled,
+        "select": profile.select, "compiled": compute.compiled, "searched": searched,
     }  # fmt: skip
     key = digest(settings, task.name, task.fingerprint, seed, torch.__version__, source_digest(*CODE))
     run = (folder or runs_folder()) / f"{task.name}-{method.name}-seed{seed}-{key}"
-    if not (run / "record.json").is_file():
-        heads = train_heads(teacher, task, profile=profile, compute=compute)
-        taught_by = assistant(task, teacher, profile=profile, seed=seed, compute=compute) if method.assistant else teacher
-        job = Job(task, method, taught_by, profile, seed, source, settings, compute, run)
-        record = {
-            "format": FORMAT, "hash": key, "task": task.name, "method": method.name, "seed": seed, "profile": profile.name,
-            "settings": settings, "data": task.fingerprint, "teacher": about_teacher(teacher, heads), **job.run(),
-            **provenance(compute),
-        }  # fmt: skip
-        if method.assistant:
-            record["assistant"] = {name: taught_by.about[name] for name in ("layers", "parameters", "scores")}
-        job.finish(record)
+    with claim(run):
+        if not (run / "record.json").is_file():
+            heads = train_heads(teacher, task, profile=profile, compute=compute)
+            taught_by = assistant(task, teacher, profile=profile, seed=seed, compute=compute) if method.assistant else teacher
+            job = Job(task, method, taught_by, profile, seed, source, settings, compute, run)
+            record = {
+                "format": FORMAT, "hash": key, "task": task.name, "method": method.name, "seed": seed, "profile": profile.name,
+                "settings": settings, "data": task.fingerprint, "teacher": about_teacher(teacher, heads), **job.run(),
+                **provenance(compute),
+            }  # fmt: skip
+            if method.assistant:
+                record["assistant"] = {name: taught_by.about[name] for name in ("layers", "parameters", "scores")}
+            job.finish(record)
     return {**json.loads((run / "record.json").read_text(encoding="utf-8")), "folder": str(run)}
 
 
@@ -144,19 +148,21 @@ class Job:
         size = parameters(self.student.network)
         outputs = self.outputs(train) if self.method.needs_teacher else None
         states = self.states(train) if self.method.hidden else None
-        history, attention = {}, None
+        history, maps = {}, None
         for number, stage in enumerate(self.method.stages):
             goal = Objective(self.method, stage, outputs, self.task.spec.regression, states, self.student.match, seed=self.seed)
             history[stage.name] = self.train_stage(number, goal, train, dev)
             if stage.intermediate:
-                attention = self.look(validation)
+                maps = self.look(validation)
         found = {"dev": score(self.student, dev, self.task, self.compute)}
-        answers = predict(self.student, validation, self.compute)[:, -1]
+        every = predict(self.student, validation, self.compute)
+        answers = every[:, -1]
         found["validation"] = scores(answers.numpy(), validation.labels.numpy(), self.task.spec.metrics)
         others = also(self.task, load_tokenizer(self.student_source), self.profile)
         found |= {split: score(self.student, data, self.task, self.compute) for split, data in others.items()}
         return {
-            "scores": found, **said(answers, self.task), "history": history, "attention": attention, "student_parameters": size,
+            "scores": found, **said(answers, validation.labels, self.task), "history": history, "attention": maps,
+            "student_parameters": size, "exits": exits(every, validation.labels, self.task) if self.method.needs_heads else [],
             "examples": {"train": len(train), "dev": len(dev), "validation": len(validation), **{k: len(v) for k, v in others.items()}},
             "steps": sum(self.schedule(number, len(train)).steps for number in range(len(self.method.stages))),
             "seconds": round(time.perf_counter() - start, 1),
@@ -244,23 +250,30 @@ class Job:
             goal,
             schedule,
             self.compute,
-            score=lambda model: headline(score(model, dev, self.task, self.compute)),
+            score=lambda _: self.judge(stage, dev),
             checkpoint=self.folder.with_name(f".{self.folder.name}") / f"{number}-{stage.name}.safetensors",
             label=label,
         )
 
+    def judge(self, stage: Stage, dev: Encoded) -> tuple[float, dict]:
+        """Headline score on the development part, and where the student's layers look there while they learn to look."""
+        logits = predict(self.student, dev, self.compute)
+        reached = headline(scores(logits[:, -1].numpy(), dev.labels.numpy(), self.task.spec.metrics))
+        if not stage.intermediate:
+            return reached, {}
+        weights = attention(self.method, logits, self.asked(dev, 1), self.task.spec.regression)
+        return reached, {"attention": torch.round(weights.mean(0).double(), decimals=6).tolist()}
+
+    def asked(self, data: Encoded, part: int) -> torch.Tensor:
+        """What every teacher layer says of part 1 (development) or 2 (validation): (N, T, C)."""
+        split = "train" if part == 1 and self.profile.select == "dev" else "validation"
+        read = self.as_the_teacher_reads(data, part)
+        return teacher_outputs(self.teacher, self.task, split, read, compute=self.compute)[data.rows]
+
     def look(self, validation: Encoded) -> dict:
-        """Where the trained student layers look, as its forward and the loss return it: mean weights (S, T), and per class."""
+        """Where the trained student's layers look, as its forward and the loss return it (see `ukd.observe.look`)."""
         logits = predict(self.student, validation, self.compute)
-        data = self.as_the_teacher_reads(validation, 2)
-        teacher = teacher_outputs(self.teacher, self.task, "validation", data, compute=self.compute)[validation.rows]
-        ours, theirs = sides(self.method, logits, teacher)
-        weights = intermediate_loss(ours, theirs, **loss_options(self.method, self.task.spec.regression)).weights  # (N, S, T)
-        maps = {"mean": weights.mean(0).tolist(), "by_layer": by_layer(logits, validation.labels, self.task)}
-        for index, name in enumerate(self.task.label_names or ()):
-            if (chosen := validation.labels == index).any():
-                maps.setdefault("by_class", {})[name] = weights[chosen].mean(0).tolist()
-        return maps
+        return look(self.method, logits, self.asked(validation, 2), validation.labels, self.task, validation.rows)
 
     def finish(self, record: dict) -> None:
         """Write the student and the record, whole; then the checkpoints have done their work."""

@@ -1,17 +1,14 @@
-"""Lists that describe the notebooks and the figures, written into their folders' READMEs by `ukd notebooks --table`."""
+"""Lists that describe the notebooks and the figures, in their folders' READMEs (`ukd rebuild` writes them)."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from ukd.datasheet import write
 from ukd.notebooks import compared, found, measured, read
 from ukd.profiles import PROFILES
 from ukd.results import markdown
 
-MARKS = ("<!-- notebooks: written by `ukd notebooks --table` -->", "<!-- end of notebooks -->")
-FIGURE_MARKS = ("<!-- figures: written by `ukd notebooks --table` -->", "<!-- end of figures -->")
 _SUITE, _TUNED = "`data/runs/embedded-cpu`", "`data/runs/glue-fine-tuning`"
 DRAWN = {  # name of the file, or how it begins: what it shows, what it is drawn from, and the function in `ukd.figures` or `ukd.diagram`
     "attention_": ("mean attention of student layers to teacher layers, on all examples and by class", _SUITE, "attention"),
@@ -43,18 +40,17 @@ def table(folder: Path) -> str:
 
 def promised(folder: Path) -> dict[str, int]:
     """Compared cells of each notebook as the table in the folder's README says: they may not become fewer."""
-    written = (folder / "README.md").read_text(encoding="utf-8").partition(MARKS[0])[2].partition(MARKS[1])[0]
-    rows = [line.split("|") for line in written.splitlines() if ".ipynb)" in line]
+    written = (folder / "README.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in written.splitlines() if line.startswith("| [") and ".ipynb)" in line]
     return {re.search(r"\((\S+\.ipynb)\)", row[1])[1]: int(row[5]) for row in rows}
 
 
-def write_tables(folder: Path) -> None:
-    """Put the table of notebooks into its README, and that of figures into theirs. Raises ValueError where fewer cells are compared."""
+def kept_table(folder: Path) -> str:
+    """The table of a folder's notebooks. Raises ValueError where fewer cells are compared than the one in its README promises."""
     for name, number in promised(folder).items():
         if (folder / name).is_file() and (now := compared(read(folder / name))) < number:
             raise ValueError(f"{name} compares {now} cells, {number} before: compare more, or take its row out of {folder / 'README.md'}")
-    write(folder / "README.md", table(folder), MARKS)
-    write(folder.parent / "figures" / "README.md", figures_table(folder), FIGURE_MARKS)
+    return table(folder)
 
 
 def figures_table(folder: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+from scipy.special import softmax
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
@@ -33,6 +34,24 @@ def scores(logits: np.ndarray, labels: np.ndarray, metrics: tuple[str, ...]) -> 
     if not np.isfinite(logits).all():
         raise ValueError("the predictions hold values that are not finite; training has diverged: lower the rate")
     return {name: 100 * _score(name, logits, labels) for name in metrics}
+
+
+def expected_calibration_error(logits: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
+    """How far confidence is from accuracy, in percentage points: |accuracy - mean confidence| of equal bins of the largest probability,
+    weighted by their examples (Naeini et al. 2015; Guo et al. 2017).
+
+    Args:
+        logits: (N, C), C at least 2. labels: (N,) class indices.
+
+    Raises: ValueError for no examples, or for one output, which has no confidence.
+    """
+    logits, labels = np.asarray(logits, dtype=np.float64), np.asarray(labels)
+    if len(labels) == 0 or logits.shape[-1] < 2:
+        raise ValueError(f"calibration needs examples and at least two classes, got logits of shape {logits.shape}")
+    probability = softmax(logits, axis=-1)
+    sure, right = probability.max(-1), probability.argmax(-1) == labels
+    of = np.minimum((sure * bins).astype(int), bins - 1)
+    return float(100 * sum(abs((right[of == b] - sure[of == b]).sum()) for b in range(bins)) / len(labels))
 
 
 def headline(all_scores: dict[str, float]) -> float:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -74,10 +76,17 @@ def by_layer(logits: Tensor, labels: Tensor, task: Task) -> list[dict]:
     found = []
     for layer in logits.unbind(1):
         away = distance(layer, labels, task.spec.regression)
-        with warnings.catch_warnings():  # low layers often guess one class: their score shows it
-            warnings.simplefilter("ignore", UserWarning)
+        with quietly():
             found.append({"scores": scores(layer.numpy(), labels.numpy(), task.spec.metrics), "distance": float(away.mean())})
     return found
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without the warning that every example got one class: low layers often guess so, and their score shows it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def distance(logits: Tensor, labels: Tensor, regression: bool) -> Tensor:

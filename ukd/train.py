@@ -61,7 +61,7 @@ def fit(
     schedule: Schedule,
     compute: Compute,
     *,
-    score: Callable[[nn.Module], float] | None = None,
+    score: Callable[[nn.Module], float | tuple[float, dict]] | None = None,
     checkpoint: Path | None = None,
     label: str = "training",
 ) -> dict:
@@ -71,7 +71,8 @@ def fit(
         model: trained in place; parameters that do not require a gradient stay as they are.
         batches: (epoch, rank, world) -> the epoch's batches, in an order that depends on these alone.
         objective: (model, batch) -> named scalar terms, already weighted; exactly their sum is minimised.
-        score: of the model on the development part, after every epoch; higher is better.
+        score: of the model on the development part, after every epoch; higher is better. With it may come a dict of what else is to
+            be noted of the epoch.
         checkpoint: a file from which a run that was cut off goes on at the last whole epoch, bit-exactly but for fp16's loss scale.
 
     Returns: {"curve": [{"step", terms ...}], "epochs": [{"epoch", "step", "dev"}]}.
@@ -150,10 +151,11 @@ class Progress:
         self.best: dict[str, Tensor] = {}
         self.best_score = -float("inf")
 
-    def finish_epoch(self, epoch: int, schedule: Schedule, dev: float | None, label: str) -> None:
+    def finish_epoch(self, epoch: int, schedule: Schedule, judged: float | tuple[float, dict] | None, label: str) -> None:
         """Note the epoch; remember the weights if they are the best so far."""
+        dev, noted = judged if isinstance(judged, tuple) else (judged, {})
         step = (epoch + 1) * (schedule.steps_per_epoch // schedule.accumulate)
-        self.epochs.append({"epoch": epoch + 1, "step": step, "dev": dev})
+        self.epochs.append({"epoch": epoch + 1, "step": step, "dev": dev, **noted})
         if dev is not None and dev > self.best_score:
             self.best_score = dev
             self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}

@@ -1,1 +1,5 @@
 """Instant checks of the notebooks' exercises: hand-computed values, and messages that name the likely mistake."""
+
+from ukd.checks.architectures import bilstm_parameters, masked_max
+from ukd.checks.deploy import first_sure, reordered
+from ukd.checks.projection import attention_weights, mixed_loss
