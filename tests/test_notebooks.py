@@ -173,7 +173,7 @@ def test_one_that_fails_or_shows_a_failing_widget_leaves_all_files_as_they_are(t
 
 
 def test_folders_and_addresses_of_this_machine_are_told_from_other_words():
-    fine = "see https://a.org/home/x and and/or, ../data/runs, 1/2, at 0x10"
+    fine = "see https://a.org/" + "home/x and and/or, ../data/runs, 1/2, at 0x10"
     for words, told in ((fine, 0), ("in /" + "home/somebody/kit: 3", 1), ("<object object at 0x7f0000ba0690>", 1), ("C:" + "\\Users", 1)):
         cell = nbformat.v4.new_code_cell("", outputs=[nbformat.v4.new_output("stream", text=words)])
         assert len(complaints(nbformat.v4.new_notebook(cells=[cell]))) == told, words
