@@ -15,7 +15,7 @@ def label(record: dict) -> str:
     said, name = record["settings"]["method"], record["method"]
     usual = asdict(METHODS[name]) if name in METHODS else said
     differs = lambda option: option in said and said[option] != usual[option]  # noqa: E731
-    attends = said.get("mapping", "attention") == "attention" and any(stage["intermediate"] for stage in said["stages"])
+    attends = said.get("mapping", "attention") == "attention" and any(stage["intermediate"] for stage in said.get("stages", ()))
     idle = () if attends else ("attention_grad", "kappa")  # there is no attention in the output space
     changed = [f"{option}={said[option]}" for option in OPTIONS if differs(option) and option not in idle]
     changed += ["space=hidden"] * (said.get("hidden") is not None and usual["hidden"] is None)
