@@ -200,7 +200,7 @@ def test_a_further_split_counts_in_no_average():
     }  # fmt: skip
     record = {
         "task": "mnli", "method": "kd", "seed": 1, "made": "", "profile": "", "settings": settings,
-        "examples": {"validation": 1, "validation_mismatched": 1},
+        "steps": 1, "examples": {"train": 1, "validation": 1, "validation_mismatched": 1},
         "scores": {"validation": scores, "validation_mismatched": {"accuracy": 10.0}},
         "teacher": {"encoder": "", "layers": 1, "rate": 1, "scores": {"validation": scores, "validation_mismatched": {"accuracy": 20.0}}},
     }  # fmt: skip

@@ -197,7 +197,7 @@ def record_with(method, seed, score, task="sentiment"):
     return {
         "method": method, "seed": seed, "task": task, "made": "2026-01-01", "profile": "cpu", "scores": {"validation": {"accuracy": score}},
         "settings": {"method": said, "student_layers": 4, "epochs": 6, "max_train": None, "batch": 32, "rate": 5e-4, "max_length": 64,
-                     "precision": "bf16"}, "examples": {"validation": 2000},
+                     "precision": "bf16"}, "steps": 6, "examples": {"train": 9, "validation": 2000},
         "teacher": {"encoder": "scratch-x", "layers": 12, "rate": 2e-4, "scores": {"validation": {"accuracy": 90.0}}},
     }  # fmt: skip
 

@@ -70,6 +70,8 @@ def _training(add: Callable) -> None:
     many.add_argument("--scenario", choices=SCENARIOS, help="methods and students of one of the paper's tables")
     many.add_argument("--seeds", default=None, help="comma-separated (default by profile)")
     many.add_argument("--jobs", type=_number, help="processes that share the cores (default: one a core on a CPU, one on a GPU)")
+    many.add_argument("--rates", metavar="R,R", help="peak learning rates that every method tries with the first seed; its best is used")
+    many.add_argument("--search-task", metavar="TASK", help="where they are tried, by its development part (default: the first task)")
     _where(many)
     _budget(many)
 

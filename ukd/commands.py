@@ -82,7 +82,7 @@ def reproduce(options: argparse.Namespace) -> int:
     tasks, seeds = _tasks(options, budget), _seeds(options, budget)
     methods = _methods(options)
     print(f"{here.device}, {here.precision} ({here.reason}); tasks {', '.join(tasks)}; seeds {', '.join(map(str, seeds))}", flush=True)
-    plan = Plan(tasks, methods, seeds, budget, here, options.teacher or budget.encoder, options.source)
+    plan = Plan(tasks, methods, seeds, budget, here, options.teacher or budget.encoder, options.source, _search(options, tasks))
     records, failures = run_all(plan, options.jobs or default_jobs(here))
     print(f"\n{tables(records)}\n")
     settings = {setting(record) for record in records}
@@ -165,6 +165,20 @@ def run_bench(options: argparse.Namespace) -> int:
 def _methods(options: argparse.Namespace) -> tuple[Method, ...]:
     default = SCENARIOS[options.scenario] if options.scenario else CORE
     return tuple(method(name) for name in (_listed(options.methods, METHODS, "method") if options.methods else default))
+
+
+def _search(options: argparse.Namespace, tasks: tuple[str, ...]):  # -> Search | None
+    """Of which rates every method takes its best, and on which task that is found out: the first one if none is named."""
+    from ukd.jobs import Search
+
+    if not options.rates:
+        if options.search_task:
+            raise ValueError("--search-task says where --rates are tried: give both")
+        return None
+    rates = tuple(dict.fromkeys(positive(rate) for rate in options.rates.split(",")))
+    if options.rate or len(rates) < 2:
+        raise ValueError(f"--rates takes two or more, each tried for every method, and no --rate beside it; got {options.rates!r}")
+    return Search(_listed(options.search_task, SPECS, "task")[0] if options.search_task else tasks[0], rates)
 
 
 def _tasks(options: argparse.Namespace, budget: Profile) -> tuple[str, ...]:

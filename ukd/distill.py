@@ -27,7 +27,7 @@ from ukd.observe import attention, exits, look
 from ukd.outputs import Outputs, kept, live, teacher_outputs
 from ukd.probing import train_heads
 from ukd.profiles import Profile
-from ukd.records import FORMAT, provenance, whole_folder, write_json
+from ukd.records import FORMAT, claim, provenance, whole_folder, write_json
 from ukd.students import STUDENTS
 from ukd.teacher import Teacher, also, rates, resolve_encoder, score, splits
 from ukd.train import Schedule, fit, predict
@@ -54,7 +54,8 @@ CODE = (
 
 def distill(
     task: Task, method: Method, teacher: Teacher, *, profile: Profile, seed: int,
-    rate: float | None = None, compute: Compute | None = None, folder: Path | None = None, live_teacher: bool = False,
+    rate: float | None = None, searched: dict | None = None, compute: Compute | None = None, folder: Path | None = None,
+    live_teacher: bool = False,
 ) -> dict:  # fmt: skip
     """Distil the teacher into the student that the profile names, and return the run's record.
 
@@ -66,6 +67,7 @@ def distill(
         teacher: from `train_teacher`; its pseudo classifiers are fitted here if they are not there yet.
         rate: peak learning rate of every stage; by default 5e-4 for layers of encoders that the kit has pretrained (a third
             of the depth bears a higher rate than the teacher's), 5e-5 for those of any other, 1e-3 for BiLSTM and CNN.
+        searched: for the record, the task and the rates among which this one was or will be chosen (see `ukd.jobs.Search`).
         folder: where runs are kept, by default `runs_folder()`. A finished run with equal settings, data and code is
             found there and not repeated; one that was cut off goes on from its last whole epoch.
         live_teacher: ask the teacher in every step instead of once beforehand; for comparison, it costs and gains nothing.
@@ -82,22 +84,23 @@ def distill(
         "rate": rate or profile.rate or rates(teacher.encoder, profile.student)[1], "batch": profile.batch,
         "epochs": profile.student_epochs, "max_length": profile.max_length, "max_train": profile.max_train,
         "max_validation": profile.max_validation, "precision": compute.precision, "teacher_outputs": "live" if live_teacher else "kept",
-        "select": profile.select, "compiled": compute.compiled,
+        "select": profile.select, "compiled": compute.compiled, "searched": searched,
     }  # fmt: skip
     key = digest(settings, task.name, task.fingerprint, seed, torch.__version__, source_digest(*CODE))
     run = (folder or runs_folder()) / f"{task.name}-{method.name}-seed{seed}-{key}"
-    if not (run / "record.json").is_file():
-        heads = train_heads(teacher, task, profile=profile, compute=compute)
-        taught_by = assistant(task, teacher, profile=profile, seed=seed, compute=compute) if method.assistant else teacher
-        job = Job(task, method, taught_by, profile, seed, source, settings, compute, run)
-        record = {
-            "format": FORMAT, "hash": key, "task": task.name, "method": method.name, "seed": seed, "profile": profile.name,
-            "settings": settings, "data": task.fingerprint, "teacher": about_teacher(teacher, heads), **job.run(),
-            **provenance(compute),
-        }  # fmt: skip
-        if method.assistant:
-            record["assistant"] = {name: taught_by.about[name] for name in ("layers", "parameters", "scores")}
-        job.finish(record)
+    with claim(run):
+        if not (run / "record.json").is_file():
+            heads = train_heads(teacher, task, profile=profile, compute=compute)
+            taught_by = assistant(task, teacher, profile=profile, seed=seed, compute=compute) if method.assistant else teacher
+            job = Job(task, method, taught_by, profile, seed, source, settings, compute, run)
+            record = {
+                "format": FORMAT, "hash": key, "task": task.name, "method": method.name, "seed": seed, "profile": profile.name,
+                "settings": settings, "data": task.fingerprint, "teacher": about_teacher(teacher, heads), **job.run(),
+                **provenance(compute),
+            }  # fmt: skip
+            if method.assistant:
+                record["assistant"] = {name: taught_by.about[name] for name in ("layers", "parameters", "scores")}
+            job.finish(record)
     return {**json.loads((run / "record.json").read_text(encoding="utf-8")), "folder": str(run)}
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from ukd.data import SPECS
 from ukd.methods import METHODS, TERMS
 from ukd.metrics import headline
-from ukd.results import budget, encoder_names, label, ordered, winners
+from ukd.results import budget, decided, encoder_names, label, ordered, winners
 
 ENCODERS = ("embedded", "random")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -240,6 +240,7 @@ def draw_all(records: list[dict], folder: Path) -> list[Path]:
     """All figures that the records allow; returns the files written. Raises ValueError without records."""
     if not records:
         raise ValueError("no run records to draw from: make some with `ukd reproduce` or `ukd run`")
+    records = decided(records)
     attended = [record for record in records if record["attention"] and label(record) == "universal-kd"]
     with plt.rc_context(STYLE):
         paths = save(heads_figure(records), "heads_by_layer", folder) + save(scores_figure(records), "scores", folder)

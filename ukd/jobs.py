@@ -19,6 +19,7 @@ from ukd.finetune import best_on_dev, finetune
 from ukd.methods import Method
 from ukd.probing import train_heads
 from ukd.profiles import Profile
+from ukd.records import Busy, without_waiting
 from ukd.teacher import resolve_encoder, train_teacher
 
 
@@ -33,6 +34,16 @@ class Plan:
     compute: Compute
     encoder: str
     source: str | None = None
+    search: Search | None = None
+
+
+@dataclass(frozen=True)
+class Search:
+    """Which peak learning rates every method tries on one task, with the first seed; the best on the development part is used for all
+    tasks and seeds. The same rates for every method: none gets a larger search than the rest."""
+
+    task: str
+    rates: tuple[float, ...]
 
 
 def default_jobs(compute: Compute) -> int:
@@ -47,10 +58,26 @@ def run_all(plan: Plan, jobs: int) -> tuple[list[dict], list[str]]:
     """
     resolve_encoder(plan.encoder, plan.profile, plan.compute)  # with all cores, before anything needs it
     describe_student(plan.profile, plan.encoder, plan.compute)  # what can't be made is refused before the teachers are
-    failures = [text for text in _each(make_teacher, [(plan, name) for name in plan.tasks], plan, jobs, "teachers") if text]
-    taught = [name for name in plan.tasks if name not in {text.split(":")[0] for text in failures}]
-    runs = [(plan, name, chosen, seed) for name in taught for seed in plan.seeds for chosen in plan.methods]
-    return _each(make_student, runs, plan, jobs, "runs") if runs else [], failures
+    wanted = tuple(dict.fromkeys((*plan.tasks, *([plan.search.task] if plan.search else []))))
+    failures = [text for text in _each(make_teacher, [(plan, name) for name in wanted], plan, jobs, "teachers") if text]
+    failed = {text.split(":")[0] for text in failures}
+    if plan.search and plan.search.task in failed:
+        raise ValueError(f"rates can't be searched on {plan.search.task}: {failures}")
+    best, tried = searched_rates(plan, jobs) if plan.search else ([None] * len(plan.methods), [])
+    runs = [
+        (plan, name, chosen, seed, rate)
+        for name in plan.tasks if name not in failed for seed in plan.seeds for chosen, rate in zip(plan.methods, best, strict=True)
+    ]  # fmt: skip
+    made = tried + (_each(make_student, runs, plan, jobs, "runs") if runs else [])
+    return list({record["folder"]: record for record in made}.values()), failures
+
+
+def searched_rates(plan: Plan, jobs: int) -> tuple[list[float], list[dict]]:
+    """Each method's best rate of the plan's search, in the order of the methods, and the records of all that was tried."""
+    count = len(plan.search.rates)
+    runs = [(plan, plan.search.task, chosen, plan.seeds[0], rate) for chosen in plan.methods for rate in plan.search.rates]
+    tried = _each(make_student, runs, plan, jobs, "rates")
+    return [best_on_dev(tried[i : i + count])["settings"]["rate"] for i in range(0, len(tried), count)], tried
 
 
 def make_teacher(plan: Plan, name: str, seed: int = 1) -> str | None:
@@ -64,11 +91,12 @@ def make_teacher(plan: Plan, name: str, seed: int = 1) -> str | None:
     return None
 
 
-def make_student(plan: Plan, name: str, method: Method, seed: int) -> dict:
+def make_student(plan: Plan, name: str, method: Method, seed: int, rate: float | None = None) -> dict:
     """One run; its teacher comes from the cache."""
     task = load_task(name, source_of(name, plan.source))
     teacher = train_teacher(task, profile=plan.profile, encoder=plan.encoder, compute=plan.compute)
-    return distill(task, method, teacher, profile=plan.profile, seed=seed, compute=plan.compute)
+    search = plan.search and {"task": plan.search.task, "rates": list(plan.search.rates), "seed": plan.seeds[0]}
+    return distill(task, method, teacher, profile=plan.profile, seed=seed, rate=rate, searched=search, compute=plan.compute)
 
 
 def compare_encoders(plan: Plan, encoders: tuple[str, ...], rates: tuple[float, ...], jobs: int) -> list[dict]:
@@ -98,14 +126,39 @@ def _begin(threads: int) -> None:
 
 
 def _each(work: Callable, arguments: list[tuple], plan: Plan, jobs: int, what: str) -> list:
-    """`work` of every tuple of arguments (the plan first), in `jobs` processes; the first failure stops the rest and is raised here."""
+    """`work` of every tuple of arguments (the plan first), in `jobs` processes; the first failure stops the rest and is raised here.
+
+    What another machine that shares the folders is at work on comes last; by then it is mostly done, and found.
+    """
     jobs = min(jobs, len(arguments))
     plan = replace(plan, compute=replace(plan.compute, threads=max(1, plan.compute.threads // jobs)))
     arguments = [(plan, *some) for _, *some in arguments]
+    found = _spread(_unless_busy, [(work, *some) for some in arguments], jobs, what, plan.compute.threads)
+    if waiting := [index for index, one in enumerate(found) if one == BUSY]:
+        left = [arguments[index] for index in waiting]
+        late = _spread(work, left, min(jobs, len(left)), f"{what} begun elsewhere", plan.compute.threads)
+        for index, one in zip(waiting, late, strict=True):
+            found[index] = one
+    return found
+
+
+BUSY = "another process is at work on it"
+
+
+def _unless_busy(work: Callable, *some: object) -> object:
+    """`work` of these, or BUSY."""
+    try:
+        with without_waiting():
+            return work(*some)
+    except Busy:
+        return BUSY
+
+
+def _spread(work: Callable, arguments: list[tuple], jobs: int, what: str, threads: int) -> list:
     if jobs == 1:
         return [work(*some) for some in progress(arguments, what)]
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, spawn, _begin, (plan.compute.threads,)) as pool:
+    with ProcessPoolExecutor(jobs, spawn, _begin, (threads,)) as pool:
         waiting = {pool.submit(work, *some): index for index, some in enumerate(arguments)}
         found: list = [None] * len(arguments)
         try:

@@ -10,10 +10,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from shutil import rmtree
+
+from filelock import FileLock, Timeout
 
 from ukd.config import PACKAGE, Compute, in_clone, rank
 
@@ -84,11 +87,50 @@ def read_records(folder: Path) -> list[dict]:
 
 def made_once(folder: Path, make: Callable[[Path], None], made: dict) -> Path:
     """`folder` as `make` fills it, made once: built beside it and moved into place whole, with `made.json` saying how."""
-    if not (folder / "made.json").is_file():
-        with whole_folder(folder) as building:
-            make(building)
-            write_json(building / "made.json", made)
+    with claim(folder):
+        if not (folder / "made.json").is_file():
+            with whole_folder(folder) as building:
+                make(building)
+                write_json(building / "made.json", made)
     return folder
+
+
+class Busy(Exception):
+    """Another process is making this just now."""
+
+
+_WAITS = ContextVar("waits", default=True)
+
+
+@contextmanager
+def without_waiting() -> Iterator[None]:
+    """In this block `claim` raises Busy instead of waiting."""
+    before = _WAITS.set(False)
+    try:
+        yield
+    finally:
+        _WAITS.reset(before)
+
+
+@contextmanager
+def claim(folder: Path) -> Iterator[None]:
+    """Let one process at a time make `folder`, of all machines that share the disk. A lock ends with its process, however that ends.
+
+    Raises Busy inside `without_waiting`. Of processes that train together the first one claims for all.
+    """
+    if rank() > 0:
+        yield
+        return
+    (folder.parent / ".locks").mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.parent / ".locks" / folder.name)
+    try:
+        lock.acquire(blocking=_WAITS.get())
+    except Timeout:
+        raise Busy(str(folder)) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

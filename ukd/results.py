@@ -71,8 +71,29 @@ def setting(record: dict) -> str:
         f"profile {record['profile']}, teacher from {encoder} ({record['teacher']['layers']} layers, "
         f"rate {record['teacher']['rate']:g}), "
         f"student: {students(said)}, {said['epochs']} epochs of batch {said['batch']} "
-        f"at rate {said['rate']:g}, {said['max_length']} tokens, {said['precision']}{limit}{_selected(said)}"
+        f"at {_rate(said)}, {said['max_length']} tokens, {said['precision']}{limit}{_selected(said)}"
     )
+
+
+def _rate(settings: dict) -> str:
+    """The students' rate, or the rates that every method tried."""
+    if not (search := settings.get("searched")):
+        return f"rate {settings['rate']:g}"
+    return f"the best for each method of rates {', '.join(f'{rate:g}' for rate in search['rates'])} (chosen on {search['task']})"
+
+
+def decided(records: list[dict]) -> list[dict]:
+    """The records without those of rates that lost a method's search: what was tried is no result."""
+    groups: dict[tuple, list[dict]] = {}
+    for record in records:
+        groups.setdefault((setting(record), label(record)) if record["settings"].get("searched") else (), []).append(record)
+    kept = groups.pop((), [])
+    for some in groups.values():
+        search = some[0]["settings"]["searched"]
+        tried = [r for r in some if r["task"] == search["task"] and r["seed"] == search["seed"]]
+        best = best_on_dev(tried)["settings"]["rate"] if tried else None
+        kept += [r for r in some if best in (None, r["settings"]["rate"])]
+    return kept
 
 
 def _selected(settings: dict) -> str:
@@ -142,14 +163,17 @@ def score_table(records: list[dict]) -> str:
     found = cells(records)
     methods, tasks = ordered({m for m, _ in found}, METHODS), ordered({t for _, t in found}, SPECS)
     teacher = {record["task"]: headline(record["teacher"]["scores"]["validation"]) for record in records}
-    rows = [["teacher", *(f"{teacher[task]:.1f}" for task in tasks), f"{mean(teacher[task] for task in tasks if task in SPECS):.1f}"]]
+    searched = any(record["settings"].get("searched") for record in records)
+    average = f"{mean(teacher[task] for task in tasks if task in SPECS):.1f}"
+    rows = [["teacher", *(f"{teacher[task]:.1f}" for task in tasks), average, *([""] * searched)]]
     for method in methods:
         here = [found.get((method, task)) for task in tasks]
         counted = [cell for cell, task in zip(here, tasks, strict=True) if task in SPECS]  # a further split is no further task
         average = f"{mean(mean(cell.by_seed.values()) for cell in counted):.1f}" if all(counted) else "-"
-        rows.append([method, *(str(cell) if cell else "-" for cell in here), average])
-    metrics = [metrics_of(task) for task in tasks]
-    return markdown(["validation, %", *(f"{task} ({metric})" for task, metric in zip(tasks, metrics, strict=True)), "average"], rows)
+        rates = ", ".join(sorted({f"{r['settings']['rate']:g}" for r in records if label(r) == method}))
+        rows.append([method, *(str(cell) if cell else "-" for cell in here), average, *([rates] * searched)])
+    metrics = [f"{task} ({metrics_of(task)})" for task in tasks]
+    return markdown(["validation, %", *metrics, "average", *(["rate chosen"] * searched)], rows)
 
 
 def difference_table(records: list[dict]) -> str:
@@ -197,8 +221,8 @@ def beside(new: list[dict], committed: list[dict]) -> str:
 
 def tables(records: list[dict]) -> str:
     """Both tables for every setting among the records, each under a heading that says how its runs were made."""
-    records = apart(records)
-    tuned, records = [r for r in records if r["method"] == FINE_TUNING], [r for r in records if r["method"] != FINE_TUNING]
+    tuned = [r for r in apart(records) if r["method"] == FINE_TUNING]
+    records = apart(decided([r for r in records if r["method"] != FINE_TUNING]))
     parts = [fine_tuning_tables(tuned)] if tuned else []
     for name in sorted({setting(record) for record in records}):
         chosen = [record for record in records if setting(record) == name]
@@ -206,12 +230,18 @@ def tables(records: list[dict]) -> str:
             f"{task} {next(r['examples']['validation'] for r in chosen if r['task'] == task):,}"
             for task in ordered({r["task"] for r in chosen}, SPECS)
         )
-        parts += [f"### {name}", f"Scored on validation examples: {sizes}.", score_table(chosen), difference_table(chosen)]
+        parts += [f"### {name}", f"Scored on validation examples: {sizes}. {_work(chosen)}", score_table(chosen), difference_table(chosen)]
         if any("predicted" in record for record in chosen):
             parts.append(interval_table(chosen))
         if fallen := sorted(f"{label(r)} on {r['task']} (seed {r['seed']})" for r in chosen if r.get("collapsed")):
             parts.append(f"Runs that gave every example one class: {', '.join(fallen)}.")
     return "\n\n".join(parts)
+
+
+def _work(records: list[dict]) -> str:
+    """Examples and optimiser steps of a run."""
+    span = lambda values: f"{min(values):,}" if len(set(values)) == 1 else f"{min(values):,} to {max(values):,}"  # noqa: E731
+    return f"A run: {span([r['examples']['train'] for r in records])} training examples, {span([r['steps'] for r in records])} steps."
 
 
 def fine_tuning_tables(records: list[dict]) -> str:

@@ -28,7 +28,7 @@ from ukd.train import Schedule, fit, predict
 
 SCRATCH, EMBEDDED, RANDOM = "scratch", "embedded", "random"
 NOTES = ("config.json", "pretraining.json", "made.json", "teacher.json")  # in a model's folder, but not of the model
-RATES = {SCRATCH: (1e-4, 5e-4), EMBEDDED: (1e-4, 5e-4), RANDOM: (1e-4, 5e-4)}  # of teacher and student; hardly searched
+RATES = {SCRATCH: (1e-4, 5e-4), EMBEDDED: (2e-4, 5e-4), RANDOM: (2e-4, 5e-4)}  # of teacher and student; hardly searched
 PRETRAINED_RATES = (5e-5, 5e-5)
 NEW_STUDENT_RATE = 1e-3  # a BiLSTM or CNN starts from random weights
 
@@ -143,7 +143,7 @@ def train_teacher(
         encoder: "embedded" for the one that comes with the kit, "scratch" for the profile's own, pretrained now on the
             embedded suite's text, "random" for the embedded one with weights drawn anew, a folder, or a hub id; by
             default the profile's.
-        rate: peak learning rate; by default 1e-4 for encoders that the kit has pretrained and 5e-5 for any other.
+        rate: peak learning rate; by default 2e-4 for the encoder that comes with the kit, 1e-4 for one pretrained now, else 5e-5.
         seed: of the classifier's start, the order of the examples and dropout.
 
     Returns: Teacher, its development and validation scores in `.about["scores"]`.
