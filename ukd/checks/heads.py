@@ -21,7 +21,7 @@ def pseudo_classifier(answer: Callable) -> str:
         "you divided by the standard deviation of a sample (n - 1): layer norm divides by n": [[-0.5, 2.0], [-0.0774, 1.7321]],
         "you only centred the states: divide by their standard deviation too": [[-0.5, 2.0], [-1.5, 6.0]],
         "you left out the bias": [[-1.2247, 2.4495], [-0.7071, 2.1213]],
-        "you took a softmax: the head's answer are logits": [[0.0401, 0.9599], [0.0888, 0.9112]],
+        "you took a softmax: a head answers with logits": [[0.0401, 0.9599], [0.0888, 0.9112]],
     }
     expect(answer(states, weight, bias), [[-0.7247, 2.4495], [-0.2071, 2.1213]], mistakes, what="the head's logits", tolerance=1e-3)
     expect(answer(10 * states, weight, bias), [[-0.7247, 2.4495], [-0.2071, 2.1213]], what="the logits of ten times the state",
