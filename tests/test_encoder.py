@@ -11,7 +11,6 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from ukd import card
 from ukd.config import data_folder
-from ukd.records import read_records
 from ukd.teacher import RANDOM, embedded_encoder, resolve_encoder
 
 ROOT = Path(__file__).parents[1]
@@ -56,12 +55,6 @@ def test_it_is_what_its_checksums_say_and_small():
     assert shards and all(path.stat().st_size <= 15 * 2**20 for path in shards)
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 30e6
     assert not list(folder.glob("*.bin")), "no pickles"
-
-
-def test_its_card_says_what_its_record_says():
-    text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    kept = text.split(card.BEGIN)[1].split(card.END)[0].strip()
-    assert kept == card.card(read_records(ROOT / "data" / "runs")).strip()
 
 
 def test_it_was_checked_early_and_learned():

@@ -20,7 +20,7 @@ from ukd.describe import said
 from ukd.distill import Job
 from ukd.hidden import HiddenMatch
 from ukd.losses import divergence, fixed_weights
-from ukd.methods import CORE, METHODS, SCENARIOS, Hidden, Stage, method
+from ukd.methods import CORE, METHODS, SCENARIOS, Hidden, Stage, method, spelled
 from ukd.metrics import headline, scores
 from ukd.models import load_classifier
 from ukd.objective import Objective, annealing
@@ -230,8 +230,27 @@ def test_any_other_point_of_the_family_by_its_switches(capsys):
 
 
 def test_scenarios_name_methods_that_are_there():
-    assert set().union(*SCENARIOS.values()) | set(CORE) <= set(METHODS)
+    assert {spelled(name).name for names in (CORE, *SCENARIOS.values()) for name in names} <= set(METHODS)
     assert "takd" in SCENARIOS["capacity-gap"] and "reverse" in SCENARIOS["ablation"]
+
+
+def test_options_can_be_spelled_in_a_list():
+    found = spelled("universal-kd:kappa=0.1:attention_grad=no:map=uniform".replace("map=", "mapping="))
+    assert (found.kappa, found.attention_grad, found.mapping) == (0.1, False, "uniform")
+    for text in ("universal-kd:kappa", "universal-kd:kappa=x", "universal-kd:attention_grad=maybe"):
+        with pytest.raises(ValueError, match="no option with its value"):
+            spelled(text)
+    with pytest.raises(ValueError, match="unknown option 'colour'"):
+        spelled("universal-kd:colour=red")
+
+
+def test_a_scenario_brings_its_students_unless_one_is_asked_for(capsys):
+    words = ["plan", "--profile", "smoke", "--tasks", "sentiment", "--methods", "no-kd", "--seeds", "1"]
+    assert main([*words, "--scenario", "cross-architecture"]) == 0
+    said = capsys.readouterr().out
+    assert "bilstm" in said and "gated-cnn" in said
+    assert main([*words, "--scenario", "cross-architecture", "--student", "bilstm"]) == 0
+    assert "gated-cnn" not in capsys.readouterr().out
 
 
 def records_of(name, seeds, predicted):

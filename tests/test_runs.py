@@ -246,32 +246,6 @@ def test_the_committed_records_give_tables():
     assert committed and "universal-kd" in results.tables(committed)
 
 
-def test_the_datasheet_is_what_its_command_writes():
-    from ukd.datasheet import BEGIN, END, committed, datasheet
-
-    text = (ROOT / "data" / "README.md").read_text(encoding="utf-8")
-    assert text.split(BEGIN)[1].split(END)[0].strip() == datasheet(committed()).strip()
-
-
-def test_the_committed_figures_are_drawn_from_the_committed_records(tmp_path):
-    """All of them; byte for byte where matplotlib is the one they were drawn with."""
-    import matplotlib
-    from floors import constraints
-
-    assert cli.main(["figures", "--out", str(tmp_path)]) == 0
-    drawn = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    kept = {path.name: path.read_bytes() for path in (ROOT / "figures").iterdir()}
-    assert drawn.keys() == kept.keys()
-    if matplotlib.__version__ == constraints()["matplotlib"]:
-        assert [name for name in kept if name.endswith(".svg") and kept[name] != drawn[name]] == []
-
-
-def test_the_readme_shows_the_tables_of_the_committed_records():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for folder in sorted((ROOT / "data" / "runs").iterdir()):
-        assert results.tables(read_records(folder)) in text, folder.name
-
-
 def test_a_record_is_never_overwritten_and_a_damaged_one_is_named(tmp_path):
     write_json(tmp_path / "one.json", {"a": 1})
     with pytest.raises(FileExistsError, match="never overwritten"):
@@ -339,7 +313,10 @@ def test_unknown_options_of_a_method_are_refused():
         ukd.method("kd", temprature=2.0)
 
 
-COMMANDS = ["run", "reproduce", "finetune", "table", "figures", "collect", "pretrain", "data", "datasheet", "card", "methods", "doctor"]
+COMMANDS = (
+    "run", "reproduce", "finetune", "table", "figures", "collect", "pretrain", "data", "datasheet", "card", "notebooks", "methods",
+    "doctor",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

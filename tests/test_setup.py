@@ -14,10 +14,11 @@ import ukd
 
 ROOT = Path(__file__).parents[1]
 ORDER = (
-    "config", "profiles", "grammar", "data", "metrics", "students", "models", "heads", "projection", "losses", "methods", "hidden",
-    "records", "train", "tokenizer", "text", "prose", "pretrain", "teacher", "probing", "finetune", "outputs", "describe", "objective",
-    "observe", "distill", "predictions", "jobs", "bootstrap", "results", "figures", "diagram", "datasheet", "card", "doctor", "timing",
-    "plan", "peers", "contenders", "bench", "reports", "commands", "cli", "checks", "explore",
+    "config", "profiles", "grammar", "data", "metrics", "own", "students", "models", "heads", "projection", "losses", "methods",
+    "hidden", "records", "train", "tokenizer", "text", "prose", "pretrain", "teacher", "probing", "finetune", "outputs", "describe",
+    "objective", "observe", "distill", "predictions", "jobs", "bootstrap", "results", "figures", "studies", "diagram", "datasheet",
+    "card", "paper", "doctor", "timing", "plan", "peers", "contenders", "bench", "notebooks", "guide", "rebuild", "reports", "commands",
+    "cli", "checks", "explore",
 )  # fmt: skip
 MODULES = sorted((ROOT / "ukd").glob("*.py"))
 TRACKED = subprocess.run(("git", "-C", str(ROOT), "ls-files"), capture_output=True, text=True).stdout.split()

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 
-from ukd import datasheet
 from ukd.config import data_folder
 from ukd.finetune import FINE_TUNING
 from ukd.results import fine_tuning_tables, markdown
-
-BEGIN, END = "<!-- numbers: written by `ukd card --write` -->", "<!-- end of numbers -->"
 
 
 def committed_encoder() -> dict:
@@ -46,8 +43,3 @@ def card(records: list[dict]) -> str:
     )
     parts = [markdown(["what", "how it was made"], rows), explained, markdown(header, losses)]
     return "\n\n".join(parts + ([fine_tuning_tables(tuned)] if tuned else []))
-
-
-def write(text: str) -> None:
-    """Put the numbers between the marks of the encoder's README."""
-    datasheet.write(data_folder() / "encoder" / "README.md", text, (BEGIN, END))

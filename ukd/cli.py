@@ -66,8 +66,9 @@ def _training(add: Callable) -> None:
 
     many = add("reproduce", commands.reproduce, "Teachers, pseudo classifiers, every method over all seeds; table and figures.")
     many.add_argument("--tasks", default=None, help="comma-separated, or 'all': the embedded five, or a preset's (default by profile)")
-    many.add_argument("--methods", help=f"comma-separated, or 'all' (default {','.join(CORE)}, or the scenario's)")
-    many.add_argument("--scenario", choices=SCENARIOS, help="methods and students of one of the paper's tables")
+    many.add_argument("--methods", help=f"comma-separated, with options as in universal-kd:kappa=0.1, or 'all' "
+                      f"(default {','.join(CORE)}, or the scenario's)")  # fmt: skip
+    many.add_argument("--scenario", choices=SCENARIOS, help="methods, and without a preset students, of one of the paper's tables")
     many.add_argument("--seeds", default=None, help="comma-separated (default by profile)")
     many.add_argument("--jobs", type=_number, help="processes that share the cores (default: one a core on a CPU, one on a GPU)")
     many.add_argument("--rates", metavar="R,R", help="peak learning rates that every method tries with the first seed; its best is used")
@@ -106,14 +107,16 @@ def _costs(add: Callable) -> None:
 def _looking(add: Callable) -> None:
     for name, command, text in (
         ("table", reports.table, "Print the tables of all records in a folder."),
-        ("figures", reports.figures, "Draw the figures of a folder's records (of the embedded suite alone, where it has such)."),
+        ("paper", reports.paper, "Print the paper's differences between methods beside ours, and how far they compare."),
+        ("figures", reports.figures, "Draw the figures of a folder's records; without one all of the kit's figures."),
     ):
         reader = add(name, command, text)
         reader.add_argument("--runs", type=Path, default=None, help="folder of run records (default: the committed ones)")
-        if name == "table":
-            reader.add_argument("--write", type=Path, metavar="FILE", help="put each committed set's tables between its marks in FILE")
         if name == "figures":
             reader.add_argument("--out", type=Path, default=Path("figures"), help="folder to write SVG and PNG to (default figures)")
+    anew = add("rebuild", reports.rebuild, "Make every table of the kit's texts and every figure again, from the committed records alone.")
+    anew.add_argument("--check", action="store_true", help="only compare; exits non-zero when one differs from what the records give")
+    anew.add_argument("--figures", type=Path, default=Path("figures"), help="folder of the figures (default figures)")
     keep = add("collect", reports.collect, "Copy the records of finished runs into data/runs/NAME, to be committed.")
     keep.add_argument("name", help="name of the set, as in embedded-cpu")
     keep.add_argument("--runs", type=Path, default=None, help="folder of run records (default: the new ones)")
@@ -138,10 +141,13 @@ def _making(add: Callable) -> None:
 
     build = add("data", reports.build_data, "Generate the embedded suite anew; the same seed gives the same files.")
     build.add_argument("--out", type=Path, default=None, help="folder to write to (default: the suite's own)")
-    sheet = add("datasheet", reports.show_datasheet, "Print the embedded suite's datasheet, from its files and records.")
-    sheet.add_argument("--write", action="store_true", help="write it into data/README.md")
-    card = add("card", reports.show_card, "Print the numbers of the embedded encoder's model card, from the records.")
-    card.add_argument("--write", action="store_true", help="write them into data/encoder/README.md")
+    add("datasheet", reports.show_datasheet, "Print the embedded suite's datasheet, from its files and records.")
+    add("card", reports.show_card, "Print the numbers of the embedded encoder's model card, from the records.")
+    books = add("notebooks", reports.notebooks, "Print what is in the notebooks; run them anew and keep their outputs and minutes.")
+    books.add_argument("names", nargs="*", help="run only those whose file name contains one of these")
+    books.add_argument("--run", action="store_true", help="each from an empty cache of its own; files change once all have succeeded")
+    books.add_argument("--profile", choices=("smoke", "lesson", "cpu"), help="run with this one and keep the minutes alone")
+    books.add_argument("--folder", type=Path, default=Path("notebooks"), help="default notebooks")
     add("methods", reports.show_methods, "List the methods with their stages and sources.")
     add("doctor", reports.check, "Say what this machine has and what the kit chose; exits non-zero when something is missing.")
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from ukd.config import compute as choose_compute
 from ukd.config import rank, runs_folder
 from ukd.data import EMBEDDED, SPECS, load_task, source_of
 from ukd.finetune import FINE_TUNING
-from ukd.methods import CORE, METHODS, OPTIONS, SCENARIOS, Method, method
+from ukd.methods import CORE, METHODS, OPTIONS, SCENARIOS, STUDENTS_OF, Method, method, spelled
 from ukd.profiles import PRESETS, Profile, profile
 from ukd.projection import check_temperature
-from ukd.reports import committed, show_bench
+from ukd.reports import committed
 from ukd.results import beside, label, setting, tables
 
 BUDGET = {
@@ -54,6 +56,14 @@ def _profile(options: argparse.Namespace) -> Profile:
     return made
 
 
+def _budgets(options: argparse.Namespace, first: Profile) -> list[Profile]:
+    """The profile with each of the scenario's students, unless a student was asked for or comes with a preset."""
+    asked = options.student or options.student_layers or first.name in PRESETS
+    changes = () if asked else STUDENTS_OF.get(options.scenario, ())
+    given = {"student_epochs": options.student_epochs} if options.student_epochs else {}
+    return [replace(first, **(change | given)) for change in changes] or [first]
+
+
 def run(options: argparse.Namespace) -> int:
     """`ukd run`."""
     from ukd.describe import describe_student
@@ -75,21 +85,23 @@ def run(options: argparse.Namespace) -> int:
 
 def reproduce(options: argparse.Namespace) -> int:
     """`ukd reproduce`."""
-    from ukd.figures import draw_all
     from ukd.jobs import Plan, default_jobs, run_all
+    from ukd.studies import draw_records
 
-    here, budget = choose_compute(options.precision, compiled=options.compile), _profile(options)
-    tasks, seeds = _tasks(options, budget), _seeds(options, budget)
-    methods = _methods(options)
+    here, first = choose_compute(options.precision, compiled=options.compile), _profile(options)
+    tasks, seeds, methods = _tasks(options, first), _seeds(options, first), _methods(options)
     print(f"{here.device}, {here.precision} ({here.reason}); tasks {', '.join(tasks)}; seeds {', '.join(map(str, seeds))}", flush=True)
-    plan = Plan(tasks, methods, seeds, budget, here, options.teacher or budget.encoder, options.source, _search(options, tasks))
-    records, failures = run_all(plan, options.jobs or default_jobs(here))
+    records, failures = [], []
+    for budget in _budgets(options, first):
+        plan = Plan(tasks, methods, seeds, budget, here, options.teacher or budget.encoder, options.source, _search(options, tasks))
+        made, failed = run_all(plan, options.jobs or default_jobs(here))
+        records, failures = records + made, list(dict.fromkeys(failures + failed))
     print(f"\n{tables(records)}\n")
     settings = {setting(record) for record in records}
     if kept := [record for record in committed() if record["method"] != FINE_TUNING and setting(record) in settings]:
         print(f"### Beside the committed records\n\n{beside(records, kept)}\n")
     folder = runs_folder() / "figures"
-    for path in draw_all(records, folder) if records else []:
+    for path in draw_records(records, folder) if records else []:
         print(path)
     for failure in failures:
         print(f"ukd: left out {failure}", file=sys.stderr)
@@ -118,17 +130,14 @@ def finetune(options: argparse.Namespace) -> int:
 
 def show_plan(options: argparse.Namespace) -> int:
     """`ukd plan`."""
-    from dataclasses import replace
-
     from ukd.plan import plan, presets_table
 
     if options.presets:
         print(presets_table(PRESETS))
         return 0
-    budget = _profile(options)
-    budget = replace(budget, encoder=options.teacher or budget.encoder)
-    methods = _methods(options)
-    print(plan(_tasks(options, budget), methods, options.seeds, budget, options.source, choose_compute(options.precision)))
+    first, methods, here = _profile(options), _methods(options), choose_compute(options.precision)
+    for budget in _budgets(options, replace(first, encoder=options.teacher or first.encoder)):
+        print(plan(_tasks(options, budget), methods, options.seeds, budget, options.source, here))
     return 0
 
 
@@ -146,7 +155,7 @@ def run_bench(options: argparse.Namespace) -> int:
     from ukd.teacher import train_teacher
 
     if options.show:
-        print(show_bench(options.show))
+        print(bench_table(json.loads(options.show.read_text(encoding="utf-8"))))
         return 0
     if (here := choose_compute()).device == "cpu":
         torch.set_num_threads(1)
@@ -164,7 +173,8 @@ def run_bench(options: argparse.Namespace) -> int:
 
 def _methods(options: argparse.Namespace) -> tuple[Method, ...]:
     default = SCENARIOS[options.scenario] if options.scenario else CORE
-    return tuple(method(name) for name in (_listed(options.methods, METHODS, "method") if options.methods else default))
+    names = tuple(METHODS) if options.methods == "all" else dict.fromkeys(filter(None, (options.methods or "").split(","))) or default
+    return tuple(spelled(name) for name in names)
 
 
 def _search(options: argparse.Namespace, tasks: tuple[str, ...]):  # -> Search | None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import CountVectorizer
@@ -17,7 +15,6 @@ from ukd.results import cells, markdown
 
 STUDENTS = {"": "4-layer student, no KD", "bilstm": "BiLSTM, no KD", "gated-cnn": "gated CNN, no KD"}
 SETS = ("embedded-cpu", "embedded-other-architectures")
-BEGIN, END = "<!-- datasheet: written by `ukd datasheet --write` -->", "<!-- end of datasheet -->"
 
 
 def datasheet(records: list[dict]) -> str:
@@ -30,16 +27,6 @@ def datasheet(records: list[dict]) -> str:
         ["task", "metric", "majority", "bag of words", "teacher", "its pseudo classifiers, layer 1 to last", *STUDENTS.values()], measured
     )
     return f"{sizes}\n\n{found}"
-
-
-def write(path: Path, table: str, marks: tuple[str, str] = (BEGIN, END)) -> None:
-    """Put the table between the marks of a Markdown file. Raises ValueError when the marks are missing."""
-    text = path.read_text(encoding="utf-8")
-    begin, end = marks
-    if begin not in text or end not in text:
-        raise ValueError(f"{path} lacks the marks {begin!r} and {end!r}")
-    head, tail = text.split(begin)[0], text.split(end)[1]
-    path.write_text(f"{head}{begin}\n{table}\n{end}{tail}", encoding="utf-8")
 
 
 def _texts(task: Task, split: str) -> list[tuple[str, ...]]:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ukd.data import SPECS
-from ukd.methods import METHODS, TERMS
+from ukd.methods import CORE, METHODS, TERMS
 from ukd.metrics import headline
 from ukd.results import budget, decided, encoder_names, label, ordered, winners
 
@@ -69,7 +69,7 @@ def draw_distance_and_attention(axes: list[Axes], by_layer: list[dict], weights:
     """
     received = np.asarray(weights).mean(0)
     layers = np.arange(1, len(received) + 1)
-    away = "Mean absolute error" if SPECS[task].regression else "Mean of 1 - p(label)"
+    away = "Mean absolute error" if "pearson" in by_layer[0]["scores"] else "Mean of 1 - p(label)"
     colours = sns.color_palette("colorblind")
     axes[0].bar(layers, [layer["distance"] for layer in by_layer[: len(received)]], color=colours[1])
     axes[0].set(title=f"{task}: distance from the label", ylabel=away)
@@ -150,16 +150,6 @@ def encoders_figure(records: list[dict]) -> Figure:
     return figure
 
 
-def draw_encoder(said: dict, tuned: list[dict], folder: Path) -> list[Path]:
-    """Figures of the embedded encoder: its pretraining, and its layers after fine-tuning where there are such records."""
-    with plt.rc_context(STYLE):
-        paths = save(pretraining_figure(said), "pretraining", folder)
-        for number, name in enumerate(sorted({budget(record) for record in tuned})):
-            chosen = [record for record in tuned if budget(record) == name]
-            paths += save(encoders_figure(chosen), "encoders_by_layer" + (f"_{number + 1}" if number else ""), folder)
-        return paths
-
-
 def heads_figure(records: list[dict]) -> Figure:
     """Pseudo classifiers' score by teacher layer, all tasks of the records."""
     by_task = {record["task"]: record["teacher"]["by_layer"] for record in records}
@@ -215,39 +205,50 @@ def curves_figure(records: list[dict]) -> Figure:
 
 
 def scores_figure(records: list[dict]) -> Figure:
-    """Every seed's score by task and method, the teacher as a line: the spread is what one looks at."""
+    """Every seed's score, a panel a task and a line a method, the mean as a bar and the teacher dashed: the spread is what one looks at."""
     tasks = ordered({record["task"] for record in records}, SPECS)
-    figure, axes = plt.subplots(1, len(tasks), figsize=(2.6 * len(tasks) + 0.6, 3.4), squeeze=False)
+    methods = ordered({label(record) for record in records}, METHODS)
+    size = (2.2 * len(tasks) + 1.8, 0.27 * len(methods) + 1.3)
+    figure, axes = plt.subplots(1, len(tasks), figsize=size, squeeze=False, sharey=True, layout="constrained")
     for ax, task in zip(axes[0], tasks, strict=True):
         chosen = [record for record in records if record["task"] == task]
-        methods = ordered({label(record) for record in chosen}, METHODS)
         for position, name in enumerate(methods):
-            values = [headline(record["scores"]["validation"]) for record in chosen if label(record) == name]
-            style = look(name, tuple(METHODS))
-            ax.plot([position] * len(values), values, linestyle="", alpha=0.7, **style)
-            ax.hlines(mean(values), position - 0.25, position + 0.25, color=style["color"], linewidth=2)
+            if values := [headline(record["scores"]["validation"]) for record in chosen if label(record) == name]:
+                style = look(name, tuple(METHODS))
+                ax.plot(values, [position] * len(values), linestyle="", alpha=0.7, markersize=4, **style)
+                ax.vlines(mean(values), position - 0.35, position + 0.35, color=style["color"], linewidth=2)
         teacher = headline(chosen[0]["teacher"]["scores"]["validation"])
-        ax.axhline(teacher, color="0.3", linestyle="--", linewidth=1)
-        ax.annotate("teacher", (0.02, teacher), xycoords=("axes fraction", "data"), fontsize=8, va="bottom")
-        ax.set(title=task, xticks=range(len(methods)), ylabel="Validation score, %", xlim=(-0.6, len(methods) - 0.4))
-        ax.set_xticklabels(methods, rotation=25, ha="right")
-        ax.margins(y=0.15)
-    figure.tight_layout()
+        ax.axvline(teacher, color="0.3", linestyle="--", linewidth=1)
+        ax.annotate("teacher", (teacher, 1), (-3, -3), ("data", "axes fraction"), "offset points", fontsize=8, va="top", ha="right")
+        ax.set(title=task, xlabel="Validation score, %", yticks=range(len(methods)), ylim=(len(methods) - 0.4, -0.9))
+        ax.set_yticklabels(methods, fontsize=8)
+        ax.margins(x=0.12)
     return figure
 
 
 def draw_all(records: list[dict], folder: Path) -> list[Path]:
-    """All figures that the records allow; returns the files written. Raises ValueError without records."""
+    """All figures that records of one budget allow; returns the files written. Raises ValueError without records."""
     if not records:
         raise ValueError("no run records to draw from: make some with `ukd reproduce` or `ukd run`")
     records = decided(records)
     attended = [record for record in records if record["attention"] and label(record) == "universal-kd"]
+    core = [record for record in records if label(record) in CORE] or records
     with plt.rc_context(STYLE):
         paths = save(heads_figure(records), "heads_by_layer", folder) + save(scores_figure(records), "scores", folder)
-        paths += save(curves_figure(records), "training_curves", folder)
+        paths += save(curves_figure(core), "training_curves", folder)
         if attended:
             paths += save(distance_figure(attended), "distance_and_attention", folder)
         for task in ordered({record["task"] for record in attended}, SPECS):
             chosen = [record for record in attended if record["task"] == task]
             paths += save(attention_figure(chosen), f"attention_{task}", folder)
     return paths
+
+
+def draw_encoder(said: dict, tuned: list[dict], folder: Path) -> list[Path]:
+    """Figures of the embedded encoder: its pretraining, and its layers after fine-tuning where there are such records."""
+    with plt.rc_context(STYLE):
+        paths = save(pretraining_figure(said), "pretraining", folder)
+        for number, name in enumerate(sorted({budget(record) for record in tuned})):
+            chosen = [record for record in tuned if budget(record) == name]
+            paths += save(encoders_figure(chosen), "encoders_by_layer" + (f"_{number + 1}" if number else ""), folder)
+        return paths

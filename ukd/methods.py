@@ -171,11 +171,17 @@ CORE = ("no-kd", "kd", "kd-two-stage", "universal-kd")
 SCENARIOS = {
     "ild": ("no-kd", "kd", "kd-two-stage", "pkd-skip", "pkd-last", "alp-kd", "rail-kd", "ckd", "mhkd", "universal-kd",
             "pkd+universal-kd", "alp-kd+universal-kd", "rail-kd+universal-kd"),
-    "capacity-gap": ("no-kd", "kd", "kd-two-stage", "takd", "annealing-kd", "dih", "pseudo-ta"),
+    "capacity-gap": ("no-kd", "kd", "kd-two-stage", "takd", "annealing-kd", "dih", "pseudo-ta", "universal-kd"),
     "cross-architecture": CORE,
     "ablation": ("kd", "kd-two-stage", "universal-kd", "universal-kd-losses", "uniform", "reverse", "all-to-one", "random",
-                 "pkd-skip", "hidden-uniform", "hidden-reverse", "hidden-all-to-one", "hidden-random"),
+                 "pkd-skip", "hidden-uniform", "hidden-reverse", "hidden-all-to-one", "hidden-random",
+                 "universal-kd:attention_grad=no", "universal-kd:kappa=0.1", "universal-kd:kappa=10", "universal-kd:tau=1",
+                 "universal-kd:tau=8"),
 }  # fmt: skip
+STUDENTS_OF = {  # what a scenario changes of the profiles that run on what comes with the kit; presets bring their own students
+    "capacity-gap": ({"student_layers": 2},),
+    "cross-architecture": ({"student": "bilstm", "student_epochs": 12}, {"student": "gated-cnn", "student_epochs": 12}),
+}
 OPTIONS = ("tau", "mapping", "combine", "kappa", "attention_grad", "students")
 
 
@@ -198,6 +204,24 @@ def method(name: str, *, space: str | None = None, **options: object) -> Method:
     if space not in (None, *SPACES):
         raise ValueError(f"unknown space {space!r}; choose one of: {', '.join(SPACES)}")
     return _in_hidden_space(chosen) if space == "hidden" else chosen
+
+
+def spelled(text: str) -> Method:
+    """A method as a list on the command line has it: its name, or with options as in "universal-kd:kappa=0.1:attention_grad=no".
+
+    Raises ValueError for an unknown name or option, or a value of another kind.
+    """
+    name, *changes = text.split(":")
+    options: dict[str, object] = {}
+    for change in changes:
+        option, given, value = change.partition("=")
+        try:
+            options[option] = float(value) if option in ("tau", "kappa") else {"yes": True, "no": False}.get(value, value)
+        except ValueError:
+            given = ""
+        if not given or (option == "attention_grad" and value not in ("yes", "no")):
+            raise ValueError(f"{change!r} of {text!r} is no option with its value; write as in universal-kd:kappa=0.1:attention_grad=no")
+    return method(name, **options)
 
 
 def _in_hidden_space(chosen: Method) -> Method:

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 
-from ukd.config import data_folder, digest, runs_folder
-from ukd.data import EMBEDDED
-from ukd.finetune import FINE_TUNING
+from ukd.config import data_folder, runs_folder
 from ukd.methods import METHODS, TERMS
-from ukd.profiles import PRESETS
 from ukd.records import read_records
-from ukd.results import markdown, setting, tables
-
-
-def show_bench(path: Path) -> str:
-    """A benchmark record as tables."""
-    from ukd.bench import bench_table
-
-    return bench_table(json.loads(path.read_text(encoding="utf-8")))
+from ukd.results import markdown, tables
 
 
 def committed() -> list[dict]:
@@ -39,41 +28,36 @@ def _records(folder: Path | None) -> list[dict]:
 
 def table(options: argparse.Namespace) -> int:
     """`ukd table`."""
-    if options.write:
-        from ukd.datasheet import write
-        from ukd.plan import presets_table
-
-        made = {path.name: lambda path=path: tables(read_records(path)) for path in (data_folder() / "runs").iterdir() if path.is_dir()}
-        made |= {f"bench-{path.stem}": lambda path=path: show_bench(path) for path in (data_folder() / "bench").glob("*.json")}
-        made["presets"] = lambda: presets_table(PRESETS)
-        for name, text in sorted(made.items()):
-            begin = f"<!-- {name}: written by `ukd table --write` -->"
-            if written := begin in options.write.read_text(encoding="utf-8"):
-                write(options.write, f"\n{text()}\n", (begin, f"<!-- end of {name} -->"))
-            print(f"{name}: {'written' if written else f'left out, {options.write} has no line {begin}'}")
-        return 0
     print(tables(_records(options.runs)))
     return 0
 
 
-def figures(options: argparse.Namespace) -> int:
-    """`ukd figures`: drawn from the records on the embedded suite where there are any, with the drawing of the method."""
-    from ukd.card import committed_encoder
-    from ukd.diagram import method_figure
-    from ukd.figures import draw_all, draw_encoder, save
+def paper(options: argparse.Namespace) -> int:
+    """`ukd paper`: the committed sets, or one folder of records."""
+    from ukd.paper import paper_table
 
-    every = _records(options.runs)
-    tuned, records = [r for r in every if r["method"] == FINE_TUNING], [r for r in every if r["method"] != FINE_TUNING]
-    embedded = [record for record in records if record["task"] in EMBEDDED and record["settings"]["student_layers"]]
-    settings = sorted({setting(record) for record in embedded or records})
-    for name in settings:
-        chosen = [record for record in embedded or records if setting(record) == name]
-        folder = options.out if len(settings) == 1 else options.out / digest(name)
-        print(f"{name}:")
-        for path in draw_all(chosen, folder):
-            print(f"  {path}")
-    print(*save(method_figure(), "method", options.out), *draw_encoder(committed_encoder(), tuned, options.out), sep="\n")
+    folders = [options.runs] if options.runs else sorted(path for path in (data_folder() / "runs").iterdir() if path.is_dir())
+    print(paper_table({folder.name: _records(folder) for folder in folders}))
     return 0
+
+
+def figures(options: argparse.Namespace) -> int:
+    """`ukd figures`."""
+    from ukd.rebuild import drawn
+    from ukd.studies import draw_records
+
+    print(*(draw_records(_records(options.runs), options.out) if options.runs else drawn(options.out)), sep="\n")
+    return 0
+
+
+def rebuild(options: argparse.Namespace) -> int:
+    """`ukd rebuild`."""
+    from ukd.rebuild import rebuild
+
+    same = rebuild(options.check, options.figures)
+    if options.check:
+        print("tables and figures are what the records give" if same else "tables or figures differ: run `ukd rebuild`")
+    return int(options.check and not same)
 
 
 def collect(options: argparse.Namespace) -> int:
@@ -102,21 +86,15 @@ def show_datasheet(options: argparse.Namespace) -> int:
     """`ukd datasheet`."""
     from ukd import datasheet as sheet
 
-    text = sheet.datasheet(sheet.committed())
-    print(text)
-    if options.write:
-        sheet.write(data_folder() / "README.md", text)
+    print(sheet.datasheet(sheet.committed()))
     return 0
 
 
 def show_card(options: argparse.Namespace) -> int:
     """`ukd card`."""
-    from ukd.card import card, write
+    from ukd.card import card
 
-    text = card(committed())
-    print(text)
-    if options.write:
-        write(text)
+    print(card(committed()))
     return 0
 
 
@@ -127,6 +105,17 @@ def show_methods(options: argparse.Namespace) -> int:
     )
     rows = [[m.name, m.summary, stages(m), m.source] for m in METHODS.values()]
     print(markdown(["method", "what it learns from", "stages", "source"], rows))
+    return 0
+
+
+def notebooks(options: argparse.Namespace) -> int:
+    """`ukd notebooks`."""
+    from ukd import guide
+    from ukd.notebooks import found, run
+
+    if options.run:
+        run(found(options.folder, options.names), options.profile)
+    print(guide.table(options.folder))
     return 0
 
 

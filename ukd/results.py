@@ -105,7 +105,7 @@ def apart(records: list[dict]) -> list[dict]:
     """The records, and for every further split that one has scores on a copy that reports it as a task of its own."""
     found = list(records)
     for record in records:
-        also = SPECS[record["task"]].also
+        also = SPECS[record["task"]].also if record["task"] in SPECS else None  # a task of one's own has none
         if also in record["scores"]:
             swap = lambda said, also=also: {**said, "validation": said.get(also, said["validation"])}  # noqa: E731
             copy = {**record, "task": f"{record['task']} ({also})", "scores": swap(record["scores"])}
@@ -116,9 +116,14 @@ def apart(records: list[dict]) -> list[dict]:
     return found
 
 
-def metrics_of(task: str) -> str:
-    """A task's metrics in words; of a further split those of its task."""
-    return " and ".join(SPECS[task.split(" (")[0]].metrics)
+def metrics_of(task: str, records: list[dict]) -> str:
+    """A task's metrics in words, as its records have them."""
+    return " and ".join(next(record["scores"]["validation"] for record in records if record["task"] == task))
+
+
+def whole(task: str) -> bool:
+    """Whether this is a task, and no further split of one (see `apart`), which counts in no average."""
+    return " (" not in task
 
 
 def students(settings: dict) -> str:
@@ -164,15 +169,15 @@ def score_table(records: list[dict]) -> str:
     methods, tasks = ordered({m for m, _ in found}, METHODS), ordered({t for _, t in found}, SPECS)
     teacher = {record["task"]: headline(record["teacher"]["scores"]["validation"]) for record in records}
     searched = any(record["settings"].get("searched") for record in records)
-    average = f"{mean(teacher[task] for task in tasks if task in SPECS):.1f}"
+    average = f"{mean(teacher[task] for task in tasks if whole(task)):.1f}"
     rows = [["teacher", *(f"{teacher[task]:.1f}" for task in tasks), average, *([""] * searched)]]
     for method in methods:
         here = [found.get((method, task)) for task in tasks]
-        counted = [cell for cell, task in zip(here, tasks, strict=True) if task in SPECS]  # a further split is no further task
+        counted = [cell for cell, task in zip(here, tasks, strict=True) if whole(task)]  # a further split is no further task
         average = f"{mean(mean(cell.by_seed.values()) for cell in counted):.1f}" if all(counted) else "-"
         rates = ", ".join(sorted({f"{r['settings']['rate']:g}" for r in records if label(r) == method}))
         rows.append([method, *(str(cell) if cell else "-" for cell in here), average, *([rates] * searched)])
-    metrics = [f"{task} ({metrics_of(task)})" for task in tasks]
+    metrics = [f"{task} ({metrics_of(task, records)})" for task in tasks]
     return markdown(["validation, %", *metrics, "average", *(["rate chosen"] * searched)], rows)
 
 
@@ -202,7 +207,7 @@ def interval_table(records: list[dict]) -> str:
 
 def over_tasks(found: dict[tuple[str, str], Cell], method: str, tasks: list[str]) -> Difference | None:
     """The mean difference over tasks, paired by seed: one value a seed, so that tasks are not mistaken for repeats."""
-    shared = [task for task in tasks if task in SPECS and (method, task) in found and (BASELINE, task) in found]
+    shared = [task for task in tasks if whole(task) and (method, task) in found and (BASELINE, task) in found]
     both = [(found[method, task].by_seed, found[BASELINE, task].by_seed) for task in shared]
     seeds = set.intersection(*(ours.keys() & base.keys() for ours, base in both)) if both else set()
     return spread([mean(ours[seed] - base[seed] for ours, base in both) for seed in sorted(seeds)]) if seeds else None
@@ -277,7 +282,7 @@ def _fine_tuning_table(records: list[dict], heading: str) -> str:
         scores = [str(Cell({r["seed"]: headline(r["scores"]["validation"]) for r in some})) for some in mine]
         rates = ", ".join("/".join(f"{rate:g}" for rate in sorted({r["settings"]["rate"] for r in some})) or "-" for some in mine)
         rows.append([name, *scores, rates])
-    metrics = [f"{task} ({metrics_of(task)})" for task in tasks]
+    metrics = [f"{task} ({metrics_of(task, records)})" for task in tasks]
     return f"### {heading}\n\n{markdown(['validation, %', *metrics, 'rates chosen'], rows)}"
 
 

@@ -1,0 +1,87 @@
+"""The projection notebook's exercises: solutions pass, likely mistakes are told apart, untouched stubs are no failure."""
+
+import re
+
+import pytest
+import torch
+import torch.nn.functional as F
+from notebook_tools import cells, solution, stub
+
+from ukd import checks
+
+NOTEBOOK = "03_projection.ipynb"
+EXERCISES = ("attention_weights", "mixed_loss")
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_folded_solution_passes(name, capsys):
+    getattr(checks, name)(solution(NOTEBOOK, name))
+    assert capsys.readouterr().out.startswith("right: ")
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_untouched_stub_is_not_solved_yet(name, capsys):
+    getattr(checks, name)(stub(NOTEBOOK, name))
+    assert capsys.readouterr().out == f"{name}: not solved yet\n"
+
+
+def centre(z, dim=-1):
+    return z - z.mean(dim, keepdim=True)
+
+
+def scores(student, teacher):
+    return student @ teacher.transpose(1, 2)
+
+
+WEIGHTS = {
+    "not centred": lambda s, t, kappa: (scores(s, t) / kappa).softmax(-1),
+    "centred over the layers": lambda s, t, kappa: (scores(centre(s, 1), centre(t, 1)) / kappa).softmax(-1),
+    "over the student's layers": lambda s, t, kappa: (scores(centre(s), centre(t)) / kappa).softmax(1),
+    "multiplied the scores by kappa": lambda s, t, kappa: (scores(centre(s), centre(t)) * kappa).softmax(-1),
+    "kappa is not used": lambda s, t, kappa: scores(centre(s), centre(t)).softmax(-1),
+    "these are the scores": lambda s, t, kappa: scores(centre(s), centre(t)) / kappa,
+    "should have the shape": lambda s, t, kappa: (scores(centre(s), centre(t)) / kappa).softmax(-1)[0],
+    "should be": lambda s, t, kappa: torch.full((len(s), s.shape[1], t.shape[1]), 0.25),
+}
+
+
+@pytest.mark.parametrize("words", WEIGHTS)
+def test_mistakes_in_the_weights_are_named(words):
+    with pytest.raises(AssertionError, match=re.escape(words)):
+        checks.attention_weights(WEIGHTS[words])
+
+
+def kl(p, q):
+    return p * (p / q).log()
+
+
+def both(s, t, w, tau):
+    """Mixture and student, softened: (B, S, C) each."""
+    return (w @ t / tau).softmax(-1), (s / tau).softmax(-1)
+
+
+LOSSES = {
+    "tau^2 is missing": lambda s, t, w, tau: kl(*both(s, t, w, tau)).sum(-1).mean(),
+    "not by tau^2": lambda s, t, w, tau: tau * kl(*both(s, t, w, tau)).sum(-1).mean(),
+    "are exchanged": lambda s, t, w, tau: tau**2 * kl(*both(s, t, w, tau)[::-1]).sum(-1).mean(),
+    "mixed probabilities": lambda s, t, w, tau: tau**2 * kl(w @ (t / tau).softmax(-1), (s / tau).softmax(-1)).sum(-1).mean(),
+    "student's layers are added up": lambda s, t, w, tau: (
+        tau**2 * F.kl_div((s / tau).log_softmax(-1), (w @ t / tau).softmax(-1), reduction="batchmean")
+    ),
+    "over the classes too": lambda s, t, w, tau: tau**2 * kl(*both(s, t, w, tau)).mean(),
+    "the losses of the examples are added up": lambda s, t, w, tau: tau**2 * kl(*both(s, t, w, tau)).sum(-1).mean(1).sum(),
+    "should have the shape": lambda s, t, w, tau: tau**2 * kl(*both(s, t, w, tau)).sum(-1),
+    "tau 1": lambda s, t, w, tau: 16 * kl(*both(s, t, w, 4.0)).sum(-1).mean(),
+}
+
+
+@pytest.mark.parametrize("words", LOSSES)
+def test_mistakes_in_the_loss_are_named(words):
+    with pytest.raises(AssertionError, match=re.escape(words)):
+        checks.mixed_loss(LOSSES[words])
+
+
+def test_the_promises_at_the_top_are_kept_at_the_end():
+    texts = [text for kind, text in cells(NOTEBOOK) if kind == "markdown"]
+    promises = re.findall(r"^- .*$", texts[0], re.MULTILINE)
+    assert len(promises) == 3 and all(promise in texts[-1].split("## You now know")[1] for promise in promises)

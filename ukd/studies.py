@@ -1,0 +1,213 @@
+"""Figures of studies: what the attention does over time, by difficulty and temperature, what it sees, and what students can do besides.
+
+Records in, figures out; every function takes the records of one budget (see `ukd.results.setting`) and draws what they hold.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import mean, stdev
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ukd.config import digest
+from ukd.data import SPECS
+from ukd.figures import STYLE, draw_all, draw_attention, look, save
+from ukd.methods import METHODS
+from ukd.metrics import headline
+from ukd.results import decided, label, ordered, setting
+
+PLAIN, STILL = "universal-kd", "universal-kd (attention_grad=False)"
+KNOWN = (*METHODS, STILL)
+SPELLED = {STILL: "no gradient through\nthe attention"}
+
+
+def of(records: list[dict], name: str, task: str | None = None) -> list[dict]:
+    """Records of a method (by its label) on a task."""
+    return [record for record in records if label(record) == name and task in (None, record["task"])]
+
+
+def tasks_of(records: list[dict]) -> list[str]:
+    """Their tasks, in the suite's order."""
+    return ordered({record["task"] for record in records}, SPECS)
+
+
+def _maps(rows: dict[str, dict[str, list]], title: str) -> Figure:
+    """A grid of layer maps without their numbers, {row: {column: weights}}, with one scale beside it."""
+    columns = max(len(row) for row in rows.values())
+    students, teachers = np.shape(next(iter(next(iter(rows.values())).values())))
+    size = (0.19 * teachers * columns + 1.8, (0.24 * students + 0.75) * len(rows) + 0.5)
+    figure, axes = plt.subplots(len(rows), columns, figsize=size, squeeze=False, layout="constrained")
+    for line, (task, row) in zip(axes, rows.items(), strict=True):
+        for ax in line[len(row) :]:
+            ax.set_axis_off()
+        for ax, (name, weights) in zip(line, row.items(), strict=False):
+            draw_attention(ax, weights, f"{task}, {name}", values=False)
+            ax.title.set_fontsize(8)
+            ax.set(xlabel="Teacher layer" if line is axes[-1] else "", ylabel="Student layer" if ax is line[0] else "")
+            ax.tick_params(labelsize=7)
+    figure.colorbar(axes[0, 0].collections[0], ax=axes, shrink=0.6, label="Mean attention weight")
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def attention_over_time(records: list[dict]) -> Figure:
+    """Layer maps on the development part after every epoch of the first stage, mean over seeds."""
+    rows = {}
+    for task in tasks_of(of(records, PLAIN)):
+        epochs = [record["history"]["teacher"]["epochs"] for record in of(records, PLAIN, task)]
+        rows[task] = {f"epoch {n + 1}": np.mean([e[n]["attention"] for e in epochs], 0) for n in range(len(epochs[0]))}
+    return _maps(rows, "Where each student layer looks, epoch by epoch of the first stage")
+
+
+def attention_by_difficulty(records: list[dict]) -> Figure:
+    """Layer maps of the examples of each level of difficulty, at the end of the first stage, mean over seeds."""
+    rows = {}
+    for task in tasks_of(of(records, PLAIN)):
+        maps = [record["attention"]["by_difficulty"] for record in of(records, PLAIN, task)]
+        rows[task] = {f"level {level}": np.mean([m[level] for m in maps], 0) for level in sorted(maps[0], key=float)}
+    return _maps(rows, "Where each student layer looks, by the examples' difficulty")
+
+
+def _over_tasks(ax: Axes, records: list[dict], names: list[str], value, unit: str) -> Axes:
+    """One marker a seed for every method and task, side by side; `value`: record -> number."""
+    tasks, width = tasks_of(records), 0.8 / len(names)
+    for number, name in enumerate(names):
+        style, first = look(name, KNOWN), True
+        for position, task in enumerate(tasks):
+            if values := [value(record) for record in of(records, name, task)]:
+                x = position + (number - (len(names) - 1) / 2) * width
+                ax.plot([x] * len(values), values, linestyle="", alpha=0.75, label=SPELLED.get(name, name) if first else None, **style)
+                ax.hlines(mean(values), x - 0.4 * width, x + 0.4 * width, color=style["color"], linewidth=2)
+                first = False
+    ax.set(xticks=range(len(tasks)), ylabel=unit, xlim=(-0.6, len(tasks) - 0.4))
+    ax.set_xticklabels(tasks)
+    ax.legend(frameon=False, fontsize=8, bbox_to_anchor=(1.01, 1), loc="upper left")
+    return ax
+
+
+def entropy_of_attention(records: list[dict]) -> Figure:
+    """Mean entropy of the attention of single examples, mean over student layers; a dashed line where all layers get alike."""
+    figure, ax = plt.subplots(figsize=(8.4, 3.4), layout="constrained")
+    names = [name for name in (PLAIN, STILL) if of(records, name)]
+    _over_tasks(ax, [r for r in records if r["attention"]], names, lambda r: mean(r["attention"]["entropy"]), "Entropy, nats")
+    ax.axhline(np.log(np.shape(of(records, PLAIN)[0]["attention"]["mean"])[1]), color="0.3", linestyle="--", linewidth=1)
+    ax.set_title("How narrowly single examples look (dashed: all teacher layers alike)", fontsize=10)
+    return figure
+
+
+def what_is_seen(records: list[dict]) -> Figure:
+    """How much nearer to the label the teacher's heads are where the student looks than were it to look at all alike."""
+    figure, ax = plt.subplots(figsize=(8.4, 3.4), layout="constrained")
+    names = [name for name in (PLAIN, STILL) if of(records, name)]
+    gain = lambda r: 100 * (1 - mean(r["attention"]["seen_distance"]) / r["attention"]["uniform_distance"])  # noqa: E731
+    _over_tasks(ax, [r for r in records if r["attention"]], names, gain, "Distance from the label, % less")
+    ax.axhline(0, color="0.3", linestyle="--", linewidth=1)
+    ax.set_title("Does the attention go to layers that predict better? (dashed: no better than all alike)", fontsize=10)
+    return figure
+
+
+def calibration(records: list[dict]) -> Figure:
+    """Expected calibration error of the students, methods side by side."""
+    figure, ax = plt.subplots(figsize=(9.6, 3.6), layout="constrained")
+    judged = [record for record in records if record.get("calibration_error") is not None]
+    names = [name for name in METHODS if of(judged, name)][:8]
+    _over_tasks(ax, judged, names, lambda r: r["calibration_error"], "Expected calibration error, points")
+    ax.set_title("Calibration of the students on validation (15 bins)", fontsize=10)
+    return figure
+
+
+def student_heads(records: list[dict]) -> Figure:
+    """Score of the student's own classifiers at the end of the first stage, a panel a task, mean over seeds."""
+    names = [n for n in (PLAIN, STILL, "uniform", "reverse", "mhkd") if any(r["attention"] for r in of(records, n))]
+    tasks = tasks_of(of(records, PLAIN))
+    figure, axes = plt.subplots(1, len(tasks), figsize=(2.5 * len(tasks) + 1.4, 3), squeeze=False, layout="constrained")
+    for ax, task in zip(axes[0], tasks, strict=True):
+        for name in names:
+            if mine := of(records, name, task):
+                values = np.mean([[headline(layer["scores"]) for layer in r["attention"]["by_layer"]] for r in mine], 0)
+                ax.plot(range(1, len(values) + 1), values, label=SPELLED.get(name, name), **look(name, KNOWN))
+        ax.set(title=task, xlabel="Student layer", xticks=range(1, len(values) + 1))
+    axes[0, 0].set_ylabel("Validation score, %")
+    axes[0, -1].legend(frameon=False, fontsize=8, bbox_to_anchor=(1.01, 1), loc="upper left")
+    figure.suptitle("What each student layer's own classifier knows at the end of the first stage", fontsize=10)
+    return figure
+
+
+def early_exit(records: list[dict]) -> Figure:
+    """Score against the mean number of layers used, for thresholds of confidence: after the first stage and at the end."""
+    mine = [record for record in of(records, PLAIN) if record["exits"]]
+    tasks, colours = tasks_of(mine), sns.color_palette("colorblind")
+    figure, axes = plt.subplots(1, len(tasks), figsize=(2.9 * len(tasks), 3), squeeze=False, layout="constrained")
+    for ax, task in zip(axes[0], tasks, strict=True):
+        for number, (name, of_record) in enumerate((("first stage", lambda r: r["attention"]["exits"]), ("end", lambda r: r["exits"]))):
+            points = [[(e["layers"], headline(e["scores"])) for e in of_record(r)] for r in of(mine, PLAIN, task)]
+            x, y = np.mean(points, 0).T
+            ax.plot(x, y, marker="os"[number], color=colours[number], markersize=4, label=f"classifiers at the {name}" if number else name)
+        ax.set(title=task, xlabel="Mean layers used", ylabel="Validation score, %" if ax is axes[0, 0] else "")
+    axes[0, 0].legend(frameon=False, fontsize=8)
+    figure.suptitle("Early exit: stop at the first layer that is sure enough", fontsize=10)
+    return figure
+
+
+def temperatures(records: list[dict]) -> Figure:
+    """Score and entropy against kappa, and score against tau, a line a task; bars are sample standard deviations over seeds."""
+    usual = METHODS[PLAIN]
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.3), layout="constrained")
+    panels = (("kappa", "score"), ("kappa", "entropy"), ("tau", "score"))
+    for ax, (option, what) in zip(axes, panels, strict=True):
+        found: dict[str, dict[float, list[float]]] = {}
+        for record in records:
+            said = record["settings"]["method"][option]
+            if label(record) in (PLAIN, f"{PLAIN} ({option}={said})"):
+                value = headline(record["scores"]["validation"]) if what == "score" else mean(record["attention"]["entropy"])
+                found.setdefault(record["task"], {}).setdefault(said, []).append(value)
+        for task in ordered((task for task, points in found.items() if len(points) > 1), SPECS):
+            x = sorted(found[task])
+            bars = [stdev(found[task][v]) if len(found[task][v]) > 1 else 0 for v in x]
+            ax.errorbar(x, [mean(found[task][v]) for v in x], bars, capsize=2, markersize=4, label=task, **look(task, tuple(SPECS)))
+        ax.axvline(getattr(usual, option), color="0.3", linestyle=":", linewidth=1)
+        name = "Attention's temperature, kappa" if option == "kappa" else "Loss's temperature, tau"
+        ax.set(xscale="log", xlabel=f"{name} (dotted: default)", ylabel="Validation score, %" if what == "score" else "Entropy, nats")
+    axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def draw_records(records: list[dict], folder: Path) -> list[Path]:
+    """All figures of distillation records: those of the largest group of one budget here, of any other in a folder of its own."""
+    groups: dict[str, list[dict]] = {}
+    for record in (record for record in records if "teacher" in record):
+        groups.setdefault(setting(record), []).append(record)
+    if not groups:
+        raise ValueError("no records of distillations to draw from: make some with `ukd reproduce` or `ukd run`")
+    paths = []
+    for number, name in enumerate(sorted(groups, key=lambda name: (-len(groups[name]), name))):
+        place = folder / digest(name) if number else folder
+        paths += draw_all(groups[name], place)
+        with plt.rc_context(STYLE):
+            for study, figure in studies(decided(groups[name])).items():
+                paths += save(figure, study, place)
+    return paths
+
+
+def studies(records: list[dict]) -> dict[str, Figure]:
+    """All studies that the records allow, by the name of their file."""
+    found = {}
+    attended = [record for record in of(records, PLAIN) if record["attention"] and "entropy" in record["attention"]]
+    if not attended:
+        return {}
+    if all("attention" in epoch for record in attended for epoch in record["history"]["teacher"]["epochs"]):
+        found["attention_over_time"] = attention_over_time(records)
+    if all("by_difficulty" in record["attention"] for record in attended):
+        found["attention_by_difficulty"] = attention_by_difficulty(records)
+    found |= {"attention_entropy": entropy_of_attention(records), "what_is_seen": what_is_seen(records)}
+    found |= {"student_heads": student_heads(records), "calibration": calibration(records)}
+    if any(record["exits"] for record in attended):
+        found["early_exit"] = early_exit(records)
+    if any(label(record).startswith(f"{PLAIN} (kappa") for record in records):
+        found["temperatures"] = temperatures(records)
+    return found
