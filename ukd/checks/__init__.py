@@ -2,4 +2,5 @@
 
 from ukd.checks.architectures import bilstm_parameters, masked_max
 from ukd.checks.deploy import first_sure, reordered
+from ukd.checks.heads import head_sizes, head_slope, label_distance, pseudo_classifier
 from ukd.checks.projection import attention_weights, mixed_loss
