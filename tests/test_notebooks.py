@@ -156,7 +156,7 @@ def test_a_run_with_a_profile_keeps_the_minutes_alone(tmp_path):
     before = path.read_bytes()
     run([path], "smoke")
     assert path.read_bytes() == before and set(measured(tmp_path)["00_small"]) == {"smoke"}
-    assert executed(path).cells[2].outputs[0].text == "cpu\n", "the default where no profile is asked for, UKD_PROFILE or not"
+    assert executed(path, tmp_path).cells[2].outputs[0].text == "cpu\n", "the default where no profile is asked for, UKD_PROFILE or not"
 
 
 @pytest.mark.parametrize(
