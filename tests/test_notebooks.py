@@ -19,7 +19,7 @@ import pytest
 from notebook_tools import NOTEBOOKS
 
 from ukd import cli, guide
-from ukd.notebooks import IGNORED, WIDGETS, canonical, compared, complaints, default_profile, executed, found, measured, read, run, text
+from ukd.notebooks import IGNORED, WIDGETS, canonical, compared, default_profile, errors, executed, found, measured, read, run, text, traces
 
 ROOT = Path(__file__).parents[1]
 EVERY = [pytest.param(path, id=path.stem) for path in found(NOTEBOOKS)]
@@ -65,7 +65,7 @@ def test_committed_outputs_are_whole_and_those_of_any_machine(path):
     notebook = read(path)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), "run in order from a fresh kernel"
-    assert complaints(notebook) == []
+    assert errors(notebook) + traces(notebook) == []
     assert path.read_text(encoding="utf-8") == text(canonical(notebook)), "not as `ukd notebooks --run` leaves it"
     for cell in code:
         shows = any(output.get("data", {}).get("text/plain") == WIDGETS for output in cell.outputs)
@@ -161,9 +161,13 @@ def test_a_run_with_a_profile_keeps_the_minutes_alone(tmp_path):
 
 @pytest.mark.parametrize(
     "cells, said",
-    [({"sums": "1 / 0"}, "ZeroDivisionError"), ({"slider": SLIDER.replace("x + 1", "x - x")}, "a widget shows ZeroDivisionError")],
+    [
+        ({"sums": "1 / 0"}, "ZeroDivisionError"),
+        ({"slider": SLIDER.replace("x + 1", "x - x")}, "ZeroDivisionError"),
+        ({"sums": "print(object())"}, "cell 2 prints 'at 0x"),
+    ],
 )
-def test_one_that_fails_or_shows_a_failing_widget_leaves_all_files_as_they_are(tmp_path, capsys, cells, said):
+def test_one_that_fails_shows_a_failing_widget_or_tells_of_this_machine_leaves_all_files_as_they_are(tmp_path, capsys, cells, said):
     first, second = small(tmp_path / "00_fine.ipynb", slider="1"), small(tmp_path / "01_wrong.ipynb", **cells)
     before = first.read_bytes(), second.read_bytes()
     assert cli.main(["notebooks", "--run", "--folder", str(tmp_path)]) == 2
@@ -176,7 +180,7 @@ def test_folders_and_addresses_of_this_machine_are_told_from_other_words():
     fine = "see https://a.org/" + "home/x and and/or, ../data/runs, 1/2, at 0x10"
     for words, told in ((fine, 0), ("in /" + "home/somebody/kit: 3", 1), ("<object object at 0x7f0000ba0690>", 1), ("C:" + "\\Users", 1)):
         cell = nbformat.v4.new_code_cell("", outputs=[nbformat.v4.new_output("stream", text=words)])
-        assert len(complaints(nbformat.v4.new_notebook(cells=[cell]))) == told, words
+        assert len(traces(nbformat.v4.new_notebook(cells=[cell]))) == told, words
 
 
 def test_comparing_turns_red_for_another_output_a_broken_callback_and_an_exception(kept, tmp_path):

@@ -85,24 +85,28 @@ def default_profile(notebook: NotebookNode) -> str:
     raise ValueError('no cell tagged `parameters` says os.environ.get("UKD_PROFILE", ...)')
 
 
-def complaints(notebook: NotebookNode) -> list[str]:
-    """What no committed output may hold: errors, those inside widgets included; folders of this machine; addresses in memory."""
+def errors(notebook: NotebookNode) -> list[str]:
+    """What went wrong in cells, and inside the widgets that they show."""
+    cells = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    models = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {}).get("state", {}).values()
+    shown = [output for model in models for output in model["state"].get("outputs", [])]
+    return [f"{output['ename']}: {output['evalue']}" for output in cells + shown if output["output_type"] == "error"]
+
+
+def traces(notebook: NotebookNode) -> list[str]:
+    """What outputs tell of this machine alone: folders, addresses in memory."""
     said = []
     for number, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", []):
             words = [output.get("text", ""), *(value for kind, value in output.get("data", {}).items() if kind.startswith("text/"))]
-            said += [f"cell {number} ends in {output.ename}: {output.evalue}"] if output.output_type == "error" else []
             said += [f"cell {number} prints {match!r}" for word in words for match in HERE_ALONE.findall(word)]
-    models = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {}).get("state", {}).values()
-    shown = [output for model in models for output in model["state"].get("outputs", [])]
-    return said + [f"a widget shows {output['ename']}: {output['evalue']}" for output in shown if output["output_type"] == "error"]
+    return said
 
 
 def executed(path: Path, home: Path, profile: str | None = None) -> NotebookNode:
     """A notebook run with `profile` or its own default, cache and runs in `home`, in the committed form; the file stays as it is.
 
-    Progress lines are silenced: they would tell what the cache held. Raises ValueError for an error, and for outputs that no other
-    machine would give.
+    Progress lines are silenced. Raises ValueError for an error and, without `profile`, for outputs that no other machine would give.
     """
     notebook = read(path)
     environment = os.environ | {"UKD_CACHE": f"{home}/cache", "UKD_RUNS": f"{home}/runs/{path.stem}", "UKD_QUIET": "1"}
@@ -112,7 +116,7 @@ def executed(path: Path, home: Path, profile: str | None = None) -> NotebookNode
         client.execute(env=environment)
     except CellExecutionError as error:
         raise ValueError(f"{path.name}: {error}") from None
-    if wrong := complaints(notebook):
+    if wrong := errors(notebook) + ([] if profile else traces(notebook)):
         raise ValueError(f"{path.name}: {'; '.join(wrong)}")
     return canonical(notebook)
 
