@@ -17,7 +17,7 @@ ORDER = (
     "config", "profiles", "grammar", "data", "metrics", "students", "models", "heads", "projection", "losses", "methods", "hidden",
     "records", "train", "tokenizer", "text", "prose", "pretrain", "teacher", "probing", "finetune", "outputs", "describe", "objective",
     "observe", "distill", "predictions", "jobs", "bootstrap", "results", "figures", "studies", "diagram", "datasheet", "card", "paper",
-    "doctor", "timing", "plan", "peers", "contenders", "bench", "rebuild", "reports", "commands", "cli", "checks", "explore",
+    "doctor", "timing", "plan", "peers", "contenders", "bench", "rebuild", "reports", "commands", "cli", "checks", "explore", "explorers",
 )  # fmt: skip
 MODULES = sorted((ROOT / "ukd").glob("*.py"))
 TRACKED = subprocess.run(("git", "-C", str(ROOT), "ls-files"), capture_output=True, text=True).stdout.split()
