@@ -207,8 +207,8 @@ def found(widget):
 
 def test_every_control_of_the_maps_changes_the_picture_and_back(maps):
     named, image, _ = found(maps)
-    assert set(named) == {"task", "left: method", "right: method", "examples, or epoch", "single example"}
-    for name, value in {"left: method": "mhkd", "right: method": "mhkd", "examples, or epoch": "epoch 2", "single example": 4}.items():
+    assert set(named) == {"task", "left: method", "right: method", "mean over", "single example"}
+    for name, value in {"left: method": "mhkd", "right: method": "mhkd", "mean over": "epoch 2", "single example": 4}.items():
         before, start = bytes(image.value), named[name].value
         named[name].value = value
         assert bytes(image.value) != before, name
@@ -218,17 +218,17 @@ def test_every_control_of_the_maps_changes_the_picture_and_back(maps):
 
 def test_another_task_brings_its_own_lists_keeps_what_it_can_and_is_drawn_once(maps, records):
     named, image, text = found(maps)
-    named["left: method"].value, named["examples, or epoch"].value = "mhkd", "difficulty 2"
+    named["left: method"].value, named["mean over"].value = "mhkd", "difficulty 2"
     pictures = []
     image.observe(lambda change: pictures.append(change["new"]), names="value")
     named["task"].value = "entailment"
-    assert len(pictures) == 1 and "class perhaps" in named["examples, or epoch"].options
-    assert (named["left: method"].value, named["examples, or epoch"].value) == ("mhkd", "difficulty 2")
+    assert len(pictures) == 1 and "class perhaps" in named["mean over"].options
+    assert (named["left: method"].value, named["mean over"].value) == ("mhkd", "difficulty 2")
     row = explore.layer_map(records, "entailment", "mhkd", "difficulty 2")[0]
     assert f"<b>mhkd</b>: Student layer 1 looks most at teacher layer {row.argmax() + 1} ({row.max():.2f})" in text.value
-    named["examples, or epoch"].value = "class perhaps"
+    named["mean over"].value = "class perhaps"
     named["task"].value = "acceptability"
-    assert named["examples, or epoch"].value == "all examples", "a class that the task does not have"
+    assert named["mean over"].value == "all examples", "a class that the task does not have"
 
 
 def test_single_examples_show_their_text_as_text(maps):
@@ -315,5 +315,5 @@ def test_the_explorers_answer_at_once(maps, run, task, teacher):
         return time.process_time() - start
 
     views, texts = ("epoch 1", "class yes", "epoch 2"), ("one film", "two films", "three")
-    for control, values in ((named["examples, or epoch"], views), (box, texts)):
+    for control, values in ((named["mean over"], views), (box, texts)):
         assert min(seconds(control, value) for value in values) < 0.4, "a fifth of a second on a quiet core, with room for slow ones"

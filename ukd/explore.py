@@ -143,7 +143,7 @@ def layer_map(records: Iterable[dict], task: str, name: str, view: str = ALL) ->
 
 
 def choice(label: str, options: Sequence[str], value: str) -> ipywidgets.Dropdown:
-    """A labelled list to choose from; arrow keys move through it."""
+    """A labelled list to choose from. The space bar opens it, arrows and Enter choose (JupyterLab keeps plain arrows for its cells)."""
     return ipywidgets.Dropdown(options=options, value=value, description=label, **_look())
 
 
@@ -159,7 +159,7 @@ def layer_maps(records: list[dict], *, weights: Tensor | None = None, texts: Seq
     if weights is not None and len(weights) != len(texts):
         raise ValueError(f"{len(weights)} maps of single examples and {len(texts)} texts: give one text for each")
     tasks = ordered({record["task"] for record in records}, SPECS)
-    task, left, right, view = (choice(name, [" "], " ") for name in ("task", "left: method", "right: method", "examples, or epoch"))
+    task, left, right, view = (choice(name, [" "], " ") for name in ("task", "left: method", "right: method", "mean over"))
     task.options = tasks
     single = ipywidgets.IntSlider(1, min=1, max=max(1, len(texts)), description="single example", **_look())
     figure = Figure(figsize=(9.6, 4.2 if len(texts) else 2.2), dpi=80)
