@@ -174,7 +174,7 @@ def test_a_run_with_a_profile_keeps_the_minutes_alone(tmp_path):
     before = path.read_bytes()
     run([path], "smoke")
     assert path.read_bytes() == before and set(measured(tmp_path)["00_small"]) == {"smoke"}
-    assert executed(path).cells[2].outputs[0].text == "cpu\n", "the default where no profile is asked for, UKD_PROFILE or not"
+    assert executed(path, tmp_path).cells[2].outputs[0].text == "cpu\n", "the default where no profile is asked for, UKD_PROFILE or not"
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_one_that_fails_shows_a_failing_widget_or_tells_of_this_machine_leaves_a
 
 
 def test_folders_and_addresses_of_this_machine_are_told_from_other_words():
-    fine = "see https://a.org/home/x and and/or, ../data/runs, 1/2, at 0x10"
+    fine = "see https://a.org/" + "home/x and and/or, ../data/runs, 1/2, at 0x10"
     for words, told in ((fine, 0), ("in /" + "home/somebody/kit: 3", 1), ("<object object at 0x7f0000ba0690>", 1), ("C:" + "\\Users", 1)):
         cell = nbformat.v4.new_code_cell("", outputs=[nbformat.v4.new_output("stream", text=words)])
         assert len(traces(nbformat.v4.new_notebook(cells=[cell]))) == told, words

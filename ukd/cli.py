@@ -145,7 +145,7 @@ def _making(add: Callable) -> None:
     add("card", reports.show_card, "Print the numbers of the embedded encoder's model card, from the records.")
     books = add("notebooks", reports.notebooks, "Print what is in the notebooks; run them anew and keep their outputs and minutes.")
     books.add_argument("names", nargs="*", help="only those whose file name contains one of these")
-    books.add_argument("--run", action="store_true", help="each from an empty cache of its own; files change once all have succeeded")
+    books.add_argument("--run", action="store_true", help="in order, from one empty cache; files change once all have succeeded")
     books.add_argument("--profile", choices=("smoke", "lesson", "cpu"), help="run with this one and keep the minutes alone")
     books.add_argument("--tidy", action="store_true", help="put files saved by JupyterLab into the committed form, outputs as they are")
     books.add_argument("--folder", type=Path, default=Path("notebooks"), help="default notebooks")

@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ukd.data import SPECS
+from ukd.grouping import decided, label, ordered
 from ukd.methods import CORE, METHODS, TERMS
 from ukd.metrics import headline
-from ukd.results import budget, decided, encoder_names, label, ordered, winners
+from ukd.results import budget, encoder_names, winners
 
 ENCODERS = ("embedded", "random")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")

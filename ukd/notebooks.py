@@ -110,35 +110,36 @@ def traces(notebook: NotebookNode) -> list[str]:
     return said
 
 
-def executed(path: Path, profile: str | None = None) -> NotebookNode:
-    """A notebook run from an empty cache of its own, with `profile` or its own default, in the committed form; the file stays as it is.
+def executed(path: Path, home: Path, profile: str | None = None) -> NotebookNode:
+    """A notebook run with `profile` or its own default, cache and runs in `home`, in the committed form; the file stays as it is.
 
     Progress lines are silenced. Raises ValueError for an error and, without `profile`, for outputs that no other machine would give.
     """
     notebook = read(path)
-    with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"UKD_CACHE": f"{folder}/cache", "UKD_RUNS": f"{folder}/runs", "UKD_QUIET": "1"}
-        environment["UKD_PROFILE"] = profile or default_profile(notebook)
-        here = {"metadata": {"path": str(path.parent)}}
-        client = NotebookClient(notebook, timeout=LIMIT, kernel_name="python3", resources=here)
-        try:
-            client.execute(env=environment)
-        except CellExecutionError as error:
-            raise ValueError(f"{path.name}: {error}") from None
+    environment = os.environ | {"UKD_CACHE": f"{home}/cache", "UKD_RUNS": f"{home}/runs/{path.stem}", "UKD_QUIET": "1"}
+    environment["UKD_PROFILE"] = profile or default_profile(notebook)
+    here = {"metadata": {"path": str(path.parent)}}
+    client = NotebookClient(notebook, timeout=LIMIT, kernel_name="python3", resources=here)
+    try:
+        client.execute(env=environment)
+    except CellExecutionError as error:
+        raise ValueError(f"{path.name}: {error}") from None
     if wrong := errors(notebook) + ([] if profile else traces(notebook)):
         raise ValueError(f"{path.name}: {'; '.join(wrong)}")
     return canonical(notebook)
 
 
 def run(paths: list[Path], profile: str | None = None) -> None:
-    """Run notebooks one after the other; once all have succeeded, keep their minutes and, unless a `profile` is given, their outputs."""
+    """Run notebooks in order from one empty cache, so that a teacher is made by the first that needs it; once all have succeeded, keep
+    their minutes and, unless a `profile` is given, their outputs."""
     made, minutes = {}, {}
-    for path in paths:
-        start = time.perf_counter()
-        made[path] = text(executed(path, profile))
-        name, taken = profile or default_profile(read(path)), round((time.perf_counter() - start) / 60, 2)
-        minutes[path.stem] = {name: taken}
-        say(f"{path.name}, {name}: {taken} minutes")
+    with tempfile.TemporaryDirectory() as home:
+        for path in paths:
+            start = time.perf_counter()
+            made[path] = text(executed(path, Path(home), profile))
+            name, taken = profile or default_profile(read(path)), round((time.perf_counter() - start) / 60, 2)
+            minutes[path.stem] = {name: taken}
+            say(f"{path.name}, {name}: {taken} minutes")
     known = {name: kept for name, kept in measured(paths[0].parent).items() if (paths[0].parent / f"{name}.ipynb").is_file()}
     merged = {name: known.get(name, {}) | minutes.get(name, {}) for name in sorted({*known, *minutes})}
     writing = ({} if profile else made) | {paths[0].parent / "minutes.json": json.dumps(merged, indent=1) + "\n"}

@@ -74,7 +74,7 @@ def drawn(folder: Path) -> list[Path]:
     from ukd.diagram import method_figure
     from ukd.figures import draw_encoder, save
     from ukd.finetune import FINE_TUNING
-    from ukd.results import setting
+    from ukd.grouping import setting
     from ukd.studies import draw_records
 
     records = read_records(data_folder() / "runs")
