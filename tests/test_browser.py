@@ -17,7 +17,7 @@ import nbformat
 import pytest
 from notebook_tools import NOTEBOOKS
 
-from ukd.notebooks import WIDGETS, canonical, found, read
+from ukd.notebooks import WIDGETS, canonical, found, has_widget, read
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: see `make test-browser`")
 BROWSER = os.environ.get("UKD_BROWSER") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -74,7 +74,7 @@ class Lab:
         """Take a copy of a notebook without its outputs; returns how many of its cells showed widgets."""
         notebook, widgets = read(path), 0
         for cell in (cell for cell in notebook.cells if cell.cell_type == "code"):
-            widgets += any(output.get("data", {}).get("text/plain") == WIDGETS for output in cell.outputs)
+            widgets += has_widget(cell)
             cell.execution_count, cell.outputs = None, []
         nbformat.write(notebook, self.notebooks / path.name)
         return widgets

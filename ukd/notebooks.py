@@ -62,6 +62,12 @@ def canonical(notebook: NotebookNode) -> NotebookNode:
     return made
 
 
+def has_widget(cell: NotebookNode) -> bool:
+    """Whether a cell shows a widget, in the committed form or as JupyterLab saves it."""
+    data = [output.get("data", {}) for output in cell.get("outputs", [])]
+    return any(WIDGET in each or each.get("text/plain") == WIDGETS for each in data)
+
+
 def tidy(paths: list[Path]) -> None:
     """Put notebooks into the committed form without running them, as after an edit of their prose alone."""
     for path in paths:
