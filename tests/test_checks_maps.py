@@ -1,0 +1,74 @@
+"""The layer maps' exercises: solutions pass, likely mistakes are told apart, untouched stubs are no failure."""
+
+import re
+
+import pytest
+import torch
+from notebook_tools import cells, solution, stub
+
+from ukd import checks
+
+NOTEBOOK = "05_layer_maps.ipynb"
+EXERCISES = ("row_entropy", "seen_distance")
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_folded_solution_passes(name, capsys):
+    getattr(checks, name)(solution(NOTEBOOK, name))
+    assert capsys.readouterr().out.startswith("right: ")
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_untouched_stub_is_not_solved_yet(name, capsys):
+    getattr(checks, name)(stub(NOTEBOOK, name))
+    assert capsys.readouterr().out == f"{name}: not solved yet\n"
+
+
+def entropy(p):
+    return torch.special.entr(p).sum(-1)
+
+
+ENTROPIES = {
+    "entropy of the mean map": lambda w: entropy(w.mean(0)),
+    "these are bits": lambda w: entropy(w).mean(0) / torch.tensor(2.0).log(),
+    "minus sign is missing": lambda w: -entropy(w).mean(0),
+    "added up the examples": lambda w: entropy(w).sum(0),
+    "mean over the teacher's layers": lambda w: torch.special.entr(w).mean(-1).mean(0),
+    "mean over the examples is still to be taken": lambda w: entropy(w),
+    "has become NaN": lambda w: -(w * w.log()).sum(-1).mean(0),
+    "should have the shape": lambda w: entropy(w).mean(),
+    "eight layers all alike": lambda w: torch.tensor([0.5, 1.5]).mul(0.6931472) if w.shape[1] == 2 else torch.zeros(3),
+}
+
+
+@pytest.mark.parametrize("words", ENTROPIES)
+def test_mistakes_in_the_entropy_are_named(words):
+    with pytest.raises(AssertionError, match=re.escape(words)):
+        checks.row_entropy(ENTROPIES[words])
+
+
+def seen(w, d):
+    return (w * d.unsqueeze(1)).sum(-1)
+
+
+SEEN = {
+    "mean map by the mean distances": lambda w, d: w.mean(0) @ d.mean(0),
+    "the weights are not used": lambda w, d: d.mean().expand(w.shape[1]),
+    "added up the examples": lambda w, d: seen(w, d).sum(0),
+    "mean over the teacher's layers": lambda w, d: (w * d.unsqueeze(1)).mean(-1).mean(0),
+    "mean over the examples is still to be taken": seen,
+    "should have the shape": lambda w, d: seen(w, d).mean(),
+    "look at all alike": lambda w, d: seen(w, d).mean(0) + (w.shape[1] == 4),
+}
+
+
+@pytest.mark.parametrize("words", SEEN)
+def test_mistakes_in_what_is_seen_are_named(words):
+    with pytest.raises(AssertionError, match=re.escape(words)):
+        checks.seen_distance(SEEN[words])
+
+
+def test_the_promises_at_the_top_are_kept_at_the_end():
+    texts = [text for kind, text in cells(NOTEBOOK) if kind == "markdown"]
+    promises = re.findall(r"^- .*$", texts[0], re.MULTILINE)
+    assert len(promises) == 3 and all(promise in texts[-1].split("## You now know")[1] for promise in promises)
