@@ -18,7 +18,7 @@ import nbformat
 import pytest
 from notebook_tools import NOTEBOOKS
 
-from ukd import cli, guide
+from ukd import cli, guide, notebooks
 from ukd.notebooks import IGNORED, WIDGETS, canonical, compared, default_profile, errors, executed, found, measured, read, run, text, traces
 
 ROOT = Path(__file__).parents[1]
@@ -66,7 +66,8 @@ def test_committed_outputs_are_whole_and_those_of_any_machine(path):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), "run in order from a fresh kernel"
     assert errors(notebook) + traces(notebook) == []
-    assert path.read_text(encoding="utf-8") == text(canonical(notebook)), "not as `ukd notebooks --run` leaves it"
+    as_run = path.read_text(encoding="utf-8") == text(canonical(notebook))
+    assert as_run, f"not in the form that `ukd notebooks --run {path.stem}` gives it"
     for cell in code:
         shows = any(output.get("data", {}).get("text/plain") == WIDGETS for output in cell.outputs)
         assert not shows or IGNORED in cell.metadata.get("tags", []), "a widget's id is drawn anew each time: tag its cell"
@@ -75,18 +76,19 @@ def test_committed_outputs_are_whole_and_those_of_any_machine(path):
 @pytest.mark.parametrize("path", LESSONS)
 def test_a_lesson_has_two_exercises_with_stub_check_hint_and_solution(path):
     cells = read(path).cells
-    heads = [number for number, cell in enumerate(cells) if re.search(r"^### Exercise \d", cell.source, re.MULTILINE)]
-    assert re.findall(r"^### Exercise (\d): \w", "\n".join(cells[number].source for number in heads), re.MULTILINE) == ["1", "2"]
-    for head, end in zip(heads, [heads[1], len(cells)], strict=True):
-        code = [cell for cell in cells[head:end] if cell.cell_type == "code"]
-        assert re.search(r"difficulty", cells[head].source, re.IGNORECASE) and "minutes" in cells[head].source
-        assert is_stub(code[0].source) and "checks." in code[1].source, "a stub, then its check"
-        name = re.search(r"def (\w+)\(", code[0].source)[1]
-        assert name in code[1].source and "not solved yet" in "".join(output.get("text", "") for output in code[1].outputs)
-        folded = "\n".join(cell.source for cell in cells[head:end] if cell.cell_type == "markdown")
-        assert folded.count("<details><summary>Hint</summary>") == folded.count("<details><summary>Solution</summary>") == 1
-        blocks = re.findall(r"```python\n(.*?)```", folded.split("<summary>Solution</summary>")[1].split("</details>")[0], re.DOTALL)
-        assert len(blocks) == 1 and f"def {name}(" in blocks[0]
+    every = "\n".join(cell.source if cell.cell_type == "markdown" else f"<code>\n{cell.source}\n</code>" for cell in cells)
+    _, *parts = re.split(r"^### Exercise (\d): ", every, flags=re.MULTILINE)
+    assert parts[::2] == ["1", "2"]
+    for part in parts[1::2]:
+        stub, check = re.findall(r"<code>\n(.*?)\n</code>", part, re.DOTALL)[:2]
+        name = re.search(r"def (\w+)\(", stub)[1]
+        assert re.search(r"difficulty.*minutes", part.split("<code>")[0], re.IGNORECASE | re.DOTALL)
+        assert is_stub(stub) and "checks." in check and name in check, "a stub, then its check"
+        said = next(cell.outputs for cell in cells if cell.source == check)
+        assert f"{name}: not solved yet" in "".join(output.get("text", "") for output in said)
+        hint, solution = part.split("<summary>Hint</summary>")[1].split("<summary>Solution</summary>")
+        blocks = re.findall(r"```python\n(.*?)```", solution.split("</details>")[0], re.DOTALL)
+        assert "</details>" in hint and len(blocks) == 1 and f"def {name}(" in blocks[0]
 
 
 @pytest.mark.parametrize("path", EVERY)
@@ -130,6 +132,14 @@ def small(path, sums="print(1 + 1)\nimport sys; print('a warning', file=sys.stde
     return path
 
 
+@pytest.fixture(scope="module", autouse=True)
+def patience():
+    """A kernel that hangs fails its test within minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(notebooks, "LIMIT", 120)
+        yield
+
+
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
     """A small notebook as `ukd notebooks --run` commits it."""
@@ -149,6 +159,14 @@ def test_a_notebook_run_again_is_the_same_byte_for_byte(kept, tmp_path):
     assert [cell.id for cell in notebook.cells] == ["c00", "c01", "c02", "c03"] and "version" not in notebook.metadata.language_info
     assert [output.text for output in notebook.cells[2].outputs] == ["2\n4\n", "a warning\n"], "each stream in one piece"
     assert notebook.cells[3].outputs[0].data == {"text/plain": WIDGETS} and compared(notebook) == 1
+
+
+def test_a_notebook_saved_elsewhere_is_tidied_without_a_run(kept, tmp_path):
+    notebook = read(kept)
+    notebook.metadata.language_info.version, notebook.cells[1].metadata.trusted, notebook.cells[2].id = "3.99", True, "other"
+    nbformat.write(notebook, tmp_path / kept.name)
+    assert cli.main(["notebooks", "--tidy", "--folder", str(tmp_path)]) == 0
+    assert (tmp_path / kept.name).read_bytes() == kept.read_bytes()
 
 
 def test_a_run_with_a_profile_keeps_the_minutes_alone(tmp_path):

@@ -25,6 +25,8 @@ LANGUAGE = {
 WIDGET = "application/vnd.jupyter.widget-view+json"
 WIDGETS = "A widget: run this cell to use it."
 IGNORED = "nbval-ignore-output"
+COLOURS = r"\x1b\[[\d;]*m"
+LIMIT = 3600  # seconds for a cell
 FOLDERS = "home|root|Users|work|tmp|var|opt|mnt|private|content"
 HERE_ALONE = re.compile(rf"(?<![\w/.:])/(?:{FOLDERS})/\w[^\s'\"]*|\b[A-Z]:\\\w+|\bat 0x[0-9a-f]{{6,}}")
 
@@ -58,6 +60,12 @@ def canonical(notebook: NotebookNode) -> NotebookNode:
         if cell.cell_type == "code":
             cell.outputs = _outputs(cell.outputs)
     return made
+
+
+def tidy(paths: list[Path]) -> None:
+    """Put notebooks into the committed form without running them, as after an edit of their prose alone."""
+    for path in paths:
+        path.write_text(text(canonical(read(path))), encoding="utf-8")
 
 
 def _outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
@@ -111,11 +119,12 @@ def executed(path: Path, home: Path, profile: str | None = None) -> NotebookNode
     notebook = read(path)
     environment = os.environ | {"UKD_CACHE": f"{home}/cache", "UKD_RUNS": f"{home}/runs/{path.stem}", "UKD_QUIET": "1"}
     environment["UKD_PROFILE"] = profile or default_profile(notebook)
-    client = NotebookClient(notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
+    here = {"metadata": {"path": str(path.parent)}}
+    client = NotebookClient(notebook, timeout=LIMIT, kernel_name="python3", resources=here)
     try:
         client.execute(env=environment)
     except CellExecutionError as error:
-        raise ValueError(f"{path.name}: {error}") from None
+        raise ValueError(f"{path.name}: {re.sub(COLOURS, '', str(error))}") from None
     if wrong := errors(notebook) + ([] if profile else traces(notebook)):
         raise ValueError(f"{path.name}: {'; '.join(wrong)}")
     return canonical(notebook)
@@ -123,15 +132,21 @@ def executed(path: Path, home: Path, profile: str | None = None) -> NotebookNode
 
 def run(paths: list[Path], profile: str | None = None) -> None:
     """Run notebooks in order from one empty cache, so that a teacher is made by the first that needs it; once all have succeeded, keep
-    their minutes and, unless a `profile` is given, their outputs."""
-    made, minutes = {}, {}
+    their minutes and, unless a `profile` is given, their outputs. Raises ValueError that tells of every notebook that failed."""
+    made, minutes, failed = {}, {}, []
     with tempfile.TemporaryDirectory() as home:
         for path in paths:
             start = time.perf_counter()
-            made[path] = text(executed(path, Path(home), profile))
+            try:
+                made[path] = text(executed(path, Path(home), profile))
+            except ValueError as error:
+                failed.append(str(error))
+                continue
             name, taken = profile or default_profile(read(path)), round((time.perf_counter() - start) / 60, 2)
             minutes[path.stem] = {name: taken}
             say(f"{path.name}, {name}: {taken} minutes")
+    if failed:
+        raise ValueError("\n\n".join(failed))
     known = {name: kept for name, kept in measured(paths[0].parent).items() if (paths[0].parent / f"{name}.ipynb").is_file()}
     merged = {name: known.get(name, {}) | minutes.get(name, {}) for name in sorted({*known, *minutes})}
     writing = ({} if profile else made) | {paths[0].parent / "minutes.json": json.dumps(merged, indent=1) + "\n"}

@@ -111,10 +111,13 @@ def show_methods(options: argparse.Namespace) -> int:
 def notebooks(options: argparse.Namespace) -> int:
     """`ukd notebooks`."""
     from ukd import guide
-    from ukd.notebooks import found, run
+    from ukd.notebooks import found, run, tidy
 
+    chosen = found(options.folder, options.names)
     if options.run:
-        run(found(options.folder, options.names), options.profile)
+        run(chosen, options.profile)
+    if options.tidy:
+        tidy(chosen)
     print(guide.table(options.folder))
     return 0
 
