@@ -89,7 +89,7 @@ def drawn(axes):
     return [torch.tensor([float(text.get_text()) for text in ax.texts]) for ax in axes]
 
 
-@pytest.mark.parametrize("options", [{}, {"kappa": 3.0, "tau": 4.0}, {"attention_grad": False}])
+@pytest.mark.parametrize("options", [{}, {"kappa": 3.0, "tau": 4.0}, {"attention_grad": True}])
 def test_the_drawn_projection_is_the_packages(options):
     axes = projection_axes(Figure())
     draw_projection(axes, STUDENT, TEACHER, **options)
@@ -125,7 +125,7 @@ def test_first_step_is_the_notebooks_formula(sure, layers, kappa, tau):
     """L'(0) = tau p (1 - p) (u m' - sinh u), m' = k^2 a (1 - a) / (2 kappa), u = a k / tau: pushed away where m' > sinh(u) / u."""
     teacher = torch.zeros(1, layers, 2, dtype=torch.float64)
     teacher[0, -1] = torch.tensor([-sure / 2, sure / 2])
-    slope = logit_gradient(torch.zeros(1, 1, 2, dtype=torch.float64), teacher, kappa=kappa, tau=tau)[0, 0]
+    slope = logit_gradient(torch.zeros(1, 1, 2, dtype=torch.float64), teacher, kappa=kappa, tau=tau, attention_grad=True)[0, 0]
     a, u = 1 / layers, sure / layers / tau
     p, rise = 1 / (1 + math.exp(-u)), sure**2 * a * (1 - a) / (2 * kappa)
     assert float(slope[1]) == pytest.approx(tau * p * (1 - p) * (u * rise - math.sinh(u)), rel=1e-9)

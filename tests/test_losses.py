@@ -227,21 +227,22 @@ def test_label_loss_by_hand():
 @pytest.mark.parametrize(
     ("confidence", "options", "towards"),
     [
-        (5.0, {}, False),  # gradients through the attention: a confident layer repels the student, which looks away from it
-        (5.0, {"attention_grad": False}, True),
-        (5.0, {"kappa": 10.0}, True),
-        (2.0, {}, True),  # and a layer that is less sure of itself does not
+        (5.0, {"attention_grad": True}, False),  # a confident layer repels the student, which looks away from it
+        (5.0, {}, True),
+        (5.0, {"attention_grad": True, "kappa": 10.0}, True),
+        (2.0, {"attention_grad": True}, True),  # and a layer that is less sure of itself does not
     ],
 )
 def test_a_confident_teacher_layer_repels_a_student_that_may_move_its_attention(confidence, options, towards):
-    """One of five teacher layers knows the label, with a logit difference k. A student that knows nothing is drawn to it only if
-    k^2 a (1 - a) / (2 kappa) < 1 for its weight a = 1/5: else looking away lowers the loss faster than agreeing does."""
+    """One of five teacher layers knows the label, with a logit difference k and the weight a = 1/5. A student that knows nothing is drawn
+    to it, unless the gradient flows through the attention and k^2 a (1 - a) / (2 kappa) > sinh(u) / u, u = a k / tau: then looking away
+    lowers the loss faster than agreeing does."""
     teacher = torch.zeros(1, 5, 2)
     teacher[0, 3] = torch.tensor([-confidence / 2, confidence / 2])
     student = torch.zeros(1, 1, 2, requires_grad=True)
     ukd.intermediate_loss(student, teacher, **options).loss.backward()
     step = -student.grad[0, 0]
     assert (float(step[1] - step[0]) > 0) is towards
-    weight = 0.2
-    flows = options.get("attention_grad", True)
-    assert towards is (not flows or confidence**2 * weight * (1 - weight) / (2 * options.get("kappa", 1.0)) < 1)
+    weight, u = 0.2, 0.2 * confidence
+    pull = confidence**2 * weight * (1 - weight) / (2 * options.get("kappa", 1.0))
+    assert towards is (not options.get("attention_grad", False) or pull < math.sinh(u) / u)

@@ -18,6 +18,7 @@ from ukd.config import cache_folder
 from ukd.data import EMBEDDED
 from ukd.describe import said
 from ukd.distill import Job
+from ukd.grouping import label
 from ukd.hidden import HiddenMatch
 from ukd.losses import divergence, fixed_weights
 from ukd.methods import CORE, METHODS, SCENARIOS, Hidden, Stage, method, spelled
@@ -25,7 +26,7 @@ from ukd.metrics import headline, scores
 from ukd.models import load_classifier
 from ukd.objective import Objective, annealing
 from ukd.outputs import teacher_outputs
-from ukd.results import label, tables
+from ukd.results import tables
 from ukd.teacher import splits
 
 STUDENT = torch.tensor([[[3.0, 4.0], [0.0, 2.0]]])  # (1, 2, 2)

@@ -10,8 +10,9 @@ from floors import constraints
 from ukd import paper, rebuild
 from ukd.cli import main
 from ukd.config import data_folder
+from ukd.grouping import label
 from ukd.records import read_records
-from ukd.results import Difference, label
+from ukd.results import Difference
 
 ROOT = Path(__file__).parents[1]
 

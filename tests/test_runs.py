@@ -46,6 +46,8 @@ def test_the_smoke_pipeline_from_teacher_to_table_and_figures(tmp_path):
     assert len(made) == len(PROFILES["smoke"].tasks) * len(CORE)
     figures = {path.name for path in (tmp_path / "runs" / "figures").iterdir()}
     names = {"heads_by_layer", "scores", "training_curves", "distance_and_attention", "attention_sentiment", "attention_similarity"}
+    names |= {"attention_over_time", "attention_by_difficulty", "attention_entropy", "what_is_seen"}
+    names |= {"student_heads", "calibration", "early_exit"}
     assert figures == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
 
 
@@ -89,7 +91,8 @@ def test_a_run_that_dies_leaves_no_record_and_goes_on_to_the_same_result(records
     resumed = distill(task, method, teacher, profile=tiny, seed=1, compute=compute, folder=tmp_path)
     whole = next(record for record in records if record["method"] == "universal-kd" and record["seed"] == 1)
     assert resumed["scores"] == whole["scores"] and resumed["history"] == whole["history"]
-    assert [path.name for path in tmp_path.iterdir()] == [Path(resumed["folder"]).name], "no checkpoint is left"
+    left = {path.name for path in tmp_path.iterdir()} - {".locks"}
+    assert left == {Path(resumed["folder"]).name}, "no checkpoint is left"
 
 
 def test_attention_is_kept_as_the_trained_forward_returned_it(records):
@@ -98,7 +101,7 @@ def test_attention_is_kept_as_the_trained_forward_returned_it(records):
         if record["attention"]:
             weights = record["attention"]["mean"]
             assert len(weights) == 1 and len(weights[0]) == 3
-            assert all(sum(row) == pytest.approx(1) for row in weights)
+            assert all(sum(row) == pytest.approx(1, abs=1e-5) for row in weights)
             assert set(record["attention"]["by_class"]) == {"negative", "positive"}
 
 
@@ -313,7 +316,10 @@ def test_unknown_options_of_a_method_are_refused():
         ukd.method("kd", temprature=2.0)
 
 
-COMMANDS = ["run", "reproduce", "finetune", "table", "figures", "collect", "pretrain", "data", "datasheet", "card", "methods", "doctor"]
+COMMANDS = (
+    "run", "reproduce", "finetune", "table", "figures", "collect", "pretrain", "data", "datasheet", "card", "notebooks", "methods",
+    "doctor",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -9,9 +9,10 @@ import pytest
 
 import ukd
 from ukd.cli import main
+from ukd.grouping import decided, setting
 from ukd.jobs import Plan, Search, run_all
 from ukd.records import Busy, claim, made_once, read_records, without_waiting
-from ukd.results import decided, setting, tables
+from ukd.results import tables
 
 RATES = (1e-5, 2e-3)
 

@@ -19,6 +19,7 @@ from ukd.heads import LayerwiseClassifier, PseudoClassifiers
 from ukd.losses import intermediate_loss, kd_loss, label_loss
 from ukd.methods import METHODS, method
 from ukd.outputs import teacher_outputs
+from ukd.own import own_task
 from ukd.probing import fit_heads, train_heads
 from ukd.profiles import PROFILES, profile
 from ukd.projection import attend
@@ -28,6 +29,6 @@ from ukd.teacher import train_teacher
 __version__ = "0.1.0"
 __all__ = [
     "METHODS", "PROFILES", "LayerwiseClassifier", "PseudoClassifiers", "attend", "compute", "distill", "fit_heads",
-    "intermediate_loss", "kd_loss", "label_loss", "load_task", "method", "profile", "read_records", "teacher_outputs",
+    "intermediate_loss", "kd_loss", "label_loss", "load_task", "method", "own_task", "profile", "read_records", "teacher_outputs",
     "train_heads", "train_teacher",
 ]  # fmt: skip

@@ -143,6 +143,11 @@ def _making(add: Callable) -> None:
     build.add_argument("--out", type=Path, default=None, help="folder to write to (default: the suite's own)")
     add("datasheet", reports.show_datasheet, "Print the embedded suite's datasheet, from its files and records.")
     add("card", reports.show_card, "Print the numbers of the embedded encoder's model card, from the records.")
+    books = add("notebooks", reports.notebooks, "Print what is in the notebooks; run them anew and keep their outputs and minutes.")
+    books.add_argument("names", nargs="*", help="run only those whose file name contains one of these")
+    books.add_argument("--run", action="store_true", help="in order, from one empty cache; files change once all have succeeded")
+    books.add_argument("--profile", choices=("smoke", "lesson", "cpu"), help="run with this one and keep the minutes alone")
+    books.add_argument("--folder", type=Path, default=Path("notebooks"), help="default notebooks")
     add("methods", reports.show_methods, "List the methods with their stages and sources.")
     add("doctor", reports.check, "Say what this machine has and what the kit chose; exits non-zero when something is missing.")
 

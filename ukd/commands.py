@@ -12,11 +12,12 @@ from ukd.config import compute as choose_compute
 from ukd.config import rank, runs_folder
 from ukd.data import EMBEDDED, SPECS, load_task, source_of
 from ukd.finetune import FINE_TUNING
+from ukd.grouping import label, setting
 from ukd.methods import CORE, METHODS, OPTIONS, SCENARIOS, STUDENTS_OF, Method, method, spelled
 from ukd.profiles import PRESETS, Profile, profile
 from ukd.projection import check_temperature
 from ukd.reports import committed
-from ukd.results import beside, label, setting, tables
+from ukd.results import beside, tables
 
 BUDGET = {
     "student_layers": "layers of the student: the first of the teacher's encoder",

@@ -69,7 +69,7 @@ def logit_gradient(student: Tensor, teacher: Tensor, **options: object) -> Tenso
 
 
 def draw_projection(
-    axes: Sequence[Axes], student: Tensor, teacher: Tensor, *, kappa: float = 1.0, tau: float = 1.0, attention_grad: bool = True
+    axes: Sequence[Axes], student: Tensor, teacher: Tensor, *, kappa: float = 1.0, tau: float = 1.0, attention_grad: bool = False
 ) -> Sequence[Axes]:
     """One example of the projection in numbers, on three axes: weights, mixture, gradient. Drawn again on the same axes it is replaced.
 

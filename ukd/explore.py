@@ -74,7 +74,7 @@ def playground() -> ipywidgets.VBox:
     Shows weights, mixture and the gradient on the student's logits at once (see `ukd.diagram.draw_projection`).
     """
     kappa, tau = temperature("kappa (attention)"), temperature("tau (loss)")
-    flows = ipywidgets.Checkbox(True, description="gradients flow through the attention", indent=False)
+    flows = ipywidgets.Checkbox(False, description="gradients flow through the attention", indent=False)
     ours, theirs = _logits("student", STUDENT), _logits("teacher", TEACHER)
     figure = Figure(figsize=(9.6, 3.0), dpi=80)
     axes = projection_axes(figure)

@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ukd.data import SPECS
+from ukd.grouping import decided, label, ordered
 from ukd.methods import CORE, METHODS, TERMS
 from ukd.metrics import headline
-from ukd.results import budget, decided, encoder_names, label, ordered, winners
+from ukd.results import budget, encoder_names, winners
 
 ENCODERS = ("embedded", "random")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -69,7 +70,7 @@ def draw_distance_and_attention(axes: list[Axes], by_layer: list[dict], weights:
     """
     received = np.asarray(weights).mean(0)
     layers = np.arange(1, len(received) + 1)
-    away = "Mean absolute error" if SPECS[task].regression else "Mean of 1 - p(label)"
+    away = "Mean absolute error" if "pearson" in by_layer[0]["scores"] else "Mean of 1 - p(label)"
     colours = sns.color_palette("colorblind")
     axes[0].bar(layers, [layer["distance"] for layer in by_layer[: len(received)]], color=colours[1])
     axes[0].set(title=f"{task}: distance from the label", ylabel=away)

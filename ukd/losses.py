@@ -69,7 +69,7 @@ def intermediate_loss(
     combine: str = "logits",
     tau: float = 1.0,
     kappa: float = 1.0,
-    attention_grad: bool = True,
+    attention_grad: bool = False,
     regression: bool = False,
     seed: int = 0,
 ) -> IntermediateLoss:
@@ -86,7 +86,7 @@ def intermediate_loss(
         combine: "logits" or "losses".
         tau, kappa: temperatures of the loss and of the attention, finite and positive.
         attention_grad: whether the gradient flows through alpha. If it does, a student can lower the loss by moving its
-            attention instead of its prediction.
+            attention instead of its prediction, and a confident teacher layer can repel it; by default what is mixed is a target.
         regression: squared error in place of tau^2 KL, C = 1.
         seed: by which mapping="random" draws its teacher layers; the same for all examples of a call.
 

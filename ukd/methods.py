@@ -56,6 +56,8 @@ class Hidden:
 class Method:
     """A method: its stages and the options of its losses (see `ukd.intermediate_loss`).
 
+    attention_grad: whether the gradient flows through the attention. By default it does not: what the attention mixes is a target,
+    and a target stays where it is. If it does, a confident teacher layer can repel the student (`notebooks/03_projection.ipynb`).
     students: which of them the output-space term teaches, those "below" the last or the "last", which sees all of the
     teacher's. assistant: learn from a network between teacher and student instead of from the teacher.
     """
@@ -68,7 +70,7 @@ class Method:
     mapping: str = "attention"
     combine: str = "logits"
     kappa: float = 1.0
-    attention_grad: bool = True
+    attention_grad: bool = False
     students: str = "below"
     hidden: Hidden | None = None
     assistant: bool = False
@@ -175,7 +177,7 @@ SCENARIOS = {
     "cross-architecture": CORE,
     "ablation": ("kd", "kd-two-stage", "universal-kd", "universal-kd-losses", "uniform", "reverse", "all-to-one", "random",
                  "pkd-skip", "hidden-uniform", "hidden-reverse", "hidden-all-to-one", "hidden-random",
-                 "universal-kd:attention_grad=no", "universal-kd:kappa=0.1", "universal-kd:kappa=10", "universal-kd:tau=1",
+                 "universal-kd:attention_grad=yes", "universal-kd:kappa=0.1", "universal-kd:kappa=10", "universal-kd:tau=1",
                  "universal-kd:tau=8"),
 }  # fmt: skip
 STUDENTS_OF = {  # what a scenario changes of the profiles that run on what comes with the kit; presets bring their own students

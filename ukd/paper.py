@@ -9,7 +9,8 @@ from scipy import stats
 
 from ukd.config import data_folder
 from ukd.data import SPECS
-from ukd.results import Difference, cells, decided, label, markdown, ordered, setting, spread, students
+from ukd.grouping import decided, label, ordered, setting, students
+from ukd.results import Difference, cells, markdown, spread
 
 VERDICTS = ("match", "close", "differs", "inconclusive", "not run")
 

@@ -16,7 +16,7 @@ MARKED = re.compile(r"(<!-- (?P<name>[\w-]+): written by `ukd rebuild` -->\n).*?
 
 def written() -> dict[str, Callable[[], str]]:
     """What can stand between marks, by name: every set of records, benchmarks, presets, paper and ours, datasheet, model card."""
-    from ukd import card, datasheet, paper, plan, profiles
+    from ukd import card, datasheet, guide, paper, plan, profiles
     from ukd.bench import bench_table
     from ukd.results import tables
 
@@ -28,13 +28,16 @@ def written() -> dict[str, Callable[[], str]]:
     found["paper-and-ours"] = lambda: paper.paper_table({name: read_records(path) for name, path in sets.items()})
     found["datasheet"] = lambda: datasheet.datasheet(datasheet.committed())
     found["card"] = lambda: card.card(read_records(data_folder() / "runs"))
+    if (books := data_folder().parent / "notebooks").is_dir():
+        found |= {"notebooks": lambda: guide.kept_table(books), "figures": lambda: guide.figures_table(books)}
     return found
 
 
 def texts() -> list[Path]:
     """The Markdown files of a clone that hold marks."""
     data = data_folder()
-    return [path for folder in (data.parent, data, data / "runs", data / "encoder") if (path := folder / "README.md").is_file()]
+    folders = (".", "data", "data/runs", "data/bench", "data/encoder", "notebooks", "figures")
+    return [path for folder in folders if (path := data.parent / folder / "README.md").is_file()]
 
 
 def rebuilt(text: str, made: dict[str, Callable[[], str]]) -> str:
@@ -51,6 +54,9 @@ def rebuilt(text: str, made: dict[str, Callable[[], str]]) -> str:
 def rebuild(check: bool, figures: Path, say: Callable[[str], object] = print) -> bool:
     """Write texts and figures, or with `check` only compare; says what differs. Returns whether nothing did."""
     same, made = True, written()
+    for path in differing(figures) if check else drawn(figures):  # first: one of the texts lists them
+        same = same and not check
+        say(f"{path}: {'differs from what the records give' if check else 'drawn'}")
     for path in texts():
         before = path.read_text(encoding="utf-8")
         if (after := rebuilt(before, made)) != before:
@@ -58,9 +64,6 @@ def rebuild(check: bool, figures: Path, say: Callable[[str], object] = print) ->
             say(f"{path}: {'differs from what the records give' if check else 'written'}")
             if not check:
                 path.write_text(after, encoding="utf-8")
-    for path in differing(figures) if check else drawn(figures):
-        same = same and not check
-        say(f"{path}: {'differs from what the records give' if check else 'drawn'}")
     return same
 
 
@@ -71,7 +74,7 @@ def drawn(folder: Path) -> list[Path]:
     from ukd.diagram import method_figure
     from ukd.figures import draw_encoder, save
     from ukd.finetune import FINE_TUNING
-    from ukd.results import setting
+    from ukd.grouping import setting
     from ukd.studies import draw_records
 
     records = read_records(data_folder() / "runs")

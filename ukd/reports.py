@@ -108,6 +108,17 @@ def show_methods(options: argparse.Namespace) -> int:
     return 0
 
 
+def notebooks(options: argparse.Namespace) -> int:
+    """`ukd notebooks`."""
+    from ukd import guide
+    from ukd.notebooks import found, run
+
+    if options.run:
+        run(found(options.folder, options.names), options.profile)
+    print(guide.table(options.folder))
+    return 0
+
+
 def check(options: argparse.Namespace) -> int:
     """`ukd doctor`."""
     from ukd.doctor import doctor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import mean, stdev
 
 from scipy import stats
@@ -13,7 +13,8 @@ from ukd.bootstrap import interval
 from ukd.data import EMBEDDED as EMBEDDED_TASKS
 from ukd.data import SPECS
 from ukd.finetune import FINE_TUNING, best_on_dev, short_name
-from ukd.methods import METHODS, OPTIONS
+from ukd.grouping import apart, decided, label, metrics_of, ordered, selected, setting, whole
+from ukd.methods import METHODS
 from ukd.metrics import headline
 from ukd.teacher import EMBEDDED as EMBEDDED_ENCODER
 from ukd.teacher import RANDOM
@@ -53,82 +54,6 @@ class Difference:
         return f"{self.mean:+.1f} ± {self.error:.1f} (n={self.n}; could have shown {self.detectable:.1f})"
 
 
-def label(record: dict) -> str:
-    """The method's name, with the options that differ from its default."""
-    said, name = record["settings"]["method"], record["method"]
-    usual = asdict(METHODS[name]) if name in METHODS else said
-    changed = [f"{option}={said[option]}" for option in OPTIONS if option in said and said[option] != usual[option]]
-    changed += ["space=hidden"] * (said.get("hidden") is not None and usual["hidden"] is None)
-    return name + (f" ({', '.join(changed)})" if changed else "")
-
-
-def setting(record: dict) -> str:
-    """What must agree for two records to stand in one table: profile, teacher's encoder (by its weights), student, budget."""
-    encoder = record["teacher"]["encoder"]
-    said = record["settings"]
-    limit = f", at most {said['max_train']:,} labels" if said["max_train"] else ""
-    return (
-        f"profile {record['profile']}, teacher from {encoder} ({record['teacher']['layers']} layers, "
-        f"rate {record['teacher']['rate']:g}), "
-        f"student: {students(said)}, {said['epochs']} epochs of batch {said['batch']} "
-        f"at {_rate(said)}, {said['max_length']} tokens, {said['precision']}{limit}{_selected(said)}"
-    )
-
-
-def _rate(settings: dict) -> str:
-    """The students' rate, or the rates that every method tried."""
-    if not (search := settings.get("searched")):
-        return f"rate {settings['rate']:g}"
-    return f"the best for each method of rates {', '.join(f'{rate:g}' for rate in search['rates'])} (chosen on {search['task']})"
-
-
-def decided(records: list[dict]) -> list[dict]:
-    """The records without those of rates that lost a method's search: what was tried is no result."""
-    groups: dict[tuple, list[dict]] = {}
-    for record in records:
-        groups.setdefault((setting(record), label(record)) if record["settings"].get("searched") else (), []).append(record)
-    kept = groups.pop((), [])
-    for some in groups.values():
-        search = some[0]["settings"]["searched"]
-        tried = [r for r in some if r["task"] == search["task"] and r["seed"] == search["seed"]]
-        best = best_on_dev(tried)["settings"]["rate"] if tried else None
-        kept += [r for r in some if best in (None, r["settings"]["rate"])]
-    return kept
-
-
-def _selected(settings: dict) -> str:
-    """Where the best epoch was chosen, if not on a part of train."""
-    return ", epochs chosen on the split reported" if settings.get("select") == "validation" else ""
-
-
-def apart(records: list[dict]) -> list[dict]:
-    """The records, and for every further split that one has scores on a copy that reports it as a task of its own."""
-    found = list(records)
-    for record in records:
-        also = SPECS[record["task"]].also
-        if also in record["scores"]:
-            swap = lambda said, also=also: {**said, "validation": said.get(also, said["validation"])}  # noqa: E731
-            copy = {**record, "task": f"{record['task']} ({also})", "scores": swap(record["scores"])}
-            if "teacher" in record:
-                copy["teacher"] = {**record["teacher"], "scores": swap(record["teacher"]["scores"])}
-                copy["examples"] = swap(record["examples"])
-            found.append(copy)
-    return found
-
-
-def metrics_of(task: str) -> str:
-    """A task's metrics in words; of a further split those of its task."""
-    return " and ".join(SPECS[task.split(" (")[0]].metrics)
-
-
-def students(settings: dict) -> str:
-    """What the students of these settings are."""
-    if settings["student_layers"]:
-        how = {"first": "its first {} layers", "spread": "{} of its layers, evenly spread", "last": "its last {} layers"}
-        return how[settings.get("student_pick", "first")].format(settings["student_layers"])
-    return settings["student"] + (f", embeddings {settings['embeddings']}" if settings.get("embeddings") else "")
-
-
 def cells(records: Iterable[dict]) -> dict[tuple[str, str], Cell]:
     """(method label, task) -> Cell; of several records for one seed the newest counts."""
     found: dict[tuple[str, str], dict[int, float]] = {}
@@ -152,27 +77,21 @@ def spread(differences: list[float]) -> Difference:
     return Difference(mean(differences), error, n, float(error * (stats.t.ppf(0.975, n - 1) + stats.t.ppf(0.8, n - 1))))
 
 
-def ordered(names: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Names in the order in which they are known, the others after them by alphabet."""
-    rank = {name: position for position, name in enumerate(known)}
-    return sorted(names, key=lambda name: (rank.get(name.split(" (")[0], len(rank)), name))
-
-
 def score_table(records: list[dict]) -> str:
     """Method rows, task columns, average; each cell mean ± sample standard deviation (n)."""
     found = cells(records)
     methods, tasks = ordered({m for m, _ in found}, METHODS), ordered({t for _, t in found}, SPECS)
     teacher = {record["task"]: headline(record["teacher"]["scores"]["validation"]) for record in records}
     searched = any(record["settings"].get("searched") for record in records)
-    average = f"{mean(teacher[task] for task in tasks if task in SPECS):.1f}"
+    average = f"{mean(teacher[task] for task in tasks if whole(task)):.1f}"
     rows = [["teacher", *(f"{teacher[task]:.1f}" for task in tasks), average, *([""] * searched)]]
     for method in methods:
         here = [found.get((method, task)) for task in tasks]
-        counted = [cell for cell, task in zip(here, tasks, strict=True) if task in SPECS]  # a further split is no further task
+        counted = [cell for cell, task in zip(here, tasks, strict=True) if whole(task)]  # a further split is no further task
         average = f"{mean(mean(cell.by_seed.values()) for cell in counted):.1f}" if all(counted) else "-"
         rates = ", ".join(sorted({f"{r['settings']['rate']:g}" for r in records if label(r) == method}))
         rows.append([method, *(str(cell) if cell else "-" for cell in here), average, *([rates] * searched)])
-    metrics = [f"{task} ({metrics_of(task)})" for task in tasks]
+    metrics = [f"{task} ({metrics_of(task, records)})" for task in tasks]
     return markdown(["validation, %", *metrics, "average", *(["rate chosen"] * searched)], rows)
 
 
@@ -202,7 +121,7 @@ def interval_table(records: list[dict]) -> str:
 
 def over_tasks(found: dict[tuple[str, str], Cell], method: str, tasks: list[str]) -> Difference | None:
     """The mean difference over tasks, paired by seed: one value a seed, so that tasks are not mistaken for repeats."""
-    shared = [task for task in tasks if task in SPECS and (method, task) in found and (BASELINE, task) in found]
+    shared = [task for task in tasks if whole(task) and (method, task) in found and (BASELINE, task) in found]
     both = [(found[method, task].by_seed, found[BASELINE, task].by_seed) for task in shared]
     seeds = set.intersection(*(ours.keys() & base.keys() for ours, base in both)) if both else set()
     return spread([mean(ours[seed] - base[seed] for ours, base in both) for seed in sorted(seeds)]) if seeds else None
@@ -263,7 +182,7 @@ def budget(record: dict) -> str:
     limit = f", at most {said['max_train']:,} labels" if said["max_train"] else ""
     return (
         f"fine-tuning all layers: {said['epochs']} epochs of batch {said['batch']}, {said['max_length']} tokens, "
-        f"{said['precision']}{limit}{_selected(said)}, rates tried {', '.join(f'{rate:g}' for rate in said['searched'])}"
+        f"{said['precision']}{limit}{selected(said)}, rates tried {', '.join(f'{rate:g}' for rate in said['searched'])}"
     )
 
 
@@ -277,7 +196,7 @@ def _fine_tuning_table(records: list[dict], heading: str) -> str:
         scores = [str(Cell({r["seed"]: headline(r["scores"]["validation"]) for r in some})) for some in mine]
         rates = ", ".join("/".join(f"{rate:g}" for rate in sorted({r["settings"]["rate"] for r in some})) or "-" for some in mine)
         rows.append([name, *scores, rates])
-    metrics = [f"{task} ({metrics_of(task)})" for task in tasks]
+    metrics = [f"{task} ({metrics_of(task, records)})" for task in tasks]
     return f"### {heading}\n\n{markdown(['validation, %', *metrics, 'rates chosen'], rows)}"
 
 

@@ -1,6 +1,6 @@
 """Figures of studies: what the attention does over time, by difficulty and temperature, what it sees, and what students can do besides.
 
-Records in, figures out; every function takes the records of one budget (see `ukd.results.setting`) and draws what they hold.
+Records in, figures out; every function takes the records of one budget (see `ukd.grouping.setting`) and draws what they hold.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from matplotlib.figure import Figure
 from ukd.config import digest
 from ukd.data import SPECS
 from ukd.figures import STYLE, draw_all, draw_attention, look, save
+from ukd.grouping import decided, label, ordered, setting
 from ukd.methods import METHODS
 from ukd.metrics import headline
-from ukd.results import decided, label, ordered, setting
 
-PLAIN, STILL = "universal-kd", "universal-kd (attention_grad=False)"
-KNOWN = (*METHODS, STILL)
-SPELLED = {STILL: "no gradient through\nthe attention"}
+PLAIN, FLOWING = "universal-kd", "universal-kd (attention_grad=True)"
+KNOWN = (*METHODS, FLOWING)
+SPELLED = {FLOWING: "gradient through\nthe attention"}
 
 
 def of(records: list[dict], name: str, task: str | None = None) -> list[dict]:
@@ -93,7 +93,7 @@ def _over_tasks(ax: Axes, records: list[dict], names: list[str], value, unit: st
 def entropy_of_attention(records: list[dict]) -> Figure:
     """Mean entropy of the attention of single examples, mean over student layers; a dashed line where all layers get alike."""
     figure, ax = plt.subplots(figsize=(8.4, 3.4), layout="constrained")
-    names = [name for name in (PLAIN, STILL) if of(records, name)]
+    names = [name for name in (PLAIN, FLOWING) if of(records, name)]
     _over_tasks(ax, [r for r in records if r["attention"]], names, lambda r: mean(r["attention"]["entropy"]), "Entropy, nats")
     ax.axhline(np.log(np.shape(of(records, PLAIN)[0]["attention"]["mean"])[1]), color="0.3", linestyle="--", linewidth=1)
     ax.set_title("How narrowly single examples look (dashed: all teacher layers alike)", fontsize=10)
@@ -103,7 +103,7 @@ def entropy_of_attention(records: list[dict]) -> Figure:
 def what_is_seen(records: list[dict]) -> Figure:
     """How much nearer to the label the teacher's heads are where the student looks than were it to look at all alike."""
     figure, ax = plt.subplots(figsize=(8.4, 3.4), layout="constrained")
-    names = [name for name in (PLAIN, STILL) if of(records, name)]
+    names = [name for name in (PLAIN, FLOWING) if of(records, name)]
     gain = lambda r: 100 * (1 - mean(r["attention"]["seen_distance"]) / r["attention"]["uniform_distance"])  # noqa: E731
     _over_tasks(ax, [r for r in records if r["attention"]], names, gain, "Distance from the label, % less")
     ax.axhline(0, color="0.3", linestyle="--", linewidth=1)
@@ -123,7 +123,7 @@ def calibration(records: list[dict]) -> Figure:
 
 def student_heads(records: list[dict]) -> Figure:
     """Score of the student's own classifiers at the end of the first stage, a panel a task, mean over seeds."""
-    names = [n for n in (PLAIN, STILL, "uniform", "reverse", "mhkd") if any(r["attention"] for r in of(records, n))]
+    names = [n for n in (PLAIN, FLOWING, "uniform", "reverse", "mhkd") if any(r["attention"] for r in of(records, n))]
     tasks = tasks_of(of(records, PLAIN))
     figure, axes = plt.subplots(1, len(tasks), figsize=(2.5 * len(tasks) + 1.4, 3), squeeze=False, layout="constrained")
     for ax, task in zip(axes[0], tasks, strict=True):

@@ -1,0 +1,74 @@
+"""The checks of notebook 06: the folded solutions pass, each typical mistake is told by its own words, a stub is no failure."""
+
+import pytest
+import torch
+from notebook_tools import solution, stub
+
+from ukd import checks
+from ukd.objective import annealing
+
+NAME = "06_capacity_gap.ipynb"
+
+
+def plain(logits, dim=-1):
+    p = logits.softmax(dim)
+    return -(p * logits.log_softmax(dim))
+
+
+def in_place(teacher, epoch, epochs):
+    return teacher.mul_((epoch + 1) / epochs)
+
+
+def in_place_on_loan(teacher, epoch, epochs):
+    """Gives the right values, and leaves the teacher's logits doubled."""
+    answer = teacher * ((epoch + 1) / epochs)
+    if epoch == epochs - 1:
+        teacher.mul_(2)
+    return answer
+
+
+TARGETS = {
+    "count from 0 here": lambda t, e, n: t * e / n,
+    "factor falls": lambda t, e, n: t * (n - e) / n,
+    "not by epochs \\+ 1": lambda t, e, n: t * (e + 1) / (n + 1),
+    "epoch is not used": lambda t, e, n: t,
+    "divided by the factor": lambda t, e, n: t * n / (e + 1),
+    "these are probabilities": lambda t, e, n: (t * (e + 1) / n).softmax(-1),
+    "scaled probabilities": lambda t, e, n: t.softmax(-1) * (e + 1) / n,
+    "first epoch of four": lambda t, e, n: t / 2,
+    "of the first epoch": in_place,
+    "in place": in_place_on_loan,
+}
+ENTROPIES = {
+    "minus sign": lambda z: -plain(z).sum(-1),
+    "bits": lambda z: plain(z).sum(-1) / torch.tensor(2.0).log(),
+    "averaged over the classes": lambda z: plain(z).mean(-1),
+    "not their mean": lambda z: plain(z).sum(-1).mean(),
+    "not their sum": lambda z: plain(z).sum(),
+    "over the layers": lambda z: plain(z, 0).sum(-1),
+    "gives nan": lambda z: -(z.softmax(-1) * z.softmax(-1).log()).sum(-1),
+}
+
+
+@pytest.mark.parametrize(("function", "check"), [("aim_of_epoch", checks.annealed_target), ("entropies", checks.layer_entropy)])
+def test_the_folded_solution_is_right_and_the_stub_is_no_failure(function, check, capsys):
+    check(solution(NAME, function))
+    check(stub(NAME, function))
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("right: ") and said[1] == f"{function}: not solved yet"
+
+
+@pytest.mark.parametrize("words", TARGETS)
+def test_a_wrong_target_is_told_what_is_wrong(words):
+    with pytest.raises(AssertionError, match=words):
+        checks.annealed_target(TARGETS[words])
+
+
+@pytest.mark.parametrize("words", ENTROPIES)
+def test_wrong_entropies_are_told_what_is_wrong(words):
+    with pytest.raises(AssertionError, match=words):
+        checks.layer_entropy(ENTROPIES[words])
+
+
+def test_the_packages_factor_passes():
+    checks.annealed_target(lambda teacher, epoch, epochs: annealing(epoch, epochs) * teacher)

@@ -1,0 +1,100 @@
+"""Which records belong together: what a method and a setting are called, what lost its search, what counts as a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from ukd.data import SPECS
+from ukd.finetune import best_on_dev
+from ukd.methods import METHODS, OPTIONS
+
+
+def label(record: dict) -> str:
+    """The method's name, with the options that differ from its default."""
+    said, name = record["settings"]["method"], record["method"]
+    usual = asdict(METHODS[name]) if name in METHODS else said
+    differs = lambda option: option in said and said[option] != usual[option]  # noqa: E731
+    attends = said.get("mapping", "attention") == "attention" and any(stage["intermediate"] for stage in said.get("stages", ()))
+    idle = () if attends else ("attention_grad", "kappa")  # there is no attention in the output space
+    changed = [f"{option}={said[option]}" for option in OPTIONS if differs(option) and option not in idle]
+    changed += ["space=hidden"] * (said.get("hidden") is not None and usual["hidden"] is None)
+    return name + (f" ({', '.join(changed)})" if changed else "")
+
+
+def setting(record: dict) -> str:
+    """What must agree for two records to stand in one table: profile, teacher's encoder (by its weights), student, budget."""
+    encoder = record["teacher"]["encoder"]
+    said = record["settings"]
+    limit = f", at most {said['max_train']:,} labels" if said["max_train"] else ""
+    return (
+        f"profile {record['profile']}, teacher from {encoder} ({record['teacher']['layers']} layers, "
+        f"rate {record['teacher']['rate']:g}), "
+        f"student: {students(said)}, {said['epochs']} epochs of batch {said['batch']} "
+        f"at {_rate(said)}, {said['max_length']} tokens, {said['precision']}{limit}{selected(said)}"
+    )
+
+
+def _rate(settings: dict) -> str:
+    """The students' rate, or the rates that every method tried."""
+    if not (search := settings.get("searched")):
+        return f"rate {settings['rate']:g}"
+    return f"the best for each method of rates {', '.join(f'{rate:g}' for rate in search['rates'])} (chosen on {search['task']})"
+
+
+def decided(records: list[dict]) -> list[dict]:
+    """The records without those of rates that lost a method's search: what was tried is no result."""
+    groups: dict[tuple, list[dict]] = {}
+    for record in records:
+        groups.setdefault((setting(record), label(record)) if record["settings"].get("searched") else (), []).append(record)
+    kept = groups.pop((), [])
+    for some in groups.values():
+        search = some[0]["settings"]["searched"]
+        tried = [r for r in some if r["task"] == search["task"] and r["seed"] == search["seed"]]
+        best = best_on_dev(tried)["settings"]["rate"] if tried else None
+        kept += [r for r in some if best in (None, r["settings"]["rate"])]
+    return kept
+
+
+def selected(settings: dict) -> str:
+    """Where the best epoch was chosen, if not on a part of train."""
+    return ", epochs chosen on the split reported" if settings.get("select") == "validation" else ""
+
+
+def apart(records: list[dict]) -> list[dict]:
+    """The records, and for every further split that one has scores on a copy that reports it as a task of its own."""
+    found = list(records)
+    for record in records:
+        also = SPECS[record["task"]].also if record["task"] in SPECS else None  # a task of one's own has none
+        if also in record["scores"]:
+            swap = lambda said, also=also: {**said, "validation": said.get(also, said["validation"])}  # noqa: E731
+            copy = {**record, "task": f"{record['task']} ({also})", "scores": swap(record["scores"])}
+            if "teacher" in record:
+                copy["teacher"] = {**record["teacher"], "scores": swap(record["teacher"]["scores"])}
+                copy["examples"] = swap(record["examples"])
+            found.append(copy)
+    return found
+
+
+def metrics_of(task: str, records: list[dict]) -> str:
+    """A task's metrics in words, as its records have them."""
+    return " and ".join(next(record["scores"]["validation"] for record in records if record["task"] == task))
+
+
+def whole(task: str) -> bool:
+    """Whether this is a task, and no further split of one (see `apart`), which counts in no average."""
+    return " (" not in task
+
+
+def students(settings: dict) -> str:
+    """What the students of these settings are."""
+    if settings["student_layers"]:
+        how = {"first": "its first {} layers", "spread": "{} of its layers, evenly spread", "last": "its last {} layers"}
+        return how[settings.get("student_pick", "first")].format(settings["student_layers"])
+    return settings["student"] + (f", embeddings {settings['embeddings']}" if settings.get("embeddings") else "")
+
+
+def ordered(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Names in the order in which they are known, the others after them by alphabet."""
+    rank = {name: position for position, name in enumerate(known)}
+    return sorted(names, key=lambda name: (rank.get(name.split(" (")[0], len(rank)), name))
