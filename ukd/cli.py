@@ -118,7 +118,7 @@ def _looking(add: Callable) -> None:
     anew.add_argument("--check", action="store_true", help="only compare; exits non-zero when one differs from what the records give")
     anew.add_argument("--figures", type=Path, default=Path("figures"), help="folder of the figures (default figures)")
     keep = add("collect", reports.collect, "Copy the records of finished runs into data/runs/NAME, to be committed.")
-    keep.add_argument("name", help="name of the set, as in embedded-cpu")
+    keep.add_argument("name", help="name of the set, as in embedded-ild")
     keep.add_argument("--runs", type=Path, default=None, help="folder of run records (default: the new ones)")
 
 

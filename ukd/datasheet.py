@@ -14,7 +14,7 @@ from ukd.records import read_records
 from ukd.results import cells, markdown
 
 STUDENTS = {"": "4-layer student, no KD", "bilstm": "BiLSTM, no KD", "gated-cnn": "gated CNN, no KD"}
-SETS = ("embedded-cpu", "embedded-other-architectures")
+SETS = ("embedded-ild", "embedded-cross-architecture")
 
 
 def datasheet(records: list[dict]) -> str:

@@ -35,6 +35,11 @@ def setting(record: dict) -> str:
     )
 
 
+def alike(record: dict) -> str:
+    """The setting with the rate that the run had, searched or not: by it a fresh run finds committed ones."""
+    return setting({**record, "settings": {**record["settings"], "searched": None}})
+
+
 def _rate(settings: dict) -> str:
     """The students' rate, or the rates that every method tried."""
     if not (search := settings.get("searched")):

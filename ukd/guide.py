@@ -5,12 +5,21 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ukd import studies
 from ukd.notebooks import compared, found, measured, read
 from ukd.profiles import PROFILES
 from ukd.results import markdown
 
-_SUITE, _TUNED = "`data/runs/embedded-cpu`", "`data/runs/glue-fine-tuning`"
+_SUITE, _TUNED = "`data/runs/embedded-ild`", "`data/runs/glue-fine-tuning`"
 DRAWN = {  # name of the file, or how it begins: what it shows, what it is drawn from, and the function in `ukd.figures` or `ukd.diagram`
+    "attention_by_difficulty": ("where each student layer looks, by the examples' difficulty", _SUITE, "attention_by_difficulty"),
+    "attention_entropy": ("how narrowly single examples look", _SUITE, "entropy_of_attention"),
+    "attention_over_time": ("where each student layer looks, epoch by epoch", _SUITE, "attention_over_time"),
+    "calibration": ("expected calibration error of the students", _SUITE, "calibration"),
+    "early_exit": ("score against the layers used where each example stops at the first layer that is sure", _SUITE, "early_exit"),
+    "student_heads": ("what each student layer's own classifier knows after the first stage", _SUITE, "student_heads"),
+    "temperatures": ("scores and entropy for other temperatures of attention and loss", _SUITE, "temperatures"),
+    "what_is_seen": ("whether the attention goes to teacher layers that predict better", _SUITE, "what_is_seen"),
     "attention_": ("mean attention of student layers to teacher layers, on all examples and by class", _SUITE, "attention"),
     "distance_and_attention": ("how far each teacher layer's classifier is from the label; the attention it gets", _SUITE, "distance"),
     "encoders_by_layer": ("what each layer knows after fine-tuning: the embedded encoder, random weights", _TUNED, "encoders"),
@@ -62,7 +71,8 @@ def figures_table(folder: Path) -> str:
         if known is None:
             raise ValueError(f"figure {name} is unknown: say in DRAWN of ukd/guide.py what it shows and comes from")
         shows, source, function = known
-        calls = re.compile(rf"\b(draw_{function}\w*|{function}_figure)\(")
+        exact = f"|{function}" if hasattr(studies, function) else ""
+        calls = re.compile(rf"\b(draw_{function}\w*|{function}_figure{exact})\(")
         alike = ", ".join(f"[{path.stem[:2]}](../notebooks/{path.name})" for path, lines in code.items() if calls.search(lines))
         rows.append([f"{name} ([svg]({name}.svg), [png]({name}.png))", shows, source, "`ukd figures`", alike or "-"])
     return markdown(["figure", "shows", "drawn from", "by", "its like in notebook"], rows)

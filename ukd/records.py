@@ -66,7 +66,7 @@ def write_json(path: Path, content: dict) -> None:
         raise FileExistsError(f"{path} exists; records are never overwritten: remove it or choose another folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     temporary.replace(path)
 
 

@@ -5,6 +5,7 @@ Records in, figures out; every function takes the records of one budget (see `uk
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -208,6 +209,6 @@ def studies(records: list[dict]) -> dict[str, Figure]:
     found |= {"student_heads": student_heads(records), "calibration": calibration(records)}
     if any(record["exits"] for record in attended):
         found["early_exit"] = early_exit(records)
-    if any(label(record).startswith(f"{PLAIN} (kappa") for record in records):
+    if any(re.fullmatch(rf"{PLAIN} \((kappa|tau)=[\d.]+\)", label(record)) for record in records):
         found["temperatures"] = temperatures(records)
     return found

@@ -28,7 +28,7 @@ from ukd.train import Schedule, fit, predict
 
 SCRATCH, EMBEDDED, RANDOM = "scratch", "embedded", "random"
 NOTES = ("config.json", "pretraining.json", "made.json", "teacher.json")  # in a model's folder, but not of the model
-RATES = {SCRATCH: (1e-4, 5e-4), EMBEDDED: (2e-4, 5e-4), RANDOM: (2e-4, 5e-4)}  # of teacher and student; hardly searched
+RATES = {SCRATCH: (1e-4, 5e-4), EMBEDDED: (2e-4, 5e-4), RANDOM: (2e-4, 5e-4)}  # of teacher and student
 PRETRAINED_RATES = (5e-5, 5e-5)
 NEW_STUDENT_RATE = 1e-3  # a BiLSTM or CNN starts from random weights
 
