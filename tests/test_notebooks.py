@@ -236,8 +236,9 @@ def test_comparing_turns_red_for_another_output_a_broken_callback_and_an_excepti
 
 def test_a_table_that_compares_less_is_refused(kept, tmp_path):
     (tmp_path / kept.name).write_bytes(kept.read_bytes())
-    (tmp_path / "README.md").write_text("", encoding="utf-8")
-    (tmp_path / "README.md").write_text(guide.kept_table(tmp_path), encoding="utf-8")
+    marked = "| [another table](00_small.ipynb) | 1 |\n<!-- notebooks: written -->\n{}\n<!-- end of notebooks -->"
+    (tmp_path / "README.md").write_text(marked.format(""), encoding="utf-8")
+    (tmp_path / "README.md").write_text(marked.format(guide.kept_table(tmp_path)), encoding="utf-8")
     assert guide.promised(tmp_path) == {kept.name: 1}
     small(tmp_path / kept.name)
     with pytest.raises(ValueError, match="compares 0 cells, 1 before"):
