@@ -145,10 +145,11 @@ def early_exit(records: list[dict]) -> Figure:
     tasks, colours = tasks_of(mine), sns.color_palette("colorblind")
     figure, axes = plt.subplots(1, len(tasks), figsize=(2.9 * len(tasks), 3), squeeze=False, layout="constrained")
     for ax, task in zip(axes[0], tasks, strict=True):
-        for number, (name, of_record) in enumerate((("first stage", lambda r: r["attention"]["exits"]), ("end", lambda r: r["exits"]))):
+        moments = (("after the first stage", lambda r: r["attention"]["exits"]), ("at the end", lambda r: r["exits"]))
+        for number, (name, of_record) in enumerate(moments):
             points = [[(e["layers"], headline(e["scores"])) for e in of_record(r)] for r in of(mine, PLAIN, task)]
             x, y = np.mean(points, 0).T
-            ax.plot(x, y, marker="os"[number], color=colours[number], markersize=4, label=f"classifiers at the {name}" if number else name)
+            ax.plot(x, y, marker="os"[number], color=colours[number], markersize=4, label=name)
         ax.set(title=task, xlabel="Mean layers used", ylabel="Validation score, %" if ax is axes[0, 0] else "")
     axes[0, 0].legend(frameon=False, fontsize=8)
     figure.suptitle("Early exit: stop at the first layer that is sure enough", fontsize=10)
