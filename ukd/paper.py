@@ -53,7 +53,8 @@ def against(records: list[dict], ours: list[str], theirs: list[str]) -> tuple[st
     One value a seed, the mean over those tasks. Records of one setting.
     """
     found = cells(records)
-    sides = [[name for name in names if any(method == name for method, _ in found)] for names in (ours, theirs)]
+    there = {method for method, _ in found}
+    sides = [[label for name in names if (label := _as_run(name, there))] for names in (ours, theirs)]
     if not all(sides):
         return None
     here = [name for side in sides for name in side]
@@ -65,6 +66,11 @@ def against(records: list[dict], ours: list[str], theirs: list[str]) -> tuple[st
     best = lambda names: max(names, key=lambda name: mean(average(name, seed) for seed in seeds))  # noqa: E731
     one, other = best(sides[0]), best(sides[1])
     return one, other, spread([average(one, seed) - average(other, seed) for seed in seeds])
+
+
+def _as_run(name: str, labels: set[str]) -> str | None:
+    """How a method is called among the labels: by its name, or with the gradient through the attention, of which the paper says nothing."""
+    return next((label for label in (name, *(f"{name} (attention_grad={flag})" for flag in (False, True))) if label in labels), None)
 
 
 def fits(scenario: str, record: dict) -> bool:
