@@ -109,9 +109,9 @@ def test_the_papers_numbers_agree_with_themselves_and_name_methods():
 
 def test_ours_is_paired_by_seed_over_the_tasks_that_both_have():
     records = [r for r in read_records(data_folder() / "runs" / "glue-minilm") if r["task"] in ("rte", "sst2")]
-    one, other, found = paper.against(records, ["universal-kd"], ["kd"])
+    one, other, found, tasks = paper.against(records, ["universal-kd"], ["kd"])
     score = {(label(r), r["task"], r["seed"]): r["scores"]["validation"]["accuracy"] for r in records}
-    assert (one, other) == ("universal-kd (attention_grad=True)", "kd")  # as these were run
+    assert (one, other) == ("universal-kd (attention_grad=True)", "kd") and set(tasks) == {"rte", "sst2"}  # as these were run
     by_seed = [sum(score[one, t, s] - score["kd", t, s] for t in ("rte", "sst2")) / 2 for s in (1, 2, 3)]
     assert found.mean == pytest.approx(sum(by_seed) / 3) and found.n == 3
     assert paper.against(records, ["universal-kd"], ["takd"]) is None

@@ -9,7 +9,7 @@ from scipy import stats
 
 from ukd.config import data_folder
 from ukd.data import SPECS
-from ukd.grouping import decided, label, ordered, setting, students
+from ukd.grouping import decided, setting, students
 from ukd.results import Difference, cells, markdown, spread
 
 VERDICTS = ("match", "close", "differs", "inconclusive", "not run")
@@ -47,10 +47,10 @@ def interval(found: Difference, level: float = 0.95) -> tuple[float, float]:
     return found.mean - half, found.mean + half
 
 
-def against(records: list[dict], ours: list[str], theirs: list[str]) -> tuple[str, str, Difference] | None:
+def against(records: list[dict], ours: list[str], theirs: list[str]) -> tuple[str, str, Difference, list[str]] | None:
     """The best of our methods against the best of the others, each by its mean over the tasks that all have; None if one side is missing.
 
-    One value a seed, the mean over those tasks. Records of one setting.
+    One value a seed, the mean over those tasks, which come last. Records of one setting.
     """
     found = cells(records)
     there = {method for method, _ in found}
@@ -65,7 +65,7 @@ def against(records: list[dict], ours: list[str], theirs: list[str]) -> tuple[st
     average = lambda name, seed: mean(found[name, task].by_seed[seed] for task in tasks)  # noqa: E731
     best = lambda names: max(names, key=lambda name: mean(average(name, seed) for seed in seeds))  # noqa: E731
     one, other = best(sides[0]), best(sides[1])
-    return one, other, spread([average(one, seed) - average(other, seed) for seed in seeds])
+    return one, other, spread([average(one, seed) - average(other, seed) for seed in seeds]), tasks
 
 
 def _as_run(name: str, labels: set[str]) -> str | None:
@@ -110,5 +110,4 @@ def _ours(claim: dict, sets: dict[str, list[dict]]):
         for one in sorted({setting(record) for record in mine}):
             chosen = [record for record in mine if setting(record) == one]
             if made := against(chosen, claim["ours"].split("|"), claim["against"].split("|")):
-                tasks = ordered({r["task"] for r in chosen if label(r) == made[0]}, SPECS)
-                yield f"{name}: {', '.join(tasks)}; student: {students(chosen[0]['settings'])}", f"{made[0]} minus {made[1]}", made[2]
+                yield f"{name}: {', '.join(made[3])}; student: {students(chosen[0]['settings'])}", f"{made[0]} minus {made[1]}", made[2]
