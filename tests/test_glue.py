@@ -166,7 +166,7 @@ def test_two_processes_train_as_one_does(folder, encoder, tmp_path):
         assert len(records) == 1 and records[0]["processes"] == count
         assert len(done.stdout.strip().splitlines()) == 1
         found.append(records[0])
-        for student in [*runs.glob("*/student"), *(cache / "teachers").iterdir()]:
+        for student in [*runs.glob("*/student"), *(cache / "teachers").glob("[!.]*")]:
             assert (student / "model.safetensors").is_file() and (student / "config.json").is_file()
     for stage in ("teacher", "labels"):
         one, two = (list(record["history"][stage]["curve"]) for record in found)
