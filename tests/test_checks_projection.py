@@ -1,28 +1,12 @@
-"""The projection notebook's exercises: solutions pass, likely mistakes are told apart, untouched stubs are no failure."""
+"""Exercises on the projection: likely mistakes are told apart (see test_exercises.py for what all exercises share)."""
 
 import re
 
 import pytest
 import torch
 import torch.nn.functional as F
-from notebook_tools import cells, solution, stub
 
 from ukd import checks
-
-NOTEBOOK = "03_projection.ipynb"
-EXERCISES = ("attention_weights", "mixed_loss")
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_the_folded_solution_passes(name, capsys):
-    getattr(checks, name)(solution(NOTEBOOK, name))
-    assert capsys.readouterr().out.startswith("right: ")
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_the_untouched_stub_is_not_solved_yet(name, capsys):
-    getattr(checks, name)(stub(NOTEBOOK, name))
-    assert capsys.readouterr().out == f"{name}: not solved yet\n"
 
 
 def centre(z, dim=-1):
@@ -79,9 +63,3 @@ LOSSES = {
 def test_mistakes_in_the_loss_are_named(words):
     with pytest.raises(AssertionError, match=re.escape(words)):
         checks.mixed_loss(LOSSES[words])
-
-
-def test_the_promises_at_the_top_are_kept_at_the_end():
-    texts = [text for kind, text in cells(NOTEBOOK) if kind == "markdown"]
-    promises = re.findall(r"^- .*$", texts[0], re.MULTILINE)
-    assert len(promises) == 3 and all(promise in texts[-1].split("## You now know")[1] for promise in promises)

@@ -1,30 +1,14 @@
-"""The statistics' exercises: solutions pass, likely mistakes are told apart, untouched stubs are no failure."""
+"""Exercises on the statistics: likely mistakes are told apart (see test_exercises.py for what all exercises share)."""
 
 import re
 from statistics import mean, pstdev, stdev, variance
 
 import pytest
-from notebook_tools import cells, solution, stub
 
 from ukd import checks
 from ukd.checks.statistics import CASES
 from ukd.paper import verdict
 from ukd.results import Difference, spread
-
-NOTEBOOK = "08_paper_and_ours.ipynb"
-EXERCISES = ("paired_difference", "judged")
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_the_folded_solution_passes(name, capsys):
-    getattr(checks, name)(solution(NOTEBOOK, name))
-    assert capsys.readouterr().out.startswith("right: ")
-
-
-@pytest.mark.parametrize("name", EXERCISES)
-def test_the_untouched_stub_is_not_solved_yet(name, capsys):
-    getattr(checks, name)(stub(NOTEBOOK, name))
-    assert capsys.readouterr().out == f"{name}: not solved yet\n"
 
 
 def both(ours, base):
@@ -97,9 +81,3 @@ VERDICTS = {
 def test_mistakes_in_the_verdict_are_named(words):
     with pytest.raises(AssertionError, match=re.escape(words)):
         checks.judged(VERDICTS[words])
-
-
-def test_the_promises_at_the_top_are_kept_at_the_end():
-    texts = [text for kind, text in cells(NOTEBOOK) if kind == "markdown"]
-    promises = re.findall(r"^- .*$", texts[0], re.MULTILINE)
-    assert len(promises) == 3 and all(promise in texts[-1].split("## You now know")[1] for promise in promises)
