@@ -1,7 +1,7 @@
 """The family of methods: each by hand, each trained, all on one budget from one initial student."""
 
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -228,6 +228,35 @@ def test_any_other_point_of_the_family_by_its_switches(capsys):
     assert main(["methods"]) == 0
     said = capsys.readouterr().out
     assert all(f"| {name} " in said for name in METHODS)
+
+
+def test_stages_can_be_one_or_two():
+    one, two = method("universal-kd", stages="one"), method("pkd-skip", stages="two")
+    assert one.stages == (Stage("all", 1.0, labels=0.5, kd=0.5, intermediate=0.5),)
+    assert two.stages == (Stage("teacher", 0.5, kd=0.5, hidden=0.5), Stage("labels", 0.5, labels=1.0))
+    assert method("kd", stages="two").stages == METHODS["kd-two-stage"].stages
+    assert method("universal-kd", stages="two") == METHODS["universal-kd"] and method("mhkd", stages="one") == METHODS["mhkd"]
+    said = [label({"method": m.name, "settings": {"method": asdict(m)}}) for m in (one, two, METHODS["mhkd"])]
+    assert said == ["universal-kd (stages=one)", "pkd-skip (stages=two)", "mhkd"]
+    assert spelled("universal-kd:stages=one") == one
+    with pytest.raises(ValueError, match="no-kd learns from labels alone"):
+        method("no-kd", stages="two")
+    with pytest.raises(ValueError, match="unknown stages 'three'; choose one of: one, two"):
+        method("kd", stages="three")
+
+
+def test_all_keys_show_the_teachers_last_layer_too():
+    dice = torch.Generator().manual_seed(2)
+    logits, teacher = torch.randn(2, 3, 2, generator=dice), torch.randn(2, 5, 2, generator=dice)
+    for keys, seen in (("below", teacher[:, :-1]), ("all", teacher)):
+        chosen = method("universal-kd", keys=keys)
+        batch = ukd.data.Batch({}, torch.tensor([0, 1]), torch.arange(2))
+        found = Objective(chosen, chosen.stages[0], lambda _: teacher, False)(Fixed(logits), batch)["intermediate"]
+        aim = ukd.attend(logits[:, :-1], seen).logits
+        torch.testing.assert_close(found, 0.5 * divergence(logits[:, :-1], aim, 2.0, False).mean(0).sum())
+    for options, words in (({"mapping": "skip"}, "counts the layers below"), ({"space": "hidden"}, "keys below")):
+        with pytest.raises(ValueError, match=words):
+            method("universal-kd", keys="all", **options)
 
 
 def test_scenarios_name_methods_that_are_there():

@@ -14,7 +14,7 @@ from ukd import cli, reports, results
 from ukd.config import runs_folder
 from ukd.distill import distill
 from ukd.losses import COMBINE, MAPPINGS
-from ukd.methods import CORE, METHODS, OPTIONS, STUDENTS
+from ukd.methods import CORE, KEYS, METHODS, OPTIONS, STUDENTS
 from ukd.profiles import PROFILES
 from ukd.records import read_records, write_json
 
@@ -120,7 +120,7 @@ def test_the_saved_student_gives_the_records_score(records, task, tiny, teacher,
 
 OPTION_VALUES = {
     "tau": [1.0, 5.0], "kappa": [0.1, 10.0], "mapping": MAPPINGS, "combine": COMBINE, "attention_grad": [True, False],
-    "students": STUDENTS,
+    "students": STUDENTS, "keys": KEYS,
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from ukd.commands import BUDGET, count, positive
 from ukd.config import PRECISIONS
 from ukd.data import GLUE, SPECS
 from ukd.losses import COMBINE, MAPPINGS
-from ukd.methods import CORE, METHODS, SCENARIOS, SPACES
+from ukd.methods import CORE, KEYS, METHODS, SCENARIOS, SPACES, STAGINGS
 from ukd.methods import STUDENTS as LEARNERS
 from ukd.models import PICKS
 from ukd.profiles import PRESETS, PROFILES
@@ -223,6 +223,8 @@ def _chosen_profile(sub: argparse.ArgumentParser) -> None:
 def _loss_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--space", choices=SPACES, help="where the intermediate term of a method of output space looks (default output)")
     sub.add_argument("--students", choices=LEARNERS, help="student layers that it teaches: below the last, or the last (default by method)")
+    sub.add_argument("--keys", choices=KEYS, help="teacher layers that those below the last see: below its last, or all (default below)")
+    sub.add_argument("--stages", choices=STAGINGS, help="labels and teacher at once, or the teacher first, then labels (default by method)")
     sub.add_argument("--tau", type=float, help="temperature of the losses (default by method)")
     sub.add_argument("--kappa", type=float, help="temperature of the attention (default by method)")
     sub.add_argument("--mapping", "--map", choices=MAPPINGS, help="teacher layers each student layer sees (default by method)")

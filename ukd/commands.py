@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     from ukd.teacher import train_teacher
 
     changes = {name: {"yes": True, "no": False}.get(value := getattr(options, name), value) for name in OPTIONS}
-    chosen = method(options.method, space=options.space, **changes)
+    chosen = method(options.method, space=options.space, stages=options.stages, **changes)
     here, budget = choose_compute(options.precision, compiled=options.compile), _profile(options)
     task = load_task(options.task, source_of(options.task, options.source))
     describe_student(budget, options.teacher or budget.encoder, here)  # what can't be made is refused before the teacher is

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from ukd.data import SPECS
 from ukd.finetune import best_on_dev
-from ukd.methods import METHODS, OPTIONS
+from ukd.methods import METHODS, OPTIONS, STAGINGS
 
 
 def label(record: dict) -> str:
@@ -18,6 +18,8 @@ def label(record: dict) -> str:
     attends = said.get("mapping", "attention") == "attention" and any(stage["intermediate"] for stage in said.get("stages", ()))
     idle = () if attends else ("attention_grad", "kappa")  # there is no attention in the output space
     changed = [f"{option}={said[option]}" for option in OPTIONS if differs(option) and option not in idle]
+    if len(said.get("stages", ())) != len(usual.get("stages", ())):
+        changed.append(f"stages={STAGINGS[len(said['stages']) - 1]}")
     changed += ["space=hidden"] * (said.get("hidden") is not None and usual["hidden"] is None)
     return name + (f" ({', '.join(changed)})" if changed else "")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ukd.losses import COMBINE, MAPPINGS
 from ukd.projection import check_temperature
 
-SPACES, STUDENTS = ("output", "hidden"), ("below", "last")
+SPACES, STUDENTS, KEYS, STAGINGS = ("output", "hidden"), ("below", "last"), ("below", "all"), ("one", "two")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class Method:
     attention_grad: whether the gradient flows through the attention. By default it does not: what the attention mixes is a target,
     and a target stays where it is. If it does, a confident teacher layer can repel the student (`notebooks/03_projection.ipynb`).
     students: which of them the output-space term teaches, those "below" the last or the "last", which sees all of the
-    teacher's. assistant: learn from a network between teacher and student instead of from the teacher.
+    teacher's. keys: which of the teacher's layers those below the last see, those "below" its last or "all". assistant: learn from
+    a network between teacher and student instead of from the teacher.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Method:
     kappa: float = 1.0
     attention_grad: bool = False
     students: str = "below"
+    keys: str = "below"
     hidden: Hidden | None = None
     assistant: bool = False
 
@@ -177,6 +179,7 @@ SCENARIOS = {
     "cross-architecture": CORE,
     "ablation": ("kd", "kd-two-stage", "universal-kd", "universal-kd-losses", "uniform", "reverse", "all-to-one", "random",
                  "pkd-skip", "hidden-uniform", "hidden-reverse", "hidden-all-to-one", "hidden-random",
+                 "universal-kd:stages=one", "universal-kd:keys=all", "pkd-skip:stages=two",
                  "universal-kd:attention_grad=yes", "universal-kd:kappa=0.1", "universal-kd:kappa=10", "universal-kd:tau=1",
                  "universal-kd:tau=8"),
 }  # fmt: skip
@@ -184,13 +187,15 @@ STUDENTS_OF = {  # what a scenario changes of the profiles that run on what come
     "capacity-gap": ({"student_layers": 2},),
     "cross-architecture": ({"student": "bilstm", "student_epochs": 12}, {"student": "gated-cnn", "student_epochs": 12}),
 }
-OPTIONS = ("tau", "mapping", "combine", "kappa", "attention_grad", "students")
+ANY_KEYS = ("attention", "uniform", "random")  # maps that serve any number of teacher layers
+OPTIONS = ("tau", "mapping", "combine", "kappa", "attention_grad", "students", "keys")
 
 
-def method(name: str, *, space: str | None = None, **options: object) -> Method:
+def method(name: str, *, space: str | None = None, stages: str | None = None, **options: object) -> Method:
     """The named method with any of its `OPTIONS` changed; any other point of the family by changing several.
 
-    space: "hidden" moves an output-space term there, with the method's mapping. Raises ValueError that lists what is valid.
+    space: "hidden" moves an output-space term there, with the method's mapping. stages: "one" learns from labels (half) and teacher
+    together, "two" from the teacher first and from labels alone then. Raises ValueError that lists what is valid.
     """
     if name not in METHODS:
         raise ValueError(f"unknown method {name!r}; choose one of: {', '.join(METHODS)}")
@@ -199,13 +204,26 @@ def method(name: str, *, space: str | None = None, **options: object) -> Method:
     chosen = replace(METHODS[name], **{key: value for key, value in options.items() if value is not None})
     check_temperature("tau", chosen.tau)
     check_temperature("kappa", chosen.kappa)
-    valid_values = {"mapping": MAPPINGS, "combine": COMBINE, "students": STUDENTS}
-    for option, valid in valid_values.items():
-        if getattr(chosen, option) not in valid:
-            raise ValueError(f"unknown {option} {getattr(chosen, option)!r}; choose one of: {', '.join(valid)}")
-    if space not in (None, *SPACES):
-        raise ValueError(f"unknown space {space!r}; choose one of: {', '.join(SPACES)}")
+    given = {option: getattr(chosen, option) for option in ("mapping", "combine", "students", "keys")} | {"space": space, "stages": stages}
+    valid_values = (MAPPINGS, COMBINE, STUDENTS, KEYS, (None, *SPACES), (None, *STAGINGS))
+    for (option, value), valid in zip(given.items(), valid_values, strict=True):
+        if value not in valid:
+            raise ValueError(f"unknown {option} {value!r}; choose one of: {', '.join(filter(None, valid))}")
+    if chosen.keys == "all" and chosen.mapping not in ANY_KEYS:
+        raise ValueError(f"mapping {chosen.mapping!r} counts the layers below the last (keys below); all are seen by {', '.join(ANY_KEYS)}")
+    chosen = _staged(chosen, stages) if stages else chosen
     return _in_hidden_space(chosen) if space == "hidden" else chosen
+
+
+def _staged(chosen: Method, stages: str) -> Method:
+    """A method whose stages are one or two, with its weights of what it learns from the teacher."""
+    if not chosen.needs_teacher:
+        raise ValueError(f"{chosen.name} learns from labels alone, so it has no stages to choose (stages {stages}): take another method")
+    if len(chosen.stages) == 1 + STAGINGS.index(stages):
+        return chosen
+    teaching = next(stage for stage in chosen.stages if stage.asks)
+    weights = {term: getattr(teaching, term) for term in TERMS[1:]}
+    return replace(chosen, stages=_twice(**weights) if stages == "two" else _once(labels=0.5, **weights))
 
 
 def spelled(text: str) -> Method:
@@ -230,7 +248,8 @@ def _in_hidden_space(chosen: Method) -> Method:
     """A method whose output-space term is one in the hidden space instead."""
     if not chosen.attends or chosen.hidden:
         raise ValueError(f"{chosen.name} has no term in the output space alone that could move to the hidden one: take universal-kd")
-    if chosen.combine != "logits" or chosen.students != "below":
-        raise ValueError("in the hidden space features are mixed first (combine logits), for the layers below the last (students below)")
+    if chosen.combine != "logits" or chosen.students != "below" or chosen.keys != "below":
+        raise ValueError("in the hidden space features are mixed first (combine logits), for the layers below the last (students below) "
+                         "from those below the last (keys below)")  # fmt: skip
     stages = tuple(replace(stage, intermediate=0.0, hidden=stage.intermediate) for stage in chosen.stages)
     return replace(chosen, stages=stages, hidden=Hidden(chosen.mapping, kappa=chosen.kappa))

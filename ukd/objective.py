@@ -60,8 +60,13 @@ class Objective:
 
 
 def sides(method: Method, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
-    """The layers that meet in the output space: those below the last on both sides, or the student's last and all of the teacher's."""
-    return (student[:, :-1], teacher[:, :-1]) if method.students == "below" else (student[:, -1:], teacher)
+    """The layers that meet in the output space: those below the last on both sides, or the student's last and all of the teacher's.
+
+    With keys "all" those below the student's last see the teacher's last one as well.
+    """
+    if method.students == "last":
+        return student[:, -1:], teacher
+    return student[:, :-1], teacher if method.keys == "all" else teacher[:, :-1]
 
 
 def annealing(epoch: int, epochs: int) -> float:
