@@ -18,7 +18,7 @@ from ukd.config import cache_folder
 from ukd.data import EMBEDDED
 from ukd.describe import said
 from ukd.distill import Job
-from ukd.grouping import label
+from ukd.grouping import label, of_scenario
 from ukd.hidden import HiddenMatch
 from ukd.losses import divergence, fixed_weights
 from ukd.methods import CORE, METHODS, SCENARIOS, Hidden, Stage, method, spelled
@@ -262,6 +262,13 @@ def test_all_keys_show_the_teachers_last_layer_too():
 def test_scenarios_name_methods_that_are_there():
     assert {spelled(name).name for names in (CORE, *SCENARIOS.values()) for name in names} <= set(METHODS)
     assert "takd" in SCENARIOS["capacity-gap"] and "reverse" in SCENARIOS["ablation"]
+
+
+def test_a_scenario_shows_its_methods_alone_and_tells_options_apart():
+    made = lambda text: {"method": (m := spelled(text)).name, "settings": {"method": asdict(m)}}  # noqa: E731
+    records = {text: made(text) for text in (*SCENARIOS["ablation"], "takd", "universal-kd:kappa=3", "pkd-last")}
+    assert of_scenario("ablation", records.values()) == [records[text] for text in SCENARIOS["ablation"]]
+    assert of_scenario("ild", records.values()) == [records[n] for n in records if n in SCENARIOS["ild"]]
 
 
 def test_options_can_be_spelled_in_a_list():

@@ -9,7 +9,7 @@ import pytest
 
 import ukd
 from ukd.cli import main
-from ukd.grouping import decided, setting
+from ukd.grouping import decided, like, setting
 from ukd.jobs import Plan, Search, run_all
 from ukd.records import Busy, claim, made_once, read_records, without_waiting
 from ukd.results import tables
@@ -50,6 +50,15 @@ def test_losing_rates_are_in_no_table(searched):
     loser = next(record for record in searched if record not in kept)
     worse = {**loser, "scores": {**loser["scores"], "validation": {"accuracy": 1234.5}}}
     assert "1234.5" not in tables([*kept, worse])
+
+
+def test_a_fresh_run_finds_records_of_its_own_precision_before_others(searched):
+    plain = [{**record, "settings": {**record["settings"], "searched": None}} for record in decided(searched)]
+    other = [{**record, "settings": {**record["settings"], "precision": "fp16"}} for record in plain]
+    rated = [{**record, "settings": {**record["settings"], "rate": 9.0}} for record in plain]
+    assert like(plain, other + plain) == plain
+    assert like(plain, other) == other  # better than nothing to stand beside
+    assert like(plain, rated) == []
 
 
 def test_a_search_that_makes_no_sense_is_refused(capsys):

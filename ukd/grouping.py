@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from ukd.data import SPECS
 from ukd.finetune import best_on_dev
-from ukd.methods import METHODS, OPTIONS, STAGINGS
+from ukd.methods import METHODS, OPTIONS, SCENARIOS, STAGINGS, spelled
 
 
 def label(record: dict) -> str:
@@ -37,9 +37,28 @@ def setting(record: dict) -> str:
     )
 
 
-def alike(record: dict) -> str:
-    """The setting with the rate that the run had, searched or not: by it a fresh run finds committed ones."""
-    return setting({**record, "settings": {**record["settings"], "searched": None}})
+def of_scenario(name: str, records: Iterable[dict]) -> list[dict]:
+    """The records of a scenario's methods (see `ukd.methods.SCENARIOS`)."""
+    shown = {label({"method": m.name, "settings": {"method": asdict(m)}}) for m in map(spelled, SCENARIOS[name])}
+    return [record for record in records if label(record) in shown]
+
+
+def alike(record: dict, *, precision: bool = True) -> str:
+    """The setting with the rate that the run had, searched or not: by it a fresh run finds committed ones.
+
+    precision: whether it counts in which precision the run was made.
+    """
+    changes = {"searched": None} | ({} if precision else {"precision": "any precision"})
+    return setting({**record, "settings": {**record["settings"], **changes}})
+
+
+def like(records: list[dict], known: list[dict]) -> list[dict]:
+    """Those of the known records whose setting one of the records has: in the same precision, or if there are none in another."""
+    for precision in (True, False):
+        settings = {alike(record, precision=precision) for record in records}
+        if found := [record for record in known if alike(record, precision=precision) in settings]:
+            return found
+    return []
 
 
 def _rate(settings: dict) -> str:

@@ -20,6 +20,7 @@ DRAWN = {  # name of the file, or how it begins: what it shows, what it is drawn
     "student_heads": ("what each student layer's own classifier knows after the first stage", _SUITE, "student_heads"),
     "temperatures": ("scores and entropy for other temperatures of attention and loss", _SUITE, "temperatures"),
     "what_is_seen": ("whether the attention goes to teacher layers that predict better", _SUITE, "what_is_seen"),
+    "what_holds_the_attention": ("Universal-KD with one option changed: score, entropy, what is seen", _SUITE, "what_holds_the_attention"),
     "attention_": ("mean attention of student layers to teacher layers, on all examples and by class", _SUITE, "attention"),
     "distance_and_attention": ("how far each teacher layer's classifier is from the label; the attention it gets", _SUITE, "distance"),
     "encoders_by_layer": ("what each layer knows after fine-tuning: the embedded encoder, random weights", _TUNED, "encoders"),

@@ -174,12 +174,12 @@ METHODS = {
 CORE = ("no-kd", "kd", "kd-two-stage", "universal-kd")
 SCENARIOS = {
     "ild": ("no-kd", "kd", "kd-two-stage", "pkd-skip", "pkd-last", "alp-kd", "rail-kd", "ckd", "mhkd", "universal-kd",
-            "pkd+universal-kd", "alp-kd+universal-kd", "rail-kd+universal-kd"),
+            "pkd+universal-kd", "alp-kd+universal-kd", "rail-kd+universal-kd", "uniform", "reverse"),
     "capacity-gap": ("no-kd", "kd", "kd-two-stage", "takd", "annealing-kd", "dih", "pseudo-ta", "universal-kd"),
     "cross-architecture": CORE,
     "ablation": ("kd", "kd-two-stage", "universal-kd", "universal-kd-losses", "uniform", "reverse", "all-to-one", "random",
                  "pkd-skip", "hidden-uniform", "hidden-reverse", "hidden-all-to-one", "hidden-random",
-                 "universal-kd:stages=one", "universal-kd:keys=all", "pkd-skip:stages=two",
+                 "mhkd", "universal-kd:stages=one", "universal-kd:keys=all", "pkd-skip:stages=two",
                  "universal-kd:attention_grad=yes", "universal-kd:kappa=0.1", "universal-kd:kappa=10", "universal-kd:tau=1",
                  "universal-kd:tau=8"),
 }  # fmt: skip

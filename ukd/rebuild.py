@@ -18,10 +18,13 @@ def written() -> dict[str, Callable[[], str]]:
     """What can stand between marks, by name: every set of records, benchmarks, presets, paper and ours, datasheet, model card."""
     from ukd import card, datasheet, guide, paper, plan, profiles
     from ukd.bench import bench_table
+    from ukd.grouping import of_scenario
     from ukd.results import tables
 
     sets = {path.name: path for path in sorted((data_folder() / "runs").iterdir()) if path.is_dir()}
     found = {name: lambda path=path: tables(read_records(path)) for name, path in sets.items()}
+    for scenario in ("ild", "ablation"):  # two tables of one set: both have the same students
+        found[f"embedded-{scenario}"] = lambda scenario=scenario: tables(of_scenario(scenario, read_records(sets["embedded-ild"])))
     for path in sorted((data_folder() / "bench").glob("*.json")):
         found[f"bench-{path.stem}"] = lambda path=path: bench_table(json.loads(path.read_text(encoding="utf-8")))
     found["presets"] = lambda: plan.presets_table(profiles.PRESETS)

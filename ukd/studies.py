@@ -101,12 +101,16 @@ def entropy_of_attention(records: list[dict]) -> Figure:
     return figure
 
 
+def nearer(record: dict) -> float:
+    """How much nearer to the label the teacher's heads are where a student looks than were it to look at all alike, in percent."""
+    return 100 * (1 - mean(record["attention"]["seen_distance"]) / record["attention"]["uniform_distance"])
+
+
 def what_is_seen(records: list[dict]) -> Figure:
     """How much nearer to the label the teacher's heads are where the student looks than were it to look at all alike."""
     figure, ax = plt.subplots(figsize=(8.4, 3.4), layout="constrained")
     names = [name for name in (PLAIN, FLOWING) if of(records, name)]
-    gain = lambda r: 100 * (1 - mean(r["attention"]["seen_distance"]) / r["attention"]["uniform_distance"])  # noqa: E731
-    _over_tasks(ax, [r for r in records if r["attention"]], names, gain, "Distance from the label, % less")
+    _over_tasks(ax, [r for r in records if r["attention"]], names, nearer, "Distance from the label, % less")
     ax.axhline(0, color="0.3", linestyle="--", linewidth=1)
     ax.set_title("Does the attention go to layers that predict better? (dashed: no better than all alike)", fontsize=10)
     return figure
@@ -179,6 +183,41 @@ def temperatures(records: list[dict]) -> Figure:
     return figure
 
 
+def variants(records: list[dict]) -> dict[str, list[str]]:
+    """By task the labels of Universal-KD with one option changed, the default first; tasks with two of them or more."""
+    found = {}
+    for task in tasks_of(records):
+        names = dict.fromkeys(label(r) for r in records if r["task"] == task and r["method"] == PLAIN and r["attention"])
+        names = [PLAIN, *sorted(set(names) - {PLAIN})] if PLAIN in names else []
+        if len(names) > 2:
+            found[task] = names
+    return found
+
+
+def what_holds_the_attention(records: list[dict]) -> Figure:
+    """Universal-KD with one option changed: does the look fall onto heads that know little, and does the score follow? A row a task."""
+    rows = variants(records)
+    size = (11, sum(0.27 * len(names) + 1.1 for names in rows.values()))
+    figure, axes = plt.subplots(len(rows), 3, figsize=size, squeeze=False, layout="constrained")
+    panels = {
+        "Validation score, %": lambda r: headline(r["scores"]["validation"]),
+        "Entropy of the attention, nats": lambda r: mean(r["attention"]["entropy"]),
+        "Distance from the label, % less than all alike": nearer,
+    }
+    for line, (task, names) in zip(axes, rows.items(), strict=True):
+        for ax, (what, value) in zip(line, panels.items(), strict=True):
+            for position, name in enumerate(names):
+                values, style = [value(record) for record in of(records, name, task)], look(name, names)
+                ax.plot(values, [position] * len(values), linestyle="", alpha=0.7, markersize=4, **style)
+                ax.vlines(mean(values), position - 0.35, position + 0.35, color=style["color"], linewidth=2)
+            ax.set(xlabel=what, yticks=range(len(names)), ylim=(len(names) - 0.4, -0.6))
+            ax.set_yticklabels([name.removeprefix(f"{PLAIN} ").strip("()") for name in names] if ax is line[0] else [], fontsize=8)
+        line[0].set_title(task, fontsize=10)
+        line[2].axvline(0, color="0.3", linestyle="--", linewidth=1)
+    figure.suptitle("Universal-KD with one option changed: where it looks, and what it scores", fontsize=10)
+    return figure
+
+
 def draw_records(records: list[dict], folder: Path) -> list[Path]:
     """All figures of distillation records: those of the largest group of one budget here, of any other in a folder of its own."""
     groups: dict[str, list[dict]] = {}
@@ -210,6 +249,8 @@ def studies(records: list[dict]) -> dict[str, Figure]:
     found |= {"student_heads": student_heads(records), "calibration": calibration(records)}
     if any(record["exits"] for record in attended):
         found["early_exit"] = early_exit(records)
+    if variants(records):
+        found["what_holds_the_attention"] = what_holds_the_attention(records)
     if any(re.fullmatch(rf"{PLAIN} \((kappa|tau)=[\d.]+\)", label(record)) for record in records):
         found["temperatures"] = temperatures(records)
     return found
