@@ -3,12 +3,14 @@
 import math
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset
 
 import ukd
+from ukd import studies
 from ukd.data import SPECS
 from ukd.metrics import expected_calibration_error
 from ukd.observe import exits, look
@@ -82,3 +84,19 @@ def test_a_record_keeps_where_the_student_looked_after_every_epoch(task, teacher
     assert all("attention" not in epoch for epoch in record["history"]["labels"]["epochs"])
     assert record["exits"][-1]["scores"] == pytest.approx(record["scores"]["validation"])
     assert 0 <= record["calibration_error"] <= 100
+
+
+def test_options_of_universal_kd_stand_side_by_side(task, teacher, tiny, compute):
+    options = ({}, {"kappa": 10.0}, {"stages": "one"})
+    records = [ukd.distill(task, ukd.method("universal-kd", **some), teacher, profile=tiny, seed=1, compute=compute) for some in options]
+    assert studies.variants(records[:2] + [records[0] | {"method": "uniform"}]) == {}  # the default and one more are no study
+    expected = ["universal-kd", "universal-kd (kappa=10.0)", "universal-kd (stages=one)"]
+    assert studies.variants(records[::-1]) == {task.name: expected}
+    figure = studies.what_holds_the_attention(records)
+    drawn = [[line.get_xdata()[0] for line in ax.lines][:3] for ax in figure.axes]
+    seen = [record["attention"] for record in records]
+    assert drawn[0] == pytest.approx([record["scores"]["validation"]["accuracy"] for record in records])
+    assert drawn[1] == pytest.approx([np.mean(one["entropy"]) for one in seen])
+    assert drawn[2] == pytest.approx([100 * (1 - np.mean(one["seen_distance"]) / one["uniform_distance"]) for one in seen])
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["universal-kd", "kappa=10.0", "stages=one"]
+    plt.close(figure)
