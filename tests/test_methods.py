@@ -1,5 +1,6 @@
 """The family of methods: each by hand, each trained, all on one budget from one initial student."""
 
+import math
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,12 +22,12 @@ from ukd.distill import Job
 from ukd.grouping import label, of_scenario
 from ukd.hidden import HiddenMatch
 from ukd.losses import divergence, fixed_weights
-from ukd.methods import CORE, METHODS, SCENARIOS, Hidden, Stage, method, spelled
+from ukd.methods import ANY_KEYS, CORE, METHODS, SCENARIOS, Hidden, Stage, method, spelled
 from ukd.metrics import headline, scores
 from ukd.models import load_classifier
 from ukd.objective import Objective, annealing
 from ukd.outputs import teacher_outputs
-from ukd.results import tables
+from ukd.results import spread, tables
 from ukd.teacher import splits
 
 STUDENT = torch.tensor([[[3.0, 4.0], [0.0, 2.0]]])  # (1, 2, 2)
@@ -210,6 +211,49 @@ def test_first_tokens_of_other_architectures_are_refused_with_what_applies(stude
     assert ukd.distill(task, ukd.method("rail-kd"), teacher, profile=budget, **options)["scores"]
 
 
+REACHED = {option: [n for n, m in METHODS.items() if m.attends] for option in ("mapping", "combine", "kappa", "attention_grad", "keys")}
+REACHED["tau"] = [n for n, m in METHODS.items() if any(stage.kd or stage.intermediate for stage in m.stages)]
+REACHED["keys"] = [n for n in REACHED["keys"] if METHODS[n].students == "below" and METHODS[n].mapping in ANY_KEYS]
+CHANGED = {"mapping": ("random", "uniform"), "combine": ("logits", "losses"), "kappa": (3.0,), "attention_grad": (True,), "keys": ("all",),
+           "tau": (3.0,)}  # fmt: skip
+
+
+@pytest.mark.parametrize("option", CHANGED)
+def test_an_option_that_no_term_of_a_method_has_is_refused(option):
+    for name in METHODS:
+        changed = {option: next(value for value in CHANGED[option] if value != getattr(METHODS[name], option))}
+        if name in REACHED[option]:
+            assert getattr(method(name, **changed), option) == changed[option]
+        else:
+            with pytest.raises(ValueError, match=f"{name} has no {option} to change|keys are for those below|can be seen|are seen by"):
+                method(name, **changed)
+        assert method(name, **{option: getattr(METHODS[name], option)}) == METHODS[name]  # what is so already is no change
+    with pytest.raises(ValueError, match="has its term in the hidden space"):
+        method("pkd-skip", space="output")
+
+
+def test_attention_in_the_hidden_space_is_held_fixed_where_the_method_says_so():
+    student, found = STUDENT.clone().requires_grad_(), {}
+    for flows in (True, False):
+        term = method("universal-kd", space="hidden", attention_grad=flows).hidden
+        assert term.attention_grad is flows
+        found[flows] = torch.autograd.grad(match(replace(term, normalise=False))(student, TEACHER).sum(), student)[0]
+    weights = torch.softmax(torch.tensor([[24.0, 3.0, 20.0], [6.0, 0.0, 10.0]]), -1)
+    torch.testing.assert_close(found[False][0], STUDENT[0] - weights @ TEACHER[0])  # of the mean over two values of squares
+    assert not torch.allclose(found[True], found[False], atol=1e-3)
+    said = [{"settings": {"method": asdict(method("universal-kd", space="hidden", kappa=kappa))}} for kappa in (1.0, 9.0)]
+    names = ["universal-kd (space=hidden)", "universal-kd (kappa=9.0, space=hidden)"]
+    assert [label({"method": "universal-kd", **one}) for one in said] == names
+
+
+def test_a_random_map_is_recorded_as_it_was_drawn(task, tiny, teacher, compute, tmp_path):
+    budget = replace(tiny, student_layers=2, student_epochs=6)
+    record = ukd.distill(task, method("random"), teacher, profile=budget, seed=3, compute=compute, folder=tmp_path)
+    drawn = [fixed_weights("random", 1, tiny.teacher_layers - 1, seed=30_000 + epoch) for epoch in range(3)]
+    assert [epoch["attention"] for epoch in record["history"]["teacher"]["epochs"]] == [each.tolist() for each in drawn]
+    torch.testing.assert_close(torch.tensor(record["attention"]["mean"]), torch.stack(drawn).mean(0), atol=1e-5, rtol=0)
+
+
 def test_a_moved_term_is_named_in_tables(task, tiny, teacher, compute, tmp_path):
     moved = method("universal-kd", space="hidden", mapping="last")
     record = ukd.distill(task, moved, teacher, profile=tiny, seed=1, compute=compute, folder=tmp_path)
@@ -305,6 +349,19 @@ def test_bootstrap_metrics_are_the_librarys():
     assert ours == pytest.approx(headline(scores(said[:, None], labels, EMBEDDED["similarity"].metrics)))
 
 
+def test_intervals_know_how_few_the_seeds_are():
+    labels = ukd.load_task("sentiment").dataset["validation"]["label"]
+    right = lambda wrong: "".join(str(y ^ (row < wrong)) for row, y in enumerate(labels))  # noqa: E731
+    base = records_of("kd", (1, 2, 3), [right(400)] * 3)
+    ours = records_of("b", (1, 2, 3), [right(300), right(320), right(340)])  # ahead by 5, 4 and 3 points
+    low, high = bootstrap.interval(ours, base, "sentiment")
+    over_seeds = spread([5.0, 4.0, 3.0]).interval()
+    assert (low + high) / 2 == pytest.approx(4.0) and low < over_seeds[0] and high > over_seeds[1]
+    away = (np.arange(2000) >= 320) & (np.arange(2000) < 400)  # on average over the seeds, nearly
+    assert high - low == pytest.approx(2 * math.hypot(over_seeds[1] - 4, 1.96 * 100 * away.std() / 2000**0.5), rel=0.05)
+    assert bootstrap.interval(ours[:1], base, "sentiment") is None  # one seed tells nothing of others
+
+
 def test_intervals_hold_the_difference_are_paired_and_shrink_with_examples():
     labels = ukd.load_task("sentiment").dataset["validation"]["label"]
     dice, right = np.random.default_rng(1), np.array(labels)
@@ -323,8 +380,12 @@ def test_intervals_hold_the_difference_are_paired_and_shrink_with_examples():
 
 
 def test_tables_show_the_intervals(made):
-    text = tables([made["kd"], made["universal-kd"]])
+    records = [{**made[name], "seed": seed} for name in ("kd", "universal-kd") for seed in (1, 2)]
+    text = tables(records)
     assert "minus kd, 95% over seeds and examples" in text and " to " in text[text.index("95% over") :].splitlines()[2]
+    other = {**records[-1], "teacher": {**records[-1]["teacher"], "key": "of another"}}
+    words = "Runs of several teachers stand together on sentiment"
+    assert words in tables([*records[:-1], other]) and words not in text
 
 
 def test_a_collapse_onto_one_class_is_in_the_record_and_below_the_table(made, task):

@@ -81,6 +81,7 @@ def difference(value, error, n=3):
         ("0.0", difference(0.2, 0.1), "match"),  # -0.23 to 0.63
         ("0.0", difference(0.2, 2.0), "inconclusive"),
         ("0.0", difference(3.0, 0.1), "differs"),
+        ("0.0", difference(0.1, 0.01), "match"),  # not zero, but within a point of it
         (">0", difference(1.0, 0.1), "match"),
         (">0", difference(-1.0, 0.1), "differs"),
         (">0", difference(1.0, 1.0), "inconclusive"),
@@ -93,7 +94,7 @@ def test_verdicts(papers, found, verdict):
 
 
 def test_an_interval_by_hand():
-    low, high = paper.interval(difference(1.0, 0.5))
+    low, high = difference(1.0, 0.5).interval()
     assert (low, high) == pytest.approx((1 - 4.302653 * 0.5, 1 + 4.302653 * 0.5), abs=1e-5)  # t with 2 degrees of freedom
 
 

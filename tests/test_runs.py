@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from ukd import cli, reports, results
 from ukd.config import runs_folder
 from ukd.distill import distill
 from ukd.losses import COMBINE, MAPPINGS
-from ukd.methods import CORE, KEYS, METHODS, OPTIONS, STUDENTS
+from ukd.methods import CORE, KEYS, METHODS, OPTIONS, SCENARIOS, STUDENTS, spelled
 from ukd.profiles import PROFILES
 from ukd.records import read_records, write_json
 
@@ -224,6 +225,36 @@ def test_fine_tuning_records_do_not_disturb_the_other_tables():
     tuned["settings"] = said
     text = results.tables([record_with("kd", 1, 80.0), tuned])
     assert text.count("### ") == 2 and "| random " in text and "| kd " in text
+
+
+def test_an_average_over_tasks_takes_all_of_them_or_none():
+    made = [record_with(m, s, v, t) for t in ("sentiment", "entailment") for m, v in (("kd", 70.0), ("no-kd", 60.0)) for s in (1, 2)]
+    made += [record_with("mhkd", s, 90.0) for s in (1, 2)]
+    rows = {line.split("|")[1].strip(): line.split("|")[-2].strip() for line in results.difference_table(made).splitlines()[2:]}
+    assert rows["no-kd"].startswith("-10.0 ± 0.0") and rows["mhkd"] == "-"
+
+
+def test_contrasts_by_hand():
+    made = [record_with("universal-kd", s, v) for s, v in ((1, 70.0), (2, 74.0), (3, 75.0))]
+    made += [record_with("kd-two-stage", s, v) for s, v in ((1, 69.0), (2, 72.0), (3, 72.0))]  # 1, 2 and 3 points below
+    row = results.contrast_table([*made, record_with("uniform", 1, 80.0)]).splitlines()[2:]
+    assert len(row) == 2 and "universal-kd minus kd-two-stage" in row[0] and "+2.0 (-0.5 to +4.5, n=3)" in row[0]  # 4.303 / sqrt(3)
+    assert "universal-kd minus uniform" in row[1] and "-10.0 (n=1)" in row[1]
+
+
+def test_contrasts_name_methods_that_are_run():
+    labels = {name for pair in results.CONTRASTS for name in pair[1:]}
+    run = [{"method": (m := spelled(n)).name, "settings": {"method": asdict(m)}} for names in SCENARIOS.values() for n in names]
+    assert labels <= {results.label(one) for one in run}
+
+
+def test_fresh_scores_stand_beside_committed_ones_of_the_same_student():
+    deep, shallow = ([record_with("kd", s, v) for s in (1, 2)] for v in (70.0, 50.0))
+    for record in shallow:
+        record["settings"]["student_layers"] = 2
+    text = results.beside(deep + shallow, [record_with("kd", 1, 69.0)])
+    assert "its first 2 layers" not in text and "| +1.0" in text and text.count("| sentiment") == 1
+    assert results.beside(shallow, deep) == ""
 
 
 def test_one_seed_prints_no_spread():

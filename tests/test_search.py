@@ -52,6 +52,20 @@ def test_losing_rates_are_in_no_table(searched):
     assert "1234.5" not in tables([*kept, worse])
 
 
+def test_of_equal_rates_the_lower_wins_and_a_search_cut_off_decides_nothing(searched):
+    even = [{**record, "scores": {**record["scores"], "dev": {"accuracy": 50.0, "pearson": 50.0, "spearman": 50.0}}} for record in searched]
+    for records in (even, even[::-1]):
+        assert {r["settings"]["rate"] for r in decided(records) if r["task"] == "sentiment" and r["seed"] == 1} == {min(RATES)}
+    first = next(r for r in searched if r["task"] == "sentiment" and r["seed"] == 1 and r["method"] == "kd")
+    assert decided([first]) == []
+
+
+def test_what_a_search_tries_on_a_task_that_was_not_asked_for_is_no_result(tiny, compute, monkeypatch, tmp_path):
+    monkeypatch.setenv("UKD_RUNS", str(tmp_path))
+    plan = Plan(("similarity",), (ukd.method("no-kd"),), (1,), tiny, compute, tiny.encoder, search=Search("sentiment", RATES))
+    assert [record["task"] for record in run_all(plan, 1)[0]] == ["similarity"] and len(read_records(tmp_path)) == 3
+
+
 def test_a_fresh_run_finds_records_of_its_own_precision_before_others(searched):
     plain = [{**record, "settings": {**record["settings"], "searched": None}} for record in decided(searched)]
     other = [{**record, "settings": {**record["settings"], "precision": "fp16"}} for record in plain]

@@ -1,7 +1,7 @@
-"""Intervals for differences between methods: a bootstrap over seeds and validation examples, paired in both.
+"""Intervals for differences between methods, paired by seed and by example: Student's t for the seeds, a bootstrap for the examples.
 
-Pairs share their seed (the same initial student) and their examples, so what both have in common drops out. With few seeds such
-an interval is too short; the tables say how many there were.
+Pairs share their seed (the same initial student) and their examples, so what both have in common drops out. Three seeds drawn anew
+with replacement are still those three, so a bootstrap over seeds would be far too short; t knows how few they are.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy import stats
 from scipy.stats import rankdata
 
 from ukd.data import EMBEDDED, load_task
@@ -19,22 +20,25 @@ DRAWS, AT_ONCE = 1000, 50
 def interval(ours: list[dict], base: list[dict], task: str, *, level: float = 0.95, seed: int = 0) -> tuple[float, float] | None:
     """Ends of the interval of the mean difference in headline points, from records of two methods on an embedded task.
 
-    None without a shared seed, or where a record holds no predictions.
+    Its half length is the root of the sum of two squares: of the t interval's over seeds, and of that of a bootstrap which draws the
+    examples anew for all seeds alike. None with fewer than two shared seeds, or where records hold no predictions.
     """
-    mine, theirs = ({r["seed"]: r for r in records if "predicted" in r} for records in (ours, base))
-    if task not in EMBEDDED or not (shared := sorted(mine.keys() & theirs.keys())):
+    newest = lambda records: sorted(records, key=lambda record: record.get("made", ""))  # noqa: E731
+    mine, theirs = ({r["seed"]: r for r in newest(records) if "predicted" in r} for records in (ours, base))
+    if task not in EMBEDDED or len(shared := sorted(mine.keys() & theirs.keys())) < 2:
         return None
     values = np.stack([[_values(side[number]["predicted"]) for number in shared] for side in (mine, theirs)])  # (2, seeds, N)
     labels = np.asarray(load_task(task).dataset["validation"]["label"], dtype=float)[: values.shape[-1]]
-    dice, found = np.random.default_rng(seed), []
-    for _ in range(DRAWS // AT_ONCE):
-        rows = dice.integers(0, len(labels), (AT_ONCE, len(labels)))
-        picked = dice.integers(0, len(shared), (AT_ONCE, len(shared)))
-        each = np.stack([[_headline(task)(labels[rows], side[number][rows]) for number in range(len(shared))] for side in values])
-        away = each[0] - each[1]  # (seeds, draws)
-        found.append(np.take_along_axis(away, picked.T, 0).mean(0))
-    low, high = np.quantile(np.concatenate(found), ((1 - level) / 2, (1 + level) / 2))
-    return float(low), float(high)
+    away = lambda rows: np.subtract(*(  # noqa: E731
+        np.stack([_headline(task)(labels[rows], said[rows]) for said in side]) for side in values
+    ))  # fmt: skip
+    dice = np.random.default_rng(seed)
+    drawn = [away(dice.integers(0, len(labels), (AT_ONCE, len(labels)))).mean(0) for _ in range(DRAWS // AT_ONCE)]
+    by_seed = away(np.arange(len(labels))[None])[:, 0]
+    seeds = stats.t.ppf((1 + level) / 2, len(shared) - 1) * by_seed.std(ddof=1) / len(shared) ** 0.5
+    examples = stats.norm.ppf((1 + level) / 2) * np.concatenate(drawn).std(ddof=1)
+    half = float(np.hypot(seeds, examples))
+    return float(by_seed.mean()) - half, float(by_seed.mean()) + half
 
 
 def _values(predicted: str) -> np.ndarray:

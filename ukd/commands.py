@@ -12,7 +12,7 @@ from ukd.config import compute as choose_compute
 from ukd.config import rank, runs_folder
 from ukd.data import EMBEDDED, SPECS, load_task, source_of
 from ukd.finetune import FINE_TUNING
-from ukd.grouping import decided, label, like
+from ukd.grouping import decided, label
 from ukd.methods import CORE, METHODS, OPTIONS, SCENARIOS, STUDENTS_OF, Method, method, spelled
 from ukd.profiles import PRESETS, Profile, profile
 from ukd.projection import check_temperature
@@ -98,9 +98,8 @@ def reproduce(options: argparse.Namespace) -> int:
         made, failed = run_all(plan, options.jobs or default_jobs(here))
         records, failures = records + made, list(dict.fromkeys(failures + failed))
     print(f"\n{tables(records)}\n")
-    if kept := like(records, decided([record for record in committed() if record["method"] != FINE_TUNING])):
-        precisions = ", ".join(sorted({record["settings"]["precision"] for record in kept}))
-        print(f"### Beside the committed records, made in {precisions}\n\n{beside(records, kept)}\n")
+    if text := beside(records, decided([record for record in committed() if record["method"] != FINE_TUNING])):
+        print(f"### Beside the committed records\n\n{text}\n")
     folder = runs_folder() / "figures"
     for path in draw_records(records, folder) if records else []:
         print(path)

@@ -22,7 +22,7 @@ from ukd.hidden import HiddenMatch
 from ukd.methods import METHODS, Method, Stage
 from ukd.metrics import headline, scores
 from ukd.models import load_classifier, load_tokenizer, new_student, parameters, save
-from ukd.objective import Objective
+from ukd.objective import Objective, map_seed
 from ukd.observe import attention, exits, look
 from ukd.outputs import Outputs, kept, live, teacher_outputs
 from ukd.probing import train_heads
@@ -153,7 +153,7 @@ class Job:
             goal = Objective(self.method, stage, outputs, self.task.spec.regression, states, self.student.match, seed=self.seed)
             history[stage.name] = self.train_stage(number, goal, train, dev)
             if stage.intermediate:
-                maps = self.look(validation)
+                maps = self.look(validation, goal.epochs)
         found = {"dev": score(self.student, dev, self.task, self.compute)}
         every = predict(self.student, validation, self.compute)
         answers = every[:, -1]
@@ -250,18 +250,18 @@ class Job:
             goal,
             schedule,
             self.compute,
-            score=lambda _: self.judge(stage, dev),
+            score=lambda _: self.judge(stage, dev, goal.epoch),
             checkpoint=self.folder.with_name(f".{self.folder.name}") / f"{number}-{stage.name}.safetensors",
             label=label,
         )
 
-    def judge(self, stage: Stage, dev: Encoded) -> tuple[float, dict]:
+    def judge(self, stage: Stage, dev: Encoded, epoch: int) -> tuple[float, dict]:
         """Headline score on the development part, and where the student's layers look there while they learn to look."""
         logits = predict(self.student, dev, self.compute)
         reached = headline(scores(logits[:, -1].numpy(), dev.labels.numpy(), self.task.spec.metrics))
         if not stage.intermediate:
             return reached, {}
-        weights = attention(self.method, logits, self.asked(dev, 1), self.task.spec.regression)
+        weights = attention(self.method, logits, self.asked(dev, 1), self.task.spec.regression, (map_seed(self.seed, epoch),))
         return reached, {"attention": torch.round(weights.mean(0).double(), decimals=6).tolist()}
 
     def asked(self, data: Encoded, part: int) -> torch.Tensor:
@@ -270,10 +270,13 @@ class Job:
         read = self.as_the_teacher_reads(data, part)
         return teacher_outputs(self.teacher, self.task, split, read, compute=self.compute)[data.rows]
 
-    def look(self, validation: Encoded) -> dict:
-        """Where the trained student's layers look, as its forward and the loss return it (see `ukd.observe.look`)."""
-        logits = predict(self.student, validation, self.compute)
-        return look(self.method, logits, self.asked(validation, 2), validation.labels, self.task, validation.rows)
+    def look(self, validation: Encoded, epochs: int) -> dict:
+        """Where the trained student's layers look, as its forward and the loss return it (see `ukd.observe.look`).
+
+        A random map is redrawn every epoch: the mean over the stage's `epochs`.
+        """
+        logits, seeds = predict(self.student, validation, self.compute), [map_seed(self.seed, epoch) for epoch in range(epochs)]
+        return look(self.method, logits, self.asked(validation, 2), validation.labels, self.task, validation.rows, seeds)
 
     def finish(self, record: dict) -> None:
         """Write the student and the record, whole; then the checkpoints have done their work."""

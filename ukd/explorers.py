@@ -39,9 +39,9 @@ def student_of(run: dict | str | Path, task: Task) -> tuple[Frozen, Method]:
     said, name = record["settings"]["method"], record["method"]
     if record["task"] != task.name:
         raise ValueError(f"the run in {folder.name} is of the task {record['task']}, not {task.name}")
-    chosen = method(name, **{option: said[option] for option in OPTIONS if option in said})
     if not (folder / "student" / "heads.safetensors").is_file():
         raise ValueError(f"students of {name} have no pseudo classifiers, so nothing can be seen layer by layer: take universal-kd")
+    chosen = method(name, **{option: said[option] for option in OPTIONS if option in said})
     weights = load_file(folder / "student" / "heads.safetensors")
     layers, hidden, classes = weights["weight"].shape
     heads = PseudoClassifiers(hidden, classes, layers, pooler="pooler" in weights)

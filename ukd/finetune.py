@@ -52,8 +52,8 @@ def finetune(
 
 
 def best_on_dev(records: list[dict]) -> dict:
-    """The record that is best on the development part."""
-    return max(records, key=lambda record: headline(record["scores"]["dev"]))
+    """The record that is best on the development part; of equals the one with the lower rate."""
+    return max(records, key=lambda record: (headline(record["scores"]["dev"]), -record["settings"]["rate"]))
 
 
 def short_name(name: str | Path) -> str:

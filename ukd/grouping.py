@@ -15,12 +15,13 @@ def label(record: dict) -> str:
     said, name = record["settings"]["method"], record["method"]
     usual = asdict(METHODS[name]) if name in METHODS else said
     differs = lambda option: option in said and said[option] != usual[option]  # noqa: E731
-    attends = said.get("mapping", "attention") == "attention" and any(stage["intermediate"] for stage in said.get("stages", ()))
-    idle = () if attends else ("attention_grad", "kappa")  # there is no attention in the output space
+    moved = said.get("hidden") is not None and usual["hidden"] is None
+    looks = any(stage["intermediate"] or moved and stage.get("hidden") for stage in said.get("stages", ()))
+    idle = () if looks and said.get("mapping", "attention") == "attention" else ("attention_grad", "kappa")  # there is no attention to set
     changed = [f"{option}={said[option]}" for option in OPTIONS if differs(option) and option not in idle]
-    if len(said.get("stages", ())) != len(usual.get("stages", ())):
+    if "stages" in said and len(said["stages"]) != len(usual["stages"]):
         changed.append(f"stages={STAGINGS[len(said['stages']) - 1]}")
-    changed += ["space=hidden"] * (said.get("hidden") is not None and usual["hidden"] is None)
+    changed += ["space=hidden"] * moved
     return name + (f" ({', '.join(changed)})" if changed else "")
 
 
@@ -77,8 +78,9 @@ def decided(records: list[dict]) -> list[dict]:
     for some in groups.values():
         search = some[0]["settings"]["searched"]
         tried = [r for r in some if r["task"] == search["task"] and r["seed"] == search["seed"]]
-        best = best_on_dev(tried)["settings"]["rate"] if tried else None
-        kept += [r for r in some if best in (None, r["settings"]["rate"])]
+        if {r["settings"]["rate"] for r in tried} >= set(search["rates"]):  # else it was cut off, and nothing is decided
+            best = best_on_dev(tried)["settings"]["rate"]
+            kept += [r for r in some if r["settings"]["rate"] == best]
     return kept
 
 

@@ -27,7 +27,8 @@ class HiddenMatch(nn.Module):
     def __init__(self, term: Hidden, s_layers: int, t_layers: int, s_width: int, t_width: int) -> None:
         super().__init__()
         if s_layers < 1 or t_layers < s_layers:
-            raise ValueError(f"matching hidden states needs 1 to {t_layers} student layers below the last, got {s_layers}")
+            raise ValueError(f"matching hidden states needs 1 to {t_layers} student layers below the last, got {s_layers}: take a student "
+                             "with fewer layers than the teacher, or a method in the output space (universal-kd, uniform)")  # fmt: skip
         self.term, self.student, self.teacher = term, nn.Identity(), nn.Identity()
         if term.mapping == "groups":
             ends = [round((s + 1) * t_layers / s_layers) for s in range(s_layers)]
@@ -58,6 +59,7 @@ class HiddenMatch(nn.Module):
     def weights(self, student: Tensor, teacher: Tensor, epoch: int, seed: int) -> Tensor:
         """What each student layer takes from each teacher layer, (B, S, T)."""
         if self.term.mapping == "attention":
-            return torch.softmax(student @ teacher.transpose(1, 2) / self.term.kappa, -1)
+            found = torch.softmax(student @ teacher.transpose(1, 2) / self.term.kappa, -1)
+            return found if self.term.attention_grad else found.detach()
         found = fixed_weights(self.term.mapping, student.shape[1], teacher.shape[1], seed=10_000 * seed + epoch)
         return found.to(teacher).expand(len(student), *found.shape)

@@ -69,7 +69,8 @@ def run_all(plan: Plan, jobs: int) -> tuple[list[dict], list[str]]:
         for name in plan.tasks if name not in failed for seed in plan.seeds for chosen, rate in zip(plan.methods, best, strict=True)
     ]  # fmt: skip
     made = tried + (_each(make_student, runs, plan, jobs, "runs") if runs else [])
-    return list({record["folder"]: record for record in made}.values()), failures
+    asked = {record["folder"]: record for record in made if record["task"] in plan.tasks}  # a search elsewhere is no result
+    return list(asked.values()), failures
 
 
 def searched_rates(plan: Plan, jobs: int) -> tuple[list[float], list[dict]]:

@@ -43,13 +43,14 @@ TERMS = ("labels", "kd", "intermediate", "hidden", "annealed")
 @dataclass(frozen=True)
 class Hidden:
     """A term in the hidden space (see `ukd.hidden.HiddenMatch`): which teacher layers are seen, pooling of the tokens' states,
-    unit length, width of a learned projection of both sides, temperature of the attention."""
+    unit length, width of a learned projection of both sides, temperature of the attention and whether the gradient flows through it."""
 
     mapping: str
     pooling: str = "first"
     normalise: bool = True
     width: int | None = None
     kappa: float = 1.0
+    attention_grad: bool = True
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ METHODS = {
             "universal-kd-losses", "the same with the losses mixed by the attention, not the logits", "Wu et al. 2021 (ablation)", _UKD,
             combine="losses",
         ),
-        Method("pkd-skip", "first-token states of every third teacher layer, of unit length", "Sun et al. 2019", _BOTH, hidden=_PKD),
+        Method("pkd-skip", "first-token states of evenly spaced teacher layers, of unit length", "Sun et al. 2019", _BOTH, hidden=_PKD),
         Method("pkd-last", "first-token states of the teacher's last layers, of unit length", "Sun et al. 2019", _BOTH, hidden=_LAST),
         Method(
             "alp-kd", "first-token states mixed by attention", "Passban et al. 2021", _once(labels=0.1, kd=0.7, hidden=0.2), tau=20.0,
@@ -201,7 +202,9 @@ def method(name: str, *, space: str | None = None, stages: str | None = None, **
         raise ValueError(f"unknown method {name!r}; choose one of: {', '.join(METHODS)}")
     if unknown := set(options) - set(OPTIONS):
         raise ValueError(f"unknown option {sorted(unknown)[0]!r} of {name}; choose among: {', '.join(OPTIONS)}")
-    chosen = replace(METHODS[name], **{key: value for key, value in options.items() if value is not None})
+    changes = {key: value for key, value in options.items() if value is not None and value != getattr(METHODS[name], key)}
+    _check_reach(METHODS[name], changes)
+    chosen = replace(METHODS[name], **changes)
     check_temperature("tau", chosen.tau)
     check_temperature("kappa", chosen.kappa)
     given = {option: getattr(chosen, option) for option in ("mapping", "combine", "students", "keys")} | {"space": space, "stages": stages}
@@ -209,10 +212,23 @@ def method(name: str, *, space: str | None = None, stages: str | None = None, **
     for (option, value), valid in zip(given.items(), valid_values, strict=True):
         if value not in valid:
             raise ValueError(f"unknown {option} {value!r}; choose one of: {', '.join(filter(None, valid))}")
+    if chosen.keys == "all" and chosen.students == "last":
+        raise ValueError("students 'last' see all of the teacher's layers as it is: keys are for those below the last")
     if chosen.keys == "all" and chosen.mapping not in ANY_KEYS:
         raise ValueError(f"mapping {chosen.mapping!r} counts the layers below the last (keys below); all are seen by {', '.join(ANY_KEYS)}")
     chosen = _staged(chosen, stages) if stages else chosen
+    if space == "output" and chosen.hidden and not chosen.attends:
+        raise ValueError(f"{name} has its term in the hidden space: for one in the output space take universal-kd or mhkd")
     return _in_hidden_space(chosen) if space == "hidden" else chosen
+
+
+def _check_reach(chosen: Method, changes: dict[str, object]) -> None:
+    """Raise ValueError for an option that no term of the method has: it would change nothing but the run's name."""
+    for option in changes:
+        soft = any(stage.kd or stage.intermediate for stage in chosen.stages)
+        if not (soft if option == "tau" else chosen.attends):
+            where = "a loss with a temperature" if option == "tau" else "a term in the output space"
+            raise ValueError(f"{chosen.name} has no {option} to change ({changes[option]!r}): that takes {where}, as in universal-kd")
 
 
 def _staged(chosen: Method, stages: str) -> Method:
@@ -252,4 +268,4 @@ def _in_hidden_space(chosen: Method) -> Method:
         raise ValueError("in the hidden space features are mixed first (combine logits), for the layers below the last (students below) "
                          "from those below the last (keys below)")  # fmt: skip
     stages = tuple(replace(stage, intermediate=0.0, hidden=stage.intermediate) for stage in chosen.stages)
-    return replace(chosen, stages=stages, hidden=Hidden(chosen.mapping, kappa=chosen.kappa))
+    return replace(chosen, stages=stages, hidden=Hidden(chosen.mapping, kappa=chosen.kappa, attention_grad=chosen.attention_grad))

@@ -49,7 +49,7 @@ class Objective:
             found["kd"] = stage.kd * kd_loss(logits[:, -1], teacher[:, -1], tau=method.tau, regression=self.regression)
         if stage.intermediate:
             ours, theirs = sides(method, logits, teacher)
-            result = intermediate_loss(ours, theirs, **loss_options(method, self.regression), seed=10_000 * self.seed + self.epoch)
+            result = intermediate_loss(ours, theirs, **loss_options(method, self.regression), seed=map_seed(self.seed, self.epoch))
             found["intermediate"] = stage.intermediate * result.per_layer.sum()
         if hidden:
             found["hidden"] = stage.hidden * self.match(states, self.states(batch), self.epoch, self.seed).sum()
@@ -57,6 +57,11 @@ class Objective:
             aim = annealing(self.epoch, self.epochs) * full_precision(teacher[:, -1])
             found["annealed"] = stage.annealed * divergence(full_precision(logits[:, -1]), aim, 1.0, True).mean()
         return found
+
+
+def map_seed(seed: int, epoch: int) -> int:
+    """By which a run's random map is drawn in an epoch of a stage."""
+    return 10_000 * seed + epoch
 
 
 def sides(method: Method, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:

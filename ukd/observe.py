@@ -5,6 +5,8 @@ N examples, C classes (1 for regression), S student layers that look, T teacher 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -19,20 +21,26 @@ SURE = (0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.01)
 DIGITS = 6
 
 
-def attention(method: Method, logits: Tensor, teacher: Tensor, regression: bool) -> Tensor:
-    """Weights (N, S, T) with which a method's student layers look, from logits (N, L, C) and the teacher's (N, T', C)."""
+def attention(method: Method, logits: Tensor, teacher: Tensor, regression: bool, seeds: Iterable[int] = (0,)) -> Tensor:
+    """Weights (N, S, T) with which a method's student layers look, from logits (N, L, C) and the teacher's (N, T', C).
+
+    seeds: by which a random map was drawn in each epoch looked at; the mean over them.
+    """
     ours, theirs = sides(method, logits, teacher)
-    return intermediate_loss(ours, theirs, **loss_options(method, regression)).weights
+    drawn = tuple(seeds) if method.mapping == "random" else (0,)
+    return torch.stack([intermediate_loss(ours, theirs, **loss_options(method, regression), seed=seed).weights for seed in drawn]).mean(0)
 
 
-def look(method: Method, logits: Tensor, teacher: Tensor, labels: Tensor, task: Task, rows: Tensor) -> dict:
+def look(
+    method: Method, logits: Tensor, teacher: Tensor, labels: Tensor, task: Task, rows: Tensor, seeds: Iterable[int] = (0,)
+) -> dict:  # fmt: skip
     """What a record keeps of where a student looks: everything as means over the examples.
 
     mean, by_class, by_difficulty: weights (S, T); entropy: (S,) in nats, of the weights of single examples; seen_distance: (S,), how
     far the teacher heads are from the label where each student layer looks, and uniform_distance, were it to look at all alike;
     by_layer: scores of the student's own heads, its classifier last; exits: see `exits`.
     """
-    weights = attention(method, logits, teacher, task.spec.regression)
+    weights = attention(method, logits, teacher, task.spec.regression, seeds)
     theirs = sides(method, logits, teacher)[1]
     away = torch.stack([distance(layer, labels, task.spec.regression) for layer in theirs.unbind(1)], 1)  # (N, T)
     found = {

@@ -153,6 +153,7 @@ class Cost:
     examples: int
     tokens: float
     steps: int
+    passes: int
     live_passes: int
     operations: float
     operations_live: float
@@ -162,7 +163,10 @@ class Cost:
 
 
 def cost(name: str, methods: tuple[Method, ...], seeds: int, profile: Profile, source: str | None, compute: Compute, speeds: dict) -> Cost:
-    """One task: teacher, heads and outputs (two passes), every method with every seed. Evaluation in between is left out."""
+    """One task: teacher, heads and outputs (two passes, and one for each way to pool states), every method with every seed.
+
+    Left out are evaluation, TAKD's assistants, and that states which are too many to keep are asked for in every step.
+    """
     rows, tokens, outputs = sizes_of(name, source, profile)
     labelled = min(rows, profile.max_train or rows)
     examples = labelled - (0 if profile.select == "validation" else min(max(round(DEV_SHARE * labelled), outputs), DEV_MOST))
@@ -170,16 +174,17 @@ def cost(name: str, methods: tuple[Method, ...], seeds: int, profile: Profile, s
     one_pass, one_epoch = examples * teacher.forward(tokens), 3 * examples * student.forward(tokens)
     fine_tuning, runs = 3 * one_pass * profile.teacher_epochs, len(methods) * seeds
     shares = [pair for m in methods for pair in zip(m.stages, m.epochs(profile.student_epochs), strict=True)]
+    asked = 1 + len({m.hidden.pooling for m in methods if m.hidden})  # outputs, and states by how they are pooled
     live = seeds * sum(epochs for stage, epochs in shares if stage.asks)
     (teacher_asks, teacher_trains), (_, student_trains) = speeds["teacher"], speeds["student"]
     heads = one_pass * min(1.0, MOST_EXAMPLES / examples)
     before = fine_tuning / teacher_trains + heads / teacher_asks
     training = runs * profile.student_epochs * one_epoch / student_trains
     return Cost(
-        name, examples, tokens, runs * profile.student_epochs * steps_per_epoch(examples, profile.batch), live,
-        fine_tuning + heads + one_pass + runs * profile.student_epochs * one_epoch,
+        name, examples, tokens, runs * profile.student_epochs * steps_per_epoch(examples, profile.batch), 1 + asked, live,
+        fine_tuning + heads + asked * one_pass + runs * profile.student_epochs * one_epoch,
         fine_tuning + heads + live * one_pass + runs * profile.student_epochs * one_epoch,
-        before + one_pass / teacher_asks + training, before + live * one_pass / teacher_asks + training,
+        before + asked * one_pass / teacher_asks + training, before + live * one_pass / teacher_asks + training,
         4 * rows * teacher.layers * outputs,
     )  # fmt: skip
 
@@ -204,6 +209,7 @@ def plan(tasks: tuple[str, ...], methods: tuple[Method, ...], seeds: int, profil
          f"{network.training_bytes(profile.batch, profile.max_length, compute.precision) / 1e9:.2f} GB"]
         for kind, network in (("teacher", teacher), ("student", student))
     ]  # fmt: skip
+    more = "evaluation, TAKD's assistants" if any(m.assistant for m in methods) else "evaluation"
     return "\n\n".join([
         f"### {profile.name}: {profile.encoder} to {students(profile)}",
         f"{len(methods)} methods, {seeds} seeds, batch {profile.batch}; teacher {profile.teacher_epochs} epochs, students "
@@ -212,7 +218,8 @@ def plan(tasks: tuple[str, ...], methods: tuple[Method, ...], seeds: int, profil
         markdown(["network", "layers x width", "weights", f"memory to train, at {profile.max_length} tokens"], memory),
         f"Time is that of one process on {compute.device} in {compute.precision} ({compute.threads} threads), from two layers timed here "
         f"(teacher: {speeds['teacher'][0] / 1e9:.0f} GFLOP/s answering, {speeds['teacher'][1] / 1e9:.0f} training; student: "
-        f"{speeds['student'][1] / 1e9:.0f} training); evaluation and reading come on top. \"if live\": the teacher asked in every step.",
+        f"{speeds['student'][1] / 1e9:.0f} training); {more} and reading come on top. "
+        " \"if live\": the teacher asked in every step.",
     ])  # fmt: skip
 
 
@@ -222,15 +229,15 @@ def students(profile: Profile) -> str:
 
 
 def _total(costs: list[Cost]) -> Cost:
-    names = [name for name in Cost.__dataclass_fields__ if name not in ("task", "tokens", "live_passes")]
+    names = [name for name in Cost.__dataclass_fields__ if name not in ("task", "tokens", "passes", "live_passes")]
     summed = {name: sum(getattr(each, name) for each in costs) for name in names}
     tokens = sum(each.tokens * each.examples for each in costs) / summed["examples"]
-    return Cost(task="all", live_passes=costs[0].live_passes, tokens=tokens, **summed)
+    return Cost(task="all", passes=costs[0].passes, live_passes=costs[0].live_passes, tokens=tokens, **summed)
 
 
 def _row(each: Cost) -> list[str]:
     return [
-        each.task, f"{each.examples:,}", f"{each.tokens:.0f}", f"{each.steps:,}", "2", str(1 + each.live_passes),
+        each.task, f"{each.examples:,}", f"{each.tokens:.0f}", f"{each.steps:,}", str(each.passes), str(1 + each.live_passes),
         f"{each.operations / 1e15:.2f}", f"{each.operations_live / 1e15:.2f}", f"{each.cache / 1e6:.1f} MB",
         _duration(each.seconds), _duration(each.seconds_live),
     ]  # fmt: skip

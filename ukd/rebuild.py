@@ -11,6 +11,7 @@ from pathlib import Path
 from ukd.config import data_folder
 from ukd.records import read_records
 
+SUITE = "embedded-ild"  # the set of which the figures are drawn
 MARKED = re.compile(r"(<!-- (?P<name>[\w-]+): written by `ukd rebuild` -->\n).*?(\n<!-- end of (?P=name) -->)", re.DOTALL)
 
 
@@ -19,12 +20,14 @@ def written() -> dict[str, Callable[[], str]]:
     from ukd import card, datasheet, guide, paper, plan, profiles
     from ukd.bench import bench_table
     from ukd.grouping import of_scenario
-    from ukd.results import tables
+    from ukd.results import contrast_table, tables
 
     sets = {path.name: path for path in sorted((data_folder() / "runs").iterdir()) if path.is_dir()}
     found = {name: lambda path=path: tables(read_records(path)) for name, path in sets.items()}
-    for scenario in ("ild", "ablation"):  # two tables of one set: both have the same students
-        found[f"embedded-{scenario}"] = lambda scenario=scenario: tables(of_scenario(scenario, read_records(sets["embedded-ild"])))
+    if SUITE in sets:  # several tables of one set: all its runs have the same students
+        for scenario in ("ild", "ablation"):
+            found[f"embedded-{scenario}"] = lambda scenario=scenario: tables(of_scenario(scenario, read_records(sets[SUITE])))
+        found["embedded-contrasts"] = lambda: contrast_table(read_records(sets[SUITE]))
     for path in sorted((data_folder() / "bench").glob("*.json")):
         found[f"bench-{path.stem}"] = lambda path=path: bench_table(json.loads(path.read_text(encoding="utf-8")))
     found["presets"] = lambda: plan.presets_table(profiles.PRESETS)
@@ -71,29 +74,25 @@ def rebuild(check: bool, figures: Path, say: Callable[[str], object] = print) ->
 
 
 def drawn(folder: Path) -> list[Path]:
-    """Draw every figure into a folder: the method, the largest comparison on the embedded suite with its studies, the encoder."""
+    """Draw every figure into a folder: the method, the comparison on the embedded suite with its studies, the encoder."""
     from ukd.card import committed_encoder
-    from ukd.data import EMBEDDED
     from ukd.diagram import method_figure
     from ukd.figures import draw_encoder, save
     from ukd.finetune import FINE_TUNING
-    from ukd.grouping import setting
     from ukd.studies import draw_records
 
-    records = read_records(data_folder() / "runs")
-    tuned = [record for record in records if record["method"] == FINE_TUNING]
-    groups: dict[str, list[dict]] = {}
-    for record in records:
-        if record not in tuned and record["task"] in EMBEDDED:
-            groups.setdefault(setting(record), []).append(record)
-    largest = max(groups.values(), key=len)
-    return save(method_figure(), "method", folder) + draw_records(largest, folder) + draw_encoder(committed_encoder(), tuned, folder)
+    runs = data_folder() / "runs"
+    tuned = [record for record in read_records(runs) if record["method"] == FINE_TUNING]
+    suite = draw_records(read_records(runs / SUITE), folder)
+    return save(method_figure(), "method", folder) + suite + draw_encoder(committed_encoder(), tuned, folder)
 
 
 def differing(folder: Path) -> Iterator[Path]:
     """Figures of a folder that are not what the records give. Compared as SVG; other versions of matplotlib may draw a line otherwise."""
     with tempfile.TemporaryDirectory() as temporary:
-        for path in drawn(Path(temporary)):
+        made = drawn(Path(temporary))
+        yield from sorted(path for path in folder.glob("*.svg") if path.name not in {one.name for one in made})  # nothing draws it
+        for path in made:
             kept = folder / path.name
             if path.suffix == ".svg" and (not kept.is_file() or kept.read_bytes() != path.read_bytes()):
                 yield kept

@@ -13,7 +13,7 @@ from ukd.bootstrap import interval
 from ukd.data import EMBEDDED as EMBEDDED_TASKS
 from ukd.data import SPECS
 from ukd.finetune import FINE_TUNING, best_on_dev, short_name
-from ukd.grouping import apart, decided, label, metrics_of, ordered, selected, setting, whole
+from ukd.grouping import apart, decided, label, like, metrics_of, ordered, selected, setting, students, whole
 from ukd.methods import METHODS
 from ukd.metrics import headline
 from ukd.teacher import EMBEDDED as EMBEDDED_ENCODER
@@ -48,17 +48,22 @@ class Difference:
     n: int
     detectable: float
 
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Ends of the t interval over seeds."""
+        half = float(stats.t.ppf((1 + level) / 2, self.n - 1)) * self.error if self.n > 1 else float("nan")
+        return self.mean - half, self.mean + half
+
     def __str__(self) -> str:
         if self.n < 2:
             return f"{self.mean:+.1f} (n={self.n}, no error known)"
         return f"{self.mean:+.1f} ± {self.error:.1f} (n={self.n}; could have shown {self.detectable:.1f})"
 
 
-def cells(records: Iterable[dict]) -> dict[tuple[str, str], Cell]:
-    """(method label, task) -> Cell; of several records for one seed the newest counts."""
+def cells(records: Iterable[dict], split: str = "validation") -> dict[tuple[str, str], Cell]:
+    """(method label, task) -> Cell of the scores on a split; of several records for one seed the newest counts."""
     found: dict[tuple[str, str], dict[int, float]] = {}
     for record in sorted(records, key=lambda record: record["made"]):
-        found.setdefault((label(record), record["task"]), {})[record["seed"]] = headline(record["scores"]["validation"])
+        found.setdefault((label(record), record["task"]), {})[record["seed"]] = headline(record["scores"][split])
     return {key: Cell(dict(sorted(values.items()))) for key, values in found.items()}
 
 
@@ -107,8 +112,44 @@ def difference_table(records: list[dict]) -> str:
     return markdown([f"minus {BASELINE}, points", *tasks, "all tasks"], rows)
 
 
+CONTRASTS = (  # what is asked, and the two methods that differ by it alone
+    ("does the intermediate term help?", "universal-kd", "kd-two-stage"),
+    ("does attending, rather than hearing all layers alike?", "universal-kd", "uniform"),
+    ("does the order of the layers matter?", "universal-kd", "reverse"),
+    ("... in the hidden space?", "pkd-skip", "hidden-reverse"),
+    ("... and hearing all alike there?", "pkd-skip", "hidden-uniform"),
+    ("output space or hidden, fixed pairs, one stage?", "mhkd", "pkd-skip"),
+    ("output space or hidden, as published?", "universal-kd", "pkd-skip"),
+    ("attention or fixed pairs, one stage?", "universal-kd (stages=one)", "mhkd"),
+    ("two stages or one?", "universal-kd", "universal-kd (stages=one)"),
+    ("... in the hidden space?", "pkd-skip (stages=two)", "pkd-skip"),
+    ("... without an intermediate term?", "kd-two-stage", "kd"),
+    ("logits mixed, or losses?", "universal-kd", "universal-kd-losses"),
+    ("does the teacher's last layer among the keys help?", "universal-kd (keys=all)", "universal-kd"),
+    ("does a gradient through the attention?", "universal-kd (attention_grad=True)", "universal-kd"),
+    ("does Universal-KD add to PKD?", "pkd+universal-kd", "pkd-skip (stages=two)"),
+)
+
+
+def contrast_table(records: list[dict]) -> str:
+    """Differences between methods that differ by one thing, paired by seed, with t intervals over seeds. Records of one setting."""
+    found, tasks = cells(records), [task for task in ordered({r["task"] for r in records}, SPECS) if whole(task)]
+    rows = []
+    for asked, one, other in CONTRASTS:
+        each = [difference(found[one, t], found[other, t]) if {(one, t), (other, t)} <= found.keys() else None for t in tasks]
+        if any(each):
+            rows.append([asked, f"{one} minus {other}", *(with_interval(said) if said else "-" for said in each)])
+    return markdown(["what is asked", "what stands against what", *(f"{task}, 95% over seeds" for task in tasks)], rows)
+
+
+def with_interval(found: Difference) -> str:
+    """A mean difference with its t interval over seeds and n."""
+    low, high = found.interval()
+    return f"{found.mean:+.1f} ({low:+.1f} to {high:+.1f}, n={found.n})" if found.n > 1 else f"{found.mean:+.1f} (n=1)"
+
+
 def interval_table(records: list[dict]) -> str:
-    """95% intervals of the differences, by a bootstrap over seeds and examples (see `ukd.bootstrap`)."""
+    """95% intervals of the differences: Student's t over seeds and a bootstrap over examples together (see `ukd.bootstrap`)."""
     tasks = [task for task in ordered({r["task"] for r in records}, SPECS) if task in EMBEDDED_TASKS]
     methods = ordered({label(record) for record in records} - {BASELINE}, METHODS)
     of = lambda name, task: [r for r in records if label(r) == name and r["task"] == task]  # noqa: E731
@@ -120,22 +161,33 @@ def interval_table(records: list[dict]) -> str:
 
 
 def over_tasks(found: dict[tuple[str, str], Cell], method: str, tasks: list[str]) -> Difference | None:
-    """The mean difference over tasks, paired by seed: one value a seed, so that tasks are not mistaken for repeats."""
-    shared = [task for task in tasks if whole(task) and (method, task) in found and (BASELINE, task) in found]
-    both = [(found[method, task].by_seed, found[BASELINE, task].by_seed) for task in shared]
+    """The mean difference over tasks, paired by seed: one value a seed, so that tasks are not mistaken for repeats. None unless both
+    have all tasks: averages over different tasks are no comparison."""
+    counted = [task for task in tasks if whole(task)]
+    if not all((name, task) in found for name in (method, BASELINE) for task in counted):
+        return None
+    both = [(found[method, task].by_seed, found[BASELINE, task].by_seed) for task in counted]
     seeds = set.intersection(*(ours.keys() & base.keys() for ours, base in both)) if both else set()
     return spread([mean(ours[seed] - base[seed] for ours, base in both) for seed in sorted(seeds)]) if seeds else None
 
 
 def beside(new: list[dict], committed: list[dict]) -> str:
-    """Freshly made means beside the committed ones, with the difference."""
-    fresh, kept = cells(new), cells(committed)
-    rows = []
-    for method, task in sorted(fresh, key=lambda key: (ordered({t for _, t in fresh}, SPECS).index(key[1]), key[0])):
-        here, there = fresh[method, task], kept.get((method, task))
-        gap = f"{mean(here.by_seed.values()) - mean(there.by_seed.values()):+.1f}" if there else "-"
-        rows.append([task, method, str(here), str(there or "-"), gap])
-    return markdown(["task", "method", "this run", "committed", "difference"], rows)
+    """Freshly made means beside the committed ones of the same setting, with the difference; another precision is named. "" if there are
+    none."""
+    parts, new = [], decided(new)
+    for name in sorted({setting(record) for record in new}):
+        mine = [record for record in new if setting(record) == name]
+        if not (theirs := like(mine, committed)):
+            continue
+        fresh, kept, rows = cells(mine), cells(theirs), []
+        for method, task in sorted(fresh, key=lambda key: (ordered({t for _, t in fresh}, SPECS).index(key[1]), key[0])):
+            here, there = fresh[method, task], kept.get((method, task))
+            gap = f"{mean(here.by_seed.values()) - mean(there.by_seed.values()):+.1f}" if there else "-"
+            rows.append([task, method, str(here), str(there or "-"), gap])
+        precision = ", ".join(sorted({record["settings"]["precision"] for record in theirs}))
+        heading = f"student: {students(mine[0]['settings'])}; committed records in {precision}"
+        parts.append(f"{heading}\n\n{markdown(['task', 'method', 'this run', 'committed', 'difference'], rows)}")
+    return "\n\n".join(parts)
 
 
 def tables(records: list[dict]) -> str:
@@ -152,6 +204,9 @@ def tables(records: list[dict]) -> str:
         parts += [f"### {name}", f"Scored on validation examples: {sizes}. {_work(chosen)}", score_table(chosen), difference_table(chosen)]
         if any("predicted" in record for record in chosen):
             parts.append(interval_table(chosen))
+        keys = {task: {r["teacher"].get("key") for r in chosen if r["task"] == task} for task in {r["task"] for r in chosen}}
+        if mixed := sorted(task for task, found in keys.items() if len(found) > 1):
+            parts.append(f"Runs of several teachers stand together on {', '.join(mixed)}: their differences are not of methods alone.")
         if fallen := sorted(f"{label(r)} on {r['task']} (seed {r['seed']})" for r in chosen if r.get("collapsed")):
             parts.append(f"Runs that gave every example one class: {', '.join(fallen)}.")
     return "\n\n".join(parts)

@@ -19,7 +19,7 @@ from ukd.config import digest
 from ukd.data import SPECS
 from ukd.figures import STYLE, draw_all, draw_attention, look, save
 from ukd.grouping import decided, label, ordered, setting
-from ukd.methods import METHODS
+from ukd.methods import CORE, METHODS
 from ukd.metrics import headline
 
 PLAIN, FLOWING = "universal-kd", "universal-kd (attention_grad=True)"
@@ -120,7 +120,7 @@ def calibration(records: list[dict]) -> Figure:
     """Expected calibration error of the students, methods side by side."""
     figure, ax = plt.subplots(figsize=(9.6, 3.6), layout="constrained")
     judged = [record for record in records if record.get("calibration_error") is not None]
-    names = [name for name in METHODS if of(judged, name)][:8]
+    names = [name for name in (*CORE, "pkd-skip", "mhkd", "uniform", "reverse") if of(judged, name)]
     _over_tasks(ax, judged, names, lambda r: r["calibration_error"], "Expected calibration error, points")
     ax.set_title("Calibration of the students on validation (15 bins)", fontsize=10)
     return figure
@@ -128,7 +128,7 @@ def calibration(records: list[dict]) -> Figure:
 
 def student_heads(records: list[dict]) -> Figure:
     """Score of the student's own classifiers at the end of the first stage, a panel a task, mean over seeds."""
-    names = [n for n in (PLAIN, FLOWING, "uniform", "reverse", "mhkd") if any(r["attention"] for r in of(records, n))]
+    names = [n for n in (PLAIN, FLOWING, "uniform", "reverse") if any(r["attention"] for r in of(records, n))]
     tasks = tasks_of(of(records, PLAIN))
     figure, axes = plt.subplots(1, len(tasks), figsize=(2.5 * len(tasks) + 1.4, 3), squeeze=False, layout="constrained")
     for ax, task in zip(axes[0], tasks, strict=True):
@@ -187,8 +187,8 @@ def variants(records: list[dict]) -> dict[str, list[str]]:
     """By task the labels of Universal-KD with one option changed, the default first; tasks with two of them or more."""
     found = {}
     for task in tasks_of(records):
-        names = dict.fromkeys(label(r) for r in records if r["task"] == task and r["method"] == PLAIN and r["attention"])
-        names = [PLAIN, *sorted(set(names) - {PLAIN})] if PLAIN in names else []
+        names = {label(r) for r in records if r["task"] == task and r["method"] == PLAIN and r["attention"] and "," not in label(r)}
+        names = [PLAIN, *sorted(names - {PLAIN})] if PLAIN in names else []
         if len(names) > 2:
             found[task] = names
     return found
