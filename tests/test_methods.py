@@ -359,7 +359,9 @@ def test_intervals_know_how_few_the_seeds_are():
     assert (low + high) / 2 == pytest.approx(4.0) and low < over_seeds[0] and high > over_seeds[1]
     away = (np.arange(2000) >= 320) & (np.arange(2000) < 400)  # on average over the seeds, nearly
     assert high - low == pytest.approx(2 * math.hypot(over_seeds[1] - 4, 1.96 * 100 * away.std() / 2000**0.5), rel=0.05)
-    assert bootstrap.interval(ours[:1], base, "sentiment") is None  # one seed tells nothing of others
+    low, high = bootstrap.interval(ours[:1], base, "sentiment")  # one seed: of the examples alone
+    alone = (np.arange(2000) >= 300) & (np.arange(2000) < 400)
+    assert high - low == pytest.approx(2 * 1.96 * 100 * alone.std() / 2000**0.5, rel=0.1)
 
 
 def test_intervals_hold_the_difference_are_paired_and_shrink_with_examples():
@@ -383,6 +385,7 @@ def test_tables_show_the_intervals(made):
     records = [{**made[name], "seed": seed} for name in ("kd", "universal-kd") for seed in (1, 2)]
     text = tables(records)
     assert "minus kd, 95% over seeds and examples" in text and " to " in text[text.index("95% over") :].splitlines()[2]
+    assert " to " not in tables(records[::2]).partition("95% over")[2]  # one seed tells nothing of others
     other = {**records[-1], "teacher": {**records[-1]["teacher"], "key": "of another"}}
     words = "Runs of several teachers stand together on sentiment"
     assert words in tables([*records[:-1], other]) and words not in text

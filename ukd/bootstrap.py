@@ -21,11 +21,12 @@ def interval(ours: list[dict], base: list[dict], task: str, *, level: float = 0.
     """Ends of the interval of the mean difference in headline points, from records of two methods on an embedded task.
 
     Its half length is the root of the sum of two squares: of the t interval's over seeds, and of that of a bootstrap which draws the
-    examples anew for all seeds alike. None with fewer than two shared seeds, or where records hold no predictions.
+    examples anew for all seeds alike. With one seed it is that of the examples alone. None without a shared seed, or where records hold
+    no predictions.
     """
     newest = lambda records: sorted(records, key=lambda record: record.get("made", ""))  # noqa: E731
     mine, theirs = ({r["seed"]: r for r in newest(records) if "predicted" in r} for records in (ours, base))
-    if task not in EMBEDDED or len(shared := sorted(mine.keys() & theirs.keys())) < 2:
+    if task not in EMBEDDED or not (shared := sorted(mine.keys() & theirs.keys())):
         return None
     values = np.stack([[_values(side[number]["predicted"]) for number in shared] for side in (mine, theirs)])  # (2, seeds, N)
     labels = np.asarray(load_task(task).dataset["validation"]["label"], dtype=float)[: values.shape[-1]]
@@ -35,7 +36,8 @@ def interval(ours: list[dict], base: list[dict], task: str, *, level: float = 0.
     dice = np.random.default_rng(seed)
     drawn = [away(dice.integers(0, len(labels), (AT_ONCE, len(labels)))).mean(0) for _ in range(DRAWS // AT_ONCE)]
     by_seed = away(np.arange(len(labels))[None])[:, 0]
-    seeds = stats.t.ppf((1 + level) / 2, len(shared) - 1) * by_seed.std(ddof=1) / len(shared) ** 0.5
+    n = len(shared)
+    seeds = stats.t.ppf((1 + level) / 2, n - 1) * by_seed.std(ddof=1) / n**0.5 if n > 1 else 0.0
     examples = stats.norm.ppf((1 + level) / 2) * np.concatenate(drawn).std(ddof=1)
     half = float(np.hypot(seeds, examples))
     return float(by_seed.mean()) - half, float(by_seed.mean()) + half

@@ -155,7 +155,9 @@ def interval_table(records: list[dict]) -> str:
     of = lambda name, task: [r for r in records if label(r) == name and r["task"] == task]  # noqa: E731
     rows = []
     for name in methods:
-        ends = [interval(of(name, task), of(BASELINE, task), task) for task in tasks]
+        pairs = [(of(name, task), of(BASELINE, task)) for task in tasks]
+        several = [len({r["seed"] for r in ours} & {r["seed"] for r in base}) > 1 for ours, base in pairs]
+        ends = [interval(*pair, task) if some else None for pair, some, task in zip(pairs, several, tasks, strict=True)]
         rows.append([name, *(f"{low:+.1f} to {high:+.1f}" if pair else "-" for pair in ends for low, high in [pair or (0, 0)])])
     return markdown([f"minus {BASELINE}, 95% over seeds and examples", *tasks], rows)
 
