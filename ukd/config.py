@@ -98,7 +98,7 @@ def _fast_precision(device: str) -> tuple[str, str]:
         return "float32", "autocast on MPS is not used"
     ratio = _measured_once()
     fast = ratio >= 1.5
-    return ("bf16" if fast else "float32"), f"a bf16 matrix product ran {ratio:.1f} times as fast as float32"
+    return ("bf16" if fast else "float32"), f"a bf16 matrix product ran {ratio:.2g} times as fast as a float32 one"
 
 
 def _measured_once() -> float:
@@ -106,7 +106,7 @@ def _measured_once() -> float:
     path, key = cache_folder() / "precision.json", f"{platform.node()}, torch {torch.__version__}"
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if key not in known:
-        known[key] = round(_matmul_seconds(torch.float32) / _matmul_seconds(torch.bfloat16), 1)
+        known[key] = round(_matmul_seconds(torch.float32) / _matmul_seconds(torch.bfloat16), 3)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.write_text(json.dumps(known), encoding="utf-8")

@@ -14,7 +14,7 @@ from ukd.records import read_records
 from ukd.results import cells, markdown
 
 STUDENTS = {"": "4-layer student, no KD", "bilstm": "BiLSTM, no KD", "gated-cnn": "gated CNN, no KD"}
-SETS = ("embedded-ild", "embedded-cross-architecture")
+SETS = ("embedded-ild", "embedded-cross-architecture", "embedded-ild-bf16")  # of several teachers the first is shown
 
 
 def datasheet(records: list[dict]) -> str:
