@@ -8,10 +8,11 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 import ukd
-from ukd import cli, reports, results
+from ukd import cli, reports, results, studies
 from ukd.config import runs_folder
 from ukd.distill import distill
 from ukd.losses import COMBINE, MAPPINGS
@@ -240,6 +241,11 @@ def test_contrasts_by_hand():
     row = results.contrast_table([*made, record_with("uniform", 1, 80.0)]).splitlines()[2:]
     assert len(row) == 2 and "universal-kd minus kd-two-stage" in row[0] and "+2.0 (-0.5 to +4.5, n=3)" in row[0]  # 4.303 / sqrt(3)
     assert "universal-kd minus uniform" in row[1] and "-10.0 (n=1)" in row[1]
+    ax = studies.contrasts_figure([*made, record_with("uniform", 1, 80.0)]).axes[0]
+    assert [line.get_xdata().tolist() for line in ax.lines[:2]] == [[1.0, 2.0, 3.0], [-10.0]]
+    low, high = ax.collections[0].get_segments()[0][:, 0]
+    assert (low, high) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), abs=1e-4)
+    plt.close(ax.figure)
 
 
 def test_contrasts_name_methods_that_are_run():

@@ -16,6 +16,7 @@ DRAWN = {  # name of the file, or how it begins: what it shows, what it is drawn
     "attention_entropy": ("how narrowly single examples look", _SUITE, "entropy_of_attention"),
     "attention_over_time": ("where each student layer looks, epoch by epoch", _SUITE, "attention_over_time"),
     "calibration": ("expected calibration error of the students", _SUITE, "calibration"),
+    "contrasts": ("differences between methods that differ by one thing alone", _SUITE, "contrasts"),
     "early_exit": ("score against the layers used where each example stops at the first layer that is sure", _SUITE, "early_exit"),
     "student_heads": ("what each student layer's own classifier knows after the first stage", _SUITE, "student_heads"),
     "temperatures": ("scores and entropy for other temperatures of attention and loss", _SUITE, "temperatures"),

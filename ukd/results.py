@@ -131,15 +131,22 @@ CONTRASTS = (  # what is asked, and the two methods that differ by it alone
 )
 
 
-def contrast_table(records: list[dict]) -> str:
-    """Differences between methods that differ by one thing, paired by seed, with t intervals over seeds. Records of one setting."""
-    found, tasks = cells(records), [task for task in ordered({r["task"] for r in records}, SPECS) if whole(task)]
-    rows = []
+def contrasts(records: list[dict]) -> list[tuple[str, str, dict[str, Difference]]]:
+    """What is asked, "one minus other", and by task the differences, paired by seed; of records of one setting, whatever they hold."""
+    found, rows = cells(records), []
     for asked, one, other in CONTRASTS:
-        each = [difference(found[one, t], found[other, t]) if {(one, t), (other, t)} <= found.keys() else None for t in tasks]
-        if any(each):
-            rows.append([asked, f"{one} minus {other}", *(with_interval(said) if said else "-" for said in each)])
-    return markdown(["what is asked", "what stands against what", *(f"{task}, 95% over seeds" for task in tasks)], rows)
+        tasks = ordered({task for name, task in found if name == one and (other, task) in found and whole(task)}, SPECS)
+        each = {task: difference(found[one, task], found[other, task]) for task in tasks}
+        rows.append((asked, f"{one} minus {other}", {task: said for task, said in each.items() if said}))
+    return [row for row in rows if row[2]]
+
+
+def contrast_table(records: list[dict]) -> str:
+    """Differences between methods that differ by one thing, with t intervals over seeds."""
+    rows = contrasts(records)
+    tasks = ordered({task for _, _, each in rows for task in each}, SPECS)
+    shown = [[asked, what, *(with_interval(each[task]) if task in each else "-" for task in tasks)] for asked, what, each in rows]
+    return markdown(["what is asked", "what stands against what", *(f"{task}, 95% over seeds" for task in tasks)], shown)
 
 
 def with_interval(found: Difference) -> str:

@@ -21,6 +21,7 @@ from ukd.figures import STYLE, draw_all, draw_attention, look, save
 from ukd.grouping import decided, label, ordered, setting
 from ukd.methods import CORE, METHODS
 from ukd.metrics import headline
+from ukd.results import cells, contrasts
 
 PLAIN, FLOWING = "universal-kd", "universal-kd (attention_grad=True)"
 KNOWN = (*METHODS, FLOWING)
@@ -218,6 +219,29 @@ def what_holds_the_attention(records: list[dict]) -> Figure:
     return figure
 
 
+def contrasts_figure(records: list[dict]) -> Figure:
+    """Differences between methods that differ by one thing: every seed's, and the t interval over them; a colour and marker a task."""
+    rows = contrasts(records)
+    tasks = ordered({task for _, _, each in rows for task in each}, SPECS)
+    found, width = cells(records), 0.7 / len(tasks)
+    figure, ax = plt.subplots(figsize=(9.6, 0.34 * len(rows) * max(1, len(tasks) / 2) + 1.2), layout="constrained")
+    for position, (_, what, each) in enumerate(rows):
+        one, other = what.split(" minus ")
+        for number, task in enumerate(task for task in tasks if task in each):
+            y, style = position + (number - (len(each) - 1) / 2) * width, look(task, tuple(SPECS))
+            ours, base = found[one, task].by_seed, found[other, task].by_seed
+            away = [ours[seed] - base[seed] for seed in sorted(ours.keys() & base.keys())]
+            ax.plot(away, [y] * len(away), linestyle="", alpha=0.6, markersize=4, **style)
+            ax.hlines(y, *each[task].interval(), color=style["color"], linewidth=1.5)
+    for task in tasks:
+        ax.plot([], [], label=task, **look(task, tuple(SPECS)))
+    ax.axvline(0, color="0.3", linestyle="--", linewidth=1)
+    ax.set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6), xlabel="Difference, points (bars: 95% over seeds)")
+    ax.set_yticklabels([what for _, what, _ in rows], fontsize=8)
+    ax.legend(frameon=False, fontsize=8, bbox_to_anchor=(1.01, 1), loc="upper left")
+    return figure
+
+
 def draw_records(records: list[dict], folder: Path) -> list[Path]:
     """All figures of distillation records: those of the largest group of one budget here, of any other in a folder of its own."""
     groups: dict[str, list[dict]] = {}
@@ -237,10 +261,10 @@ def draw_records(records: list[dict], folder: Path) -> list[Path]:
 
 def studies(records: list[dict]) -> dict[str, Figure]:
     """All studies that the records allow, by the name of their file."""
-    found = {}
+    found = {"contrasts": contrasts_figure(records)} if contrasts(records) else {}
     attended = [record for record in of(records, PLAIN) if record["attention"] and "entropy" in record["attention"]]
     if not attended:
-        return {}
+        return found
     if all("attention" in epoch for record in attended for epoch in record["history"]["teacher"]["epochs"]):
         found["attention_over_time"] = attention_over_time(records)
     if all("by_difficulty" in record["attention"] for record in attended):
