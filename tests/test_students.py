@@ -9,6 +9,8 @@ from transformers import AlbertConfig, AutoModel, AutoModelForSequenceClassifica
 
 import ukd
 from ukd.cli import main
+from ukd.distill import Job, fine_tuned_encoder
+from ukd.grouping import setting
 from ukd.heads import LayerwiseClassifier, PseudoClassifiers
 from ukd.methods import CORE
 from ukd.models import load_classifier, load_tokenizer, new_student
@@ -195,3 +197,22 @@ def test_the_gated_cnn_is_torchs_convolution():
     shown = gated.convolution(gated.norm(states).transpose(1, 2))
     expected = states + torch.nn.functional.glu(shown, dim=1).transpose(1, 2)
     torch.testing.assert_close(gated(states, mask), expected)
+
+
+def test_a_student_may_start_from_the_teachers_layers_as_fine_tuned(task, tiny, teacher, compute, tmp_path):
+    tuned, records = replace(tiny, student_start="teacher"), {}
+    options = {"seed": 1, "compute": compute, "folder": tmp_path}
+    for name in ("kd", "takd"):
+        records[name] = ukd.distill(task, ukd.method(name), teacher, profile=tuned, **options)
+    start = fine_tuned_encoder(teacher, task)
+    made = [Job(task, ukd.method("kd"), teacher, tuned, seed, "", {}, compute, tmp_path, start).make_student().network for seed in (1, 2)]
+    theirs = load_classifier(teacher.folder, task, seed=0)
+    for layer, same in zip(made[0].base_model.encoder.layer, theirs.base_model.encoder.layer, strict=False):
+        assert all(torch.equal(a, b) for a, b in zip(layer.parameters(), same.parameters(), strict=True))
+    assert not torch.equal(made[0].classifier.weight, theirs.classifier.weight)  # drawn by the seed, not the teacher's
+    assert not torch.equal(made[0].classifier.weight, made[1].classifier.weight)
+    assert "layers as the fine-tuned teacher has them" in setting(records["kd"]) == setting(records["takd"])
+    plain = ukd.distill(task, ukd.method("kd"), teacher, profile=tiny, **options)
+    assert setting(plain) != setting(records["kd"]) and "fine-tuned teacher" not in setting(plain)
+    with pytest.raises(ValueError, match="unknown start 'end' of the student; choose one of: pretrained, teacher"):
+        ukd.distill(task, ukd.method("kd"), teacher, profile=replace(tiny, student_start="end"), **options)

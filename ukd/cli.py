@@ -16,7 +16,7 @@ from ukd.losses import COMBINE, MAPPINGS
 from ukd.methods import CORE, KEYS, METHODS, SCENARIOS, SPACES, STAGINGS
 from ukd.methods import STUDENTS as LEARNERS
 from ukd.models import PICKS
-from ukd.profiles import PRESETS, PROFILES
+from ukd.profiles import PRESETS, PROFILES, STARTS
 from ukd.students import STUDENTS
 from ukd.text import USUAL, Wrong
 
@@ -194,6 +194,7 @@ def _where(sub: argparse.ArgumentParser) -> None:
         "pretrained encoder: a folder or a hub id (default by profile)",
     )  # fmt: skip
     sub.add_argument("--student-pick", choices=PICKS, help="which layers of the encoder (default first)")
+    sub.add_argument("--student-start", choices=STARTS, help="its layers as pretrained (default), or as the fine-tuned teacher has them")
     sub.add_argument("--embeddings", metavar="FROM", help="start those of a BiLSTM or CNN from 'teacher' or a file of word vectors")
     sub.add_argument("--teacher-rate", type=_positive, help="peak learning rate of the teacher (default by encoder)")
     sub.add_argument("--rate", type=_positive, help="peak learning rate of the student (default by encoder and kind of student)")

@@ -47,12 +47,12 @@ def positive(text: str) -> float:
 
 def _profile(options: argparse.Namespace) -> Profile:
     floor = False if getattr(options, "allow_weak_teacher", False) else None
-    others = ("student", "student_pick", "embeddings", "rate", "teacher_rate", "select")
+    others = ("student", "student_pick", "student_start", "embeddings", "rate", "teacher_rate", "select")
     chosen = {name: getattr(options, name, None) for name in (*BUDGET, *others)}
     made = profile(options.profile, enforce_floor=floor, **chosen)
-    if made.student != "layers" and (given := chosen["student_layers"] or chosen["student_pick"]):
+    if made.student != "layers" and (given := chosen["student_layers"] or chosen["student_pick"] or chosen["student_start"]):
         raise ValueError(
-            f"--student-layers and --student-pick are about the encoder's layers, and student {made.student} takes none: {given}"
+            f"--student-layers, -pick and -start are about the encoder's layers, and student {made.student} takes none: {given}"
         )
     return made
 

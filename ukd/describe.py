@@ -10,7 +10,7 @@ from ukd.config import Compute
 from ukd.data import EMBEDDED, Task
 from ukd.metrics import expected_calibration_error
 from ukd.outputs import sha256_of
-from ukd.profiles import PROFILES, Profile
+from ukd.profiles import PROFILES, STARTS, Profile
 from ukd.students import STUDENTS
 from ukd.teacher import resolve_encoder
 
@@ -28,8 +28,11 @@ def describe_student(profile: Profile, encoder: str, compute: Compute) -> dict:
     file = profile.embeddings and Path(profile.embeddings)
     if file and profile.embeddings != "teacher" and not file.is_file():
         raise ValueError(f"embeddings must be 'teacher' or a file of word vectors, and {profile.embeddings!r} is neither")
+    if profile.student_start not in STARTS:
+        raise ValueError(f"unknown start {profile.student_start!r} of the student; choose one of: {', '.join(STARTS)}")
     return {
         "student": name, "student_layers": profile.student_layers if layers else None,
+        "student_start": profile.student_start if layers else None,
         "student_pick": profile.student_pick if layers else None,
         "embeddings": sha256_of(file)[:12] if file and file.is_file() else profile.embeddings,
     }  # fmt: skip

@@ -27,29 +27,16 @@ from ukd.observe import attention, exits, look
 from ukd.outputs import Outputs, kept, live, teacher_outputs
 from ukd.probing import train_heads
 from ukd.profiles import Profile
-from ukd.records import FORMAT, claim, provenance, whole_folder, write_json
+from ukd.records import FORMAT, claim, made_once, provenance, whole_folder, write_json
 from ukd.students import STUDENTS
 from ukd.teacher import Teacher, also, rates, resolve_encoder, score, splits
 from ukd.train import Schedule, fit, predict
 
 MOST_STATES = 1_000_000_000  # bytes of teacher states to keep; beyond, the teacher is asked live
 CODE = (
-    "data",
-    "distill",
-    "heads",
-    "hidden",
-    "losses",
-    "methods",
-    "metrics",
-    "models",
-    "objective",
-    "observe",
-    "outputs",
-    "probing",
-    "projection",
-    "students",
-    "train",
-)
+    "data", "distill", "heads", "hidden", "losses", "methods", "metrics", "models", "objective", "observe", "outputs", "probing",
+    "projection", "students", "train",
+)  # fmt: skip
 
 
 def distill(
@@ -92,7 +79,8 @@ def distill(
         if not (run / "record.json").is_file():
             heads = train_heads(teacher, task, profile=profile, compute=compute)
             taught_by = assistant(task, teacher, profile=profile, seed=seed, compute=compute) if method.assistant else teacher
-            job = Job(task, method, taught_by, profile, seed, source, settings, compute, run)
+            start = fine_tuned_encoder(teacher, task) if settings["student_start"] == "teacher" else None
+            job = Job(task, method, taught_by, profile, seed, source, settings, compute, run, start)
             record = {
                 "format": FORMAT, "hash": key, "task": task.name, "method": method.name, "seed": seed, "profile": profile.name,
                 "settings": settings, "data": task.fingerprint, "teacher": about_teacher(teacher, heads), **job.run(),
@@ -104,6 +92,15 @@ def distill(
     return {**json.loads((run / "record.json").read_text(encoding="utf-8")), "folder": str(run)}
 
 
+def fine_tuned_encoder(teacher: Teacher, task: Task) -> str:
+    """Folder of a teacher's encoder without its classifier, which belongs to its last layer: a student draws its own. Made once."""
+
+    def make(building: Path) -> None:
+        save(load_classifier(teacher.folder, task, seed=0).base_model, load_tokenizer(teacher.folder), building)
+
+    return str(made_once(cache_folder() / "starts" / teacher.folder.name, make, {"kind": "start", "teacher": teacher.key}))
+
+
 def assistant(task: Task, teacher: Teacher, *, profile: Profile, seed: int, compute: Compute) -> Teacher:
     """A network of the depth midway between teacher and student, which has learned from the teacher by vanilla KD, as a teacher.
 
@@ -111,8 +108,8 @@ def assistant(task: Task, teacher: Teacher, *, profile: Profile, seed: int, comp
     """
     below = profile.student_layers if profile.student == "layers" else 0
     budget = replace(
-        profile, student="layers", student_pick="first", embeddings=None, student_layers=max(2, (teacher.about["layers"] + below) // 2),
-        student_epochs=profile.teacher_epochs,
+        profile, student="layers", student_pick="first", student_start="pretrained", embeddings=None,
+        student_layers=max(2, (teacher.about["layers"] + below) // 2), student_epochs=profile.teacher_epochs,
     )  # fmt: skip
     rate, folder = teacher.about["rate"], cache_folder() / "assistants"
     record = distill(task, METHODS["kd"], teacher, profile=budget, seed=seed, rate=rate, compute=compute, folder=folder)
@@ -139,6 +136,7 @@ class Job:
     settings: dict
     compute: Compute
     folder: Path
+    start: str | None = None  # where a student of the encoder's layers takes them from; the source by default
 
     def run(self) -> dict:
         """Train stage by stage; scores, history, attention, sizes and seconds for the record."""
@@ -172,7 +170,7 @@ class Job:
         """The initial student: its network depends on the seed and not on the method; heads are drawn after it."""
         if self.profile.student == "layers":
             kept = {"layers": self.profile.student_layers, "pick": self.profile.student_pick}
-            network = load_classifier(self.source, self.task, seed=self.seed, **kept)
+            network = load_classifier(self.start or self.source, self.task, seed=self.seed, **kept)
         elif self.profile.student in STUDENTS:
             network = new_student(self.profile.student, self.source, self.task, seed=self.seed, embeddings=self.profile.embeddings)
         else:

@@ -118,7 +118,8 @@ def students(settings: dict) -> str:
     """What the students of these settings are."""
     if settings["student_layers"]:
         how = {"first": "its first {} layers", "spread": "{} of its layers, evenly spread", "last": "its last {} layers"}
-        return how[settings.get("student_pick", "first")].format(settings["student_layers"])
+        tuned = " as the fine-tuned teacher has them" if settings.get("student_start") == "teacher" else ""
+        return how[settings.get("student_pick", "first")].format(settings["student_layers"]) + tuned
     return settings["student"] + (f", embeddings {settings['embeddings']}" if settings.get("embeddings") else "")
 
 

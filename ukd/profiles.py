@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+STARTS = ("pretrained", "teacher")
 GLUE_TASKS = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte")
 
 
@@ -17,7 +18,8 @@ class Profile:
     Widths are hidden units, epochs are passes over the training rows, batch sizes are examples. `student_epochs` is the
     budget of the whole distillation, shared between the stages of a method, so that every method takes as many steps.
     `encoder` is what teachers and students are made from where nothing else is asked for. `student`: "layers" for
-    `student_layers` of the encoder's layers (`student_pick` says which), "bilstm" or "gated-cnn" for another architecture, or a
+    `student_layers` of the encoder's layers (`student_pick` says which; `student_start` whether as "pretrained" or as the "teacher" has
+    them after fine-tuning), "bilstm" or "gated-cnn" for another architecture, or a
     pretrained encoder of its own (a folder or a hub id). `embeddings` start those of a BiLSTM or CNN: "teacher", or a file of word
     vectors. Rates are peak learning rates; None for the encoder's default. `select`: the part on which the best epoch is chosen, "dev"
     (carved from train) or "validation", the paper's habit, which is then reported on too.
@@ -30,6 +32,7 @@ class Profile:
     teacher_layers: int = 12
     student_layers: int = 4
     student_pick: str = "first"
+    student_start: str = "pretrained"
     vocabulary: int = 2000
     pretrain_steps: int = 7000
     pretrain_batch: int = 24
