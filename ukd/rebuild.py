@@ -20,13 +20,14 @@ def written() -> dict[str, Callable[[], str]]:
     from ukd import card, datasheet, guide, paper, plan, profiles
     from ukd.bench import bench_table
     from ukd.grouping import of_scenario
-    from ukd.results import contrast_table, tables
+    from ukd.results import contrast_table, scores_alone, tables
 
     sets = {path.name: path for path in sorted((data_folder() / "runs").iterdir()) if path.is_dir()}
     found = {name: lambda path=path: tables(read_records(path)) for name, path in sets.items()}
     if SUITE in sets:  # several tables of one set: all its runs have the same students
         for scenario in ("ild", "ablation"):
             found[f"embedded-{scenario}"] = lambda scenario=scenario: tables(of_scenario(scenario, read_records(sets[SUITE])))
+        found["embedded-scores"] = lambda: scores_alone(of_scenario("ild", read_records(sets[SUITE])))
         found["embedded-contrasts"] = lambda: contrast_table(read_records(sets[SUITE]))
     for path in sorted((data_folder() / "bench").glob("*.json")):
         found[f"bench-{path.stem}"] = lambda path=path: bench_table(json.loads(path.read_text(encoding="utf-8")))

@@ -206,11 +206,7 @@ def tables(records: list[dict]) -> str:
     parts = [fine_tuning_tables(tuned)] if tuned else []
     for name in sorted({setting(record) for record in records}):
         chosen = [record for record in records if setting(record) == name]
-        sizes = ", ".join(
-            f"{task} {next(r['examples']['validation'] for r in chosen if r['task'] == task):,}"
-            for task in ordered({r["task"] for r in chosen}, SPECS)
-        )
-        parts += [f"### {name}", f"Scored on validation examples: {sizes}. {_work(chosen)}", score_table(chosen), difference_table(chosen)]
+        parts += [f"### {name}", scores_alone(chosen), difference_table(chosen)]
         if any("predicted" in record for record in chosen):
             parts.append(interval_table(chosen))
         keys = {task: {r["teacher"].get("key") for r in chosen if r["task"] == task} for task in {r["task"] for r in chosen}}
@@ -219,6 +215,13 @@ def tables(records: list[dict]) -> str:
         if fallen := sorted(f"{label(r)} on {r['task']} (seed {r['seed']})" for r in chosen if r.get("collapsed")):
             parts.append(f"Runs that gave every example one class: {', '.join(fallen)}.")
     return "\n\n".join(parts)
+
+
+def scores_alone(records: list[dict]) -> str:
+    """The score table of records of one setting, under a line that says on how many examples and steps it stands."""
+    tasks = ordered({r["task"] for r in records}, SPECS)
+    sizes = ", ".join(f"{task} {next(r['examples']['validation'] for r in records if r['task'] == task):,}" for task in tasks)
+    return f"Scored on validation examples: {sizes}. {_work(records)}\n\n{score_table(records)}"
 
 
 def _work(records: list[dict]) -> str:
