@@ -61,6 +61,12 @@ def test_a_changed_number_and_a_changed_figure_are_found(quick, capsys):
     assert main([*words, "--check"]) == 1 and "a.svg" in capsys.readouterr().out
 
 
+def test_a_figure_that_nothing_draws_is_found(quick, capsys):
+    main(["rebuild", "--figures", str(quick)])
+    (quick / "old.svg").write_text("<svg/>")
+    assert main(["rebuild", "--check", "--figures", str(quick)]) == 1 and "old.svg: differs" in capsys.readouterr().out
+
+
 def test_a_mark_that_names_nothing_is_refused():
     with pytest.raises(ValueError, match="nothing is called 'three'"):
         rebuild.rebuilt("<!-- three: written by `ukd rebuild` -->\n\n<!-- end of three -->", {"one": str})
