@@ -106,4 +106,6 @@ def _ours(claim: dict, sets: dict[str, list[dict]]):
         for one in sorted({setting(record) for record in mine}):
             chosen = [record for record in mine if setting(record) == one]
             if made := against(chosen, claim["ours"].split("|"), claim["against"].split("|")):
-                yield f"{name}: {', '.join(made[3])}; student: {students(chosen[0]['settings'])}", f"{made[0]} minus {made[1]}", made[2]
+                said = chosen[0]["settings"]
+                where = f"{name}: {', '.join(made[3])}; student: {students(said)}; {said['precision']}"
+                yield where, f"{made[0]} minus {made[1]}", made[2]
