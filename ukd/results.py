@@ -206,7 +206,8 @@ def tables(records: list[dict]) -> str:
     parts = [fine_tuning_tables(tuned)] if tuned else []
     for name in sorted({setting(record) for record in records}):
         chosen = [record for record in records if setting(record) == name]
-        parts += [f"### {name}", scores_alone(chosen), difference_table(chosen)]
+        title = f"### Student: {students(chosen[0]['settings'])}; {chosen[0]['settings']['precision']}"
+        parts += [title, scores_alone(chosen), difference_table(chosen)]
         if any("predicted" in record for record in chosen):
             parts.append(interval_table(chosen))
         keys = {task: {r["teacher"].get("key") for r in chosen if r["task"] == task} for task in {r["task"] for r in chosen}}
@@ -218,10 +219,11 @@ def tables(records: list[dict]) -> str:
 
 
 def scores_alone(records: list[dict]) -> str:
-    """The score table of records of one setting, under a line that says on how many examples and steps it stands."""
+    """The score table of records of one setting, under a line that says how its runs were made and on how many examples it stands."""
     tasks = ordered({r["task"] for r in records}, SPECS)
     sizes = ", ".join(f"{task} {next(r['examples']['validation'] for r in records if r['task'] == task):,}" for task in tasks)
-    return f"Scored on validation examples: {sizes}. {_work(records)}\n\n{score_table(records)}"
+    how = f"Runs: {setting(records[0])}. Scored on validation examples: {sizes}. {_work(records)}"
+    return f"{how}\n\n{score_table(records)}"
 
 
 def _work(records: list[dict]) -> str:

@@ -179,7 +179,10 @@ def temperatures(records: list[dict]) -> Figure:
             ax.errorbar(x, [mean(found[task][v]) for v in x], bars, capsize=2, markersize=4, label=task, **look(task, tuple(SPECS)))
         ax.axvline(getattr(usual, option), color="0.3", linestyle=":", linewidth=1)
         name = "Attention's temperature, kappa" if option == "kappa" else "Loss's temperature, tau"
+        tried = sorted({value for points in found.values() for value in points})
         ax.set(xscale="log", xlabel=f"{name} (dotted: default)", ylabel="Validation score, %" if what == "score" else "Entropy, nats")
+        ax.set_xticks(tried, [f"{value:g}" for value in tried])
+        ax.minorticks_off()
     axes[0].legend(frameon=False, fontsize=8)
     return figure
 
