@@ -241,6 +241,10 @@ def test_contrasts_by_hand():
     row = results.contrast_table([*made, record_with("uniform", 1, 80.0)]).splitlines()[2:]
     assert len(row) == 2 and "universal-kd minus kd-two-stage" in row[0] and "+2.0 (-0.5 to +4.5, n=3)" in row[0]  # 4.303 / sqrt(3)
     assert "universal-kd minus uniform" in row[1] and "-10.0 (n=1)" in row[1]
+    two = [*made, *(record_with(m, s, 50.0 + s, "entailment") for m in ("universal-kd", "kd-two-stage", "uniform") for s in (1, 2, 3))]
+    row = results.contrast_table([*two, record_with("uniform", 1, 80.0)]).splitlines()[2:]
+    assert "+1.0 (-0.2 to +2.2, n=3)" in row[0].split("|")[-2]  # the mean over both tasks, a value a seed: 0.5, 1 and 1.5
+    assert row[1].split("|")[-2].strip() == "-5.0 (n=1)"
     ax = studies.contrasts_figure([*made, record_with("uniform", 1, 80.0)]).axes[0]
     assert [line.get_xdata().tolist() for line in ax.lines[:2]] == [[1.0, 2.0, 3.0], [-10.0]]
     low, high = ax.collections[0].get_segments()[0][:, 0]

@@ -142,11 +142,16 @@ def contrasts(records: list[dict]) -> list[tuple[str, str, dict[str, Difference]
 
 
 def contrast_table(records: list[dict]) -> str:
-    """Differences between methods that differ by one thing, with t intervals over seeds."""
-    rows = contrasts(records)
-    tasks = ordered({task for _, _, each in rows for task in each}, SPECS)
-    shown = [[asked, what, *(with_interval(each[task]) if task in each else "-" for task in tasks)] for asked, what, each in rows]
-    return markdown(["what is asked", "what stands against what", *(f"{task}, 95% over seeds" for task in tasks)], shown)
+    """Differences between methods that differ by one thing, with t intervals over seeds; last their mean over all tasks, where both were
+    run on all."""
+    rows, found = contrasts(records), cells(records)
+    tasks, shown = ordered({task for _, _, each in rows for task in each}, SPECS), []
+    for asked, what, each in rows:
+        one, other = what.split(" minus ")
+        whole_row = [*(each.get(task) for task in tasks), *([over_tasks(found, one, tasks, other)] if len(tasks) > 1 else [])]
+        shown.append([asked, what, *(with_interval(said) if said else "-" for said in whole_row)])
+    columns = [*tasks, *(["all of them"] if len(tasks) > 1 else [])]
+    return markdown(["what is asked", "what stands against what", *(f"{name}, 95% over seeds" for name in columns)], shown)
 
 
 def with_interval(found: Difference) -> str:
@@ -169,13 +174,13 @@ def interval_table(records: list[dict]) -> str:
     return markdown([f"minus {BASELINE}, 95% over seeds and examples", *tasks], rows)
 
 
-def over_tasks(found: dict[tuple[str, str], Cell], method: str, tasks: list[str]) -> Difference | None:
+def over_tasks(found: dict[tuple[str, str], Cell], method: str, tasks: list[str], baseline: str = BASELINE) -> Difference | None:
     """The mean difference over tasks, paired by seed: one value a seed, so that tasks are not mistaken for repeats. None unless both
     have all tasks: averages over different tasks are no comparison."""
     counted = [task for task in tasks if whole(task)]
-    if not all((name, task) in found for name in (method, BASELINE) for task in counted):
+    if not all((name, task) in found for name in (method, baseline) for task in counted):
         return None
-    both = [(found[method, task].by_seed, found[BASELINE, task].by_seed) for task in counted]
+    both = [(found[method, task].by_seed, found[baseline, task].by_seed) for task in counted]
     seeds = set.intersection(*(ours.keys() & base.keys() for ours, base in both)) if both else set()
     return spread([mean(ours[seed] - base[seed] for ours, base in both) for seed in sorted(seeds)]) if seeds else None
 
