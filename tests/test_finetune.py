@@ -48,7 +48,8 @@ def test_it_is_not_repeated_and_a_weak_score_is_kept(task, tiny, compute, record
 
 
 def test_best_on_dev_ignores_validation():
-    made = [{"scores": {"dev": {"accuracy": dev}, "validation": {"accuracy": 100 - dev}}} for dev in (40.0, 60.0, 50.0)]
+    scores = [{"dev": {"accuracy": dev}, "validation": {"accuracy": 100 - dev}} for dev in (40.0, 60.0, 50.0)]
+    made = [{"settings": {"rate": 1e-4}, "scores": one} for one in scores]
     assert best_on_dev(made) is made[1]
 
 

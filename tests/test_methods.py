@@ -262,7 +262,8 @@ def test_a_moved_term_is_named_in_tables(task, tiny, teacher, compute, tmp_path)
 
 def test_any_other_point_of_the_family_by_its_switches(capsys):
     moved = method("universal-kd", space="hidden", mapping="last")
-    assert moved.hidden == Hidden("last") and moved.stages[0] == Stage("teacher", 0.5, kd=0.5, hidden=0.5) and not moved.needs_heads
+    assert moved.hidden == Hidden("last", attention_grad=False)
+    assert moved.stages[0] == Stage("teacher", 0.5, kd=0.5, hidden=0.5) and not moved.needs_heads
     assert method("universal-kd", students="last").attends and not method("universal-kd", students="last").needs_heads
     for name, options in (("no-kd", {"space": "hidden"}), ("universal-kd", {"space": "hidden", "combine": "losses"})):
         with pytest.raises(ValueError, match="take universal-kd|features are mixed first"):

@@ -112,14 +112,14 @@ def difference_table(records: list[dict]) -> str:
     return markdown([f"minus {BASELINE}, points", *tasks, "all tasks"], rows)
 
 
-CONTRASTS = (  # what is asked, and the two methods that differ by it alone
+CONTRASTS = (  # what is asked, and the two methods that differ by it, alone where nothing else is said
     ("does the intermediate term help?", "universal-kd", "kd-two-stage"),
     ("does attending, rather than hearing all layers alike?", "universal-kd", "uniform"),
-    ("does the order of the layers matter?", "universal-kd", "reverse"),
-    ("... in the hidden space?", "pkd-skip", "hidden-reverse"),
-    ("... and hearing all alike there?", "pkd-skip", "hidden-uniform"),
+    ("attending, or fixed pairs read backwards?", "universal-kd", "reverse"),
+    ("does the order of the layers matter in the hidden space?", "pkd-skip", "hidden-reverse"),
+    ("... or hearing all alike there?", "pkd-skip", "hidden-uniform"),
     ("output space or hidden, fixed pairs, one stage?", "mhkd", "pkd-skip"),
-    ("output space or hidden, as published?", "universal-kd", "pkd-skip"),
+    ("output space or hidden, as published (other stages, other map)?", "universal-kd", "pkd-skip"),
     ("attention or fixed pairs, one stage?", "universal-kd (stages=one)", "mhkd"),
     ("two stages or one?", "universal-kd", "universal-kd (stages=one)"),
     ("... in the hidden space?", "pkd-skip (stages=two)", "pkd-skip"),

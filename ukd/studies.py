@@ -111,7 +111,7 @@ def what_is_seen(records: list[dict]) -> Figure:
     """How much nearer to the label the teacher's heads are where the student looks than were it to look at all alike."""
     figure, ax = plt.subplots(figsize=(8.4, 3.4), layout="constrained")
     names = [name for name in (PLAIN, FLOWING) if of(records, name)]
-    _over_tasks(ax, [r for r in records if r["attention"]], names, nearer, "Distance from the label, % less")
+    _over_tasks(ax, [r for r in records if r["attention"]], names, nearer, "Nearer to the label, %")
     ax.axhline(0, color="0.3", linestyle="--", linewidth=1)
     ax.set_title("Does the attention go to layers that predict better? (dashed: no better than all alike)", fontsize=10)
     return figure
@@ -206,7 +206,7 @@ def what_holds_the_attention(records: list[dict]) -> Figure:
     panels = {
         "Validation score, %": lambda r: headline(r["scores"]["validation"]),
         "Entropy of the attention, nats": lambda r: mean(r["attention"]["entropy"]),
-        "Distance from the label, % less than all alike": nearer,
+        "Nearer to the label than all alike, % (negative: further)": nearer,
     }
     for line, (task, names) in zip(axes, rows.items(), strict=True):
         for ax, (what, value) in zip(line, panels.items(), strict=True):
@@ -218,7 +218,7 @@ def what_holds_the_attention(records: list[dict]) -> Figure:
             ax.set_yticklabels([name.removeprefix(f"{PLAIN} ").strip("()") for name in names] if ax is line[0] else [], fontsize=8)
         line[0].set_title(task, fontsize=10)
         line[2].axvline(0, color="0.3", linestyle="--", linewidth=1)
-    figure.suptitle("Universal-KD with one option changed: where it looks, and what it scores", fontsize=10)
+    figure.suptitle("Universal-KD with one option changed: what it scores, and where it looks", fontsize=10)
     return figure
 
 
