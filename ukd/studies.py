@@ -139,7 +139,8 @@ def student_heads(records: list[dict]) -> Figure:
                 ax.plot(range(1, len(values) + 1), values, label=SPELLED.get(name, name), **look(name, KNOWN))
         ax.set(title=task, xlabel="Student layer", xticks=range(1, len(values) + 1))
     axes[0, 0].set_ylabel("Validation score, %")
-    axes[0, -1].legend(frameon=False, fontsize=8, bbox_to_anchor=(1.01, 1), loc="upper left")
+    drawn = {text: line for ax in axes[0] for line, text in zip(*ax.get_legend_handles_labels(), strict=True)}  # not all on every task
+    axes[0, -1].legend(drawn.values(), drawn, frameon=False, fontsize=8, bbox_to_anchor=(1.01, 1), loc="upper left")
     figure.suptitle("What each student layer's own classifier knows at the end of the first stage", fontsize=10)
     return figure
 
