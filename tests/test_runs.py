@@ -49,7 +49,7 @@ def test_the_smoke_pipeline_from_teacher_to_table_and_figures(tmp_path):
     figures = {path.name for path in (tmp_path / "runs" / "figures").iterdir()}
     names = {"heads_by_layer", "scores", "training_curves", "distance_and_attention", "attention_sentiment", "attention_similarity"}
     names |= {"attention_over_time", "attention_by_difficulty", "attention_entropy", "what_is_seen"}
-    names |= {"student_heads", "calibration", "early_exit"}
+    names |= {"student_heads", "calibration", "contrasts", "early_exit"}
     assert figures == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
 
 
