@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ukd import results
-from ukd.finetune import best_on_dev, finetune, short_name
+from ukd.finetune import best_rate, finetune, short_name
 from ukd.jobs import Plan, compare_encoders
 from ukd.records import read_records
 
@@ -47,10 +47,11 @@ def test_it_is_not_repeated_and_a_weak_score_is_kept(task, tiny, compute, record
     assert len(read_records(tmp_path)) == 1
 
 
-def test_best_on_dev_ignores_validation():
-    scores = [{"dev": {"accuracy": dev}, "validation": {"accuracy": 100 - dev}} for dev in (40.0, 60.0, 50.0)]
-    made = [{"settings": {"rate": 1e-4}, "scores": one} for one in scores]
-    assert best_on_dev(made) is made[1]
+def test_the_best_rate_is_so_by_the_mean_on_the_development_part_and_of_equals_the_lower():
+    tried = ((1e-4, 40.0), (1e-4, 60.0), (3e-4, 55.0), (3e-4, 55.0), (2e-4, 55.0), (9e-4, 70.0), (9e-4, 10.0))
+    scores = [{"dev": {"accuracy": dev}, "validation": {"accuracy": 100 - dev}} for _, dev in tried]
+    made = [{"settings": {"rate": rate}, "scores": one} for (rate, _), one in zip(tried, scores, strict=True)]
+    assert best_rate(made) == best_rate(made[::-1]) == 2e-4
 
 
 @pytest.mark.parametrize(

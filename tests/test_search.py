@@ -1,18 +1,23 @@
 """One search for every method, and one comparison shared by several processes."""
 
+import json
 import os
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
+from statistics import mean
 
 import pytest
 
 import ukd
+from ukd import reports
 from ukd.cli import main
 from ukd.grouping import decided, like, setting
 from ukd.jobs import Plan, Search, run_all
 from ukd.records import Busy, claim, made_once, read_records, without_waiting
 from ukd.results import tables
+from ukd.studies import rates_figure
 
 RATES = (1e-5, 2e-3)
 
@@ -30,14 +35,13 @@ def searched(tiny, compute, tmp_path_factory):
 def test_every_method_tries_the_same_rates_and_keeps_its_best_on_the_development_part(searched):
     tried = {}
     for record in searched:
-        if record["task"] == "sentiment" and record["seed"] == 1:
-            tried.setdefault(record["method"], {})[record["settings"]["rate"]] = record["scores"]["dev"]["accuracy"]
-    assert {method: set(rates) for method, rates in tried.items()} == {"no-kd": set(RATES), "kd": set(RATES)}
+        if record["task"] == "sentiment":
+            tried.setdefault((record["method"], record["settings"]["rate"]), []).append(record["scores"]["dev"]["accuracy"])
+    assert {pair: len(scores) for pair, scores in tried.items()} == {(name, rate): 2 for name in ("no-kd", "kd") for rate in RATES}
     for record in searched:
-        if record["task"] == "similarity" or record["seed"] == 2:
-            rates = tried[record["method"]]
-            assert rates[record["settings"]["rate"]] == max(rates.values())
-    assert len(searched) == 2 * 2 * 2 + 2  # what was found is used again, what lost stays beside it
+        if record["task"] == "similarity":
+            assert mean(tried[record["method"], record["settings"]["rate"]]) == max(mean(tried[record["method"], rate]) for rate in RATES)
+    assert len(searched) == 2 * 2 * 2 + 2 * 2  # what was found is used again, what lost stays beside it
 
 
 def test_losing_rates_are_in_no_table(searched):
@@ -45,25 +49,81 @@ def test_losing_rates_are_in_no_table(searched):
     assert len(kept) == 2 * 2 * 2 and len({setting(record) for record in kept}) == 1
     assert Counter(record["method"] for record in kept) == {"no-kd": 4, "kd": 4}
     text = tables(searched)
-    assert "the best for each method of rates 1e-05, 0.002 (chosen on sentiment)" in text and "rate chosen" in text
+    assert "the best for each method of rates 1e-05, 0.002 (chosen on sentiment's development part, n=2)" in text and "rate chosen" in text
     assert " training examples, " in text and " steps." in text
     loser = next(record for record in searched if record not in kept)
     worse = {**loser, "scores": {**loser["scores"], "validation": {"accuracy": 1234.5}}}
     assert "1234.5" not in tables([*kept, worse])
 
 
+def test_the_figure_of_a_search_shows_all_that_was_tried_and_rings_what_was_chosen(searched):
+    ax = rates_figure(searched).axes[0]
+    drawn = {bars.get_label(): bars.lines[0].get_ydata() for bars in ax.containers}
+    rings = [line for line in ax.lines if line.get_fillstyle() == "none"]
+    assert drawn.keys() == {"no-kd", "kd"} and len(rings) == 2
+    for name, ring in zip(("no-kd", "kd"), rings, strict=True):
+        of = [r for r in searched if r["method"] == name and r["task"] == "sentiment"]
+        means = [mean(r["scores"]["validation"]["accuracy"] for r in of if r["settings"]["rate"] == rate) for rate in RATES]
+        assert list(drawn[name]) == pytest.approx(means)
+        chosen = next(r["settings"]["rate"] for r in decided(searched) if r["method"] == name)
+        assert ring.get_ydata()[0] == pytest.approx(means[RATES.index(chosen)])
+        assert ring.get_xdata()[0] == pytest.approx(chosen, rel=0.05)
+
+
 def test_of_equal_rates_the_lower_wins_and_a_search_cut_off_decides_nothing(searched):
     even = [{**record, "scores": {**record["scores"], "dev": {"accuracy": 50.0, "pearson": 50.0, "spearman": 50.0}}} for record in searched]
     for records in (even, even[::-1]):
         assert {r["settings"]["rate"] for r in decided(records) if r["task"] == "sentiment" and r["seed"] == 1} == {min(RATES)}
-    first = next(r for r in searched if r["task"] == "sentiment" and r["seed"] == 1 and r["method"] == "kd")
-    assert decided([first]) == []
+    one_seed = [r for r in searched if r["task"] == "sentiment" and r["seed"] == 1 and r["method"] == "kd"]
+    assert len(one_seed) == 2 and decided(one_seed) == []
+
+
+def test_a_search_of_the_first_seed_alone_is_still_read(searched):
+    """As the first records of searches have it."""
+    before = {"task": "sentiment", "rates": list(RATES), "seed": 1}
+    older = [{**r, "settings": {**r["settings"], "searched": before}} for r in searched if r["task"] == "sentiment" and r["method"] == "kd"]
+    chosen = {r["settings"]["rate"] for r in decided(older)}
+    dev = {r["settings"]["rate"]: r["scores"]["dev"]["accuracy"] for r in older if r["seed"] == 1}
+    assert chosen == {min(RATES) if dev[min(RATES)] >= dev[max(RATES)] else max(RATES)} and "n=1" in tables(older)
+
+
+@pytest.fixture
+def sets(searched, tmp_path, monkeypatch):
+    """Plain runs of two methods: those of the lower rate in a committed set, the others new."""
+    monkeypatch.setattr(reports, "data_folder", lambda: tmp_path)
+    for record in searched:
+        path = Path(record["folder"]) / "record.json"
+        assert "searched" not in json.loads(path.read_text())["settings"]  # a run does not know what it is compared with
+        if record["settings"]["rate"] == min(RATES):
+            (tmp_path / "runs" / "lower").mkdir(parents=True, exist_ok=True)
+            (tmp_path / "runs" / "lower" / f"{path.parent.name}.json").write_text(path.read_text())
+        else:
+            (tmp_path / "new").mkdir(exist_ok=True)
+            (tmp_path / "new" / path.parent.name).symlink_to(path.parent)
+    return tmp_path
+
+
+def test_collected_runs_and_those_of_another_set_make_up_a_search(searched, sets):
+    assert main(["collect", "both", "--runs", str(sets / "new"), "--search-task", "sentiment", "--with", "lower"]) == 0
+    found = read_records(sets / "runs" / "both")
+    assert {record["hash"] for record in decided(found)} == {record["hash"] for record in decided(searched)}
+    assert all(record["settings"]["searched"] == {"task": "sentiment", "rates": list(RATES), "seeds": [1, 2]} for record in found)
+    assert not any("searched" in record["settings"] for record in read_records(sets / "runs" / "lower"))
+
+
+def test_a_method_with_a_smaller_search_is_not_collected(sets, capsys):
+    words = ["collect", "both", "--runs", str(sets / "new"), "--search-task", "sentiment"]
+    next((sets / "new").glob("sentiment-kd-seed2-*")).unlink()
+    assert main([*words, "--with", "lower"]) == 2 and "kd was not run on sentiment at rate 0.002 with seed 2" in capsys.readouterr().err
+    assert main(words) == 2 and "two or more make one" in capsys.readouterr().err
+    assert main([*words[:4], "--with", "lower"]) == 2 and "--search-task" in capsys.readouterr().err
+    assert not (sets / "runs" / "both").exists()
 
 
 def test_what_a_search_tries_on_a_task_that_was_not_asked_for_is_no_result(tiny, compute, monkeypatch, tmp_path):
     monkeypatch.setenv("UKD_RUNS", str(tmp_path))
     plan = Plan(("similarity",), (ukd.method("no-kd"),), (1,), tiny, compute, tiny.encoder, search=Search("sentiment", RATES))
-    assert [record["task"] for record in run_all(plan, 1)[0]] == ["similarity"] and len(read_records(tmp_path)) == 3
+    assert [record["task"] for record in run_all(plan, 1)[0]] == ["similarity"] and len(read_records(tmp_path)) == 3  # two were tried
 
 
 def test_a_fresh_run_finds_records_of_its_own_precision_before_others(searched):

@@ -71,7 +71,7 @@ def _training(add: Callable) -> None:
     many.add_argument("--scenario", choices=SCENARIOS, help="methods, and without a preset students, of one of the paper's tables")
     many.add_argument("--seeds", default=None, help="comma-separated (default by profile)")
     many.add_argument("--jobs", type=_number, help="processes that share the cores (default: one a core on a CPU, one on a GPU)")
-    many.add_argument("--rates", metavar="R,R", help="peak learning rates that every method tries with the first seed; its best is used")
+    many.add_argument("--rates", metavar="R,R", help="peak learning rates that every method tries with every seed; its best is used")
     many.add_argument("--search-task", metavar="TASK", help="where they are tried, by its development part (default: the first task)")
     _where(many)
     _budget(many)
@@ -120,6 +120,8 @@ def _looking(add: Callable) -> None:
     keep = add("collect", reports.collect, "Copy the records of finished runs into data/runs/NAME, to be committed.")
     keep.add_argument("name", help="name of the set, as in embedded-ild")
     keep.add_argument("--runs", type=Path, default=None, help="folder of run records (default: the new ones)")
+    keep.add_argument("--search-task", metavar="TASK", help="every method tried all the runs' rates on this task: its best counts")
+    keep.add_argument("--with", dest="others", default="", metavar="SET,SET", help="committed sets whose runs count in that search, too")
 
 
 def _making(add: Callable) -> None:

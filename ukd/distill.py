@@ -41,7 +41,7 @@ CODE = (
 
 def distill(
     task: Task, method: Method, teacher: Teacher, *, profile: Profile, seed: int,
-    rate: float | None = None, searched: dict | None = None, compute: Compute | None = None, folder: Path | None = None,
+    rate: float | None = None, compute: Compute | None = None, folder: Path | None = None,
     live_teacher: bool = False,
 ) -> dict:  # fmt: skip
     """Distil the teacher into the student that the profile names, and return the run's record.
@@ -54,7 +54,6 @@ def distill(
         teacher: from `train_teacher`; its pseudo classifiers are fitted here if they are not there yet.
         rate: peak learning rate of every stage; by default 5e-4 for layers of encoders that the kit has pretrained (a third
             of the depth bears a higher rate than the teacher's), 5e-5 for those of any other, 1e-3 for BiLSTM and CNN.
-        searched: for the record, the task and the rates among which this one was or will be chosen (see `ukd.jobs.Search`).
         folder: where runs are kept, by default `runs_folder()`. A finished run with equal settings, data and code is
             found there and not repeated; one that was cut off goes on from its last whole epoch.
         live_teacher: ask the teacher in every step instead of once beforehand; for comparison, it costs and gains nothing.
@@ -71,7 +70,7 @@ def distill(
         "rate": rate or profile.rate or rates(teacher.encoder, profile.student)[1], "batch": profile.batch,
         "epochs": profile.student_epochs, "max_length": profile.max_length, "max_train": profile.max_train,
         "max_validation": profile.max_validation, "precision": compute.precision, "teacher_outputs": "live" if live_teacher else "kept",
-        "select": profile.select, "compiled": compute.compiled, "searched": searched,
+        "select": profile.select, "compiled": compute.compiled,
     }  # fmt: skip
     key = digest(settings, task.name, task.fingerprint, seed, torch.__version__, source_digest(*CODE))
     run = (folder or runs_folder()) / f"{task.name}-{method.name}-seed{seed}-{key}"

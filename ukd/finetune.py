@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 
 import torch
 
@@ -51,9 +52,12 @@ def finetune(
     return json.loads((folder / "record.json").read_text(encoding="utf-8"))
 
 
-def best_on_dev(records: list[dict]) -> dict:
-    """The record that is best on the development part; of equals the one with the lower rate."""
-    return max(records, key=lambda record: (headline(record["scores"]["dev"]), -record["settings"]["rate"]))
+def best_rate(records: list[dict]) -> float:
+    """The rate whose runs are best on the development part, by their mean; of equals the lower one."""
+    by_rate: dict[float, list[float]] = {}
+    for record in records:
+        by_rate.setdefault(record["settings"]["rate"], []).append(headline(record["scores"]["dev"]))
+    return max(by_rate, key=lambda rate: (mean(by_rate[rate]), -rate))
 
 
 def short_name(name: str | Path) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import product
 
 from ukd.data import SPECS
-from ukd.finetune import best_on_dev
+from ukd.finetune import best_rate
 from ukd.methods import METHODS, OPTIONS, SCENARIOS, STAGINGS, spelled
 
 
@@ -66,7 +67,13 @@ def _rate(settings: dict) -> str:
     """The students' rate, or the rates that every method tried."""
     if not (search := settings.get("searched")):
         return f"rate {settings['rate']:g}"
-    return f"the best for each method of rates {', '.join(f'{rate:g}' for rate in search['rates'])} (chosen on {search['task']})"
+    rates = ", ".join(f"{rate:g}" for rate in search["rates"])
+    return f"the best for each method of rates {rates} (chosen on {search['task']}'s development part, n={len(seeds_of(search))})"
+
+
+def seeds_of(search: dict) -> list[int]:
+    """The seeds with which every rate of a search was tried. Older records name the first one alone."""
+    return search.get("seeds") or [search["seed"]]
 
 
 def decided(records: list[dict]) -> list[dict]:
@@ -77,9 +84,9 @@ def decided(records: list[dict]) -> list[dict]:
     kept = groups.pop((), [])
     for some in groups.values():
         search = some[0]["settings"]["searched"]
-        tried = [r for r in some if r["task"] == search["task"] and r["seed"] == search["seed"]]
-        if {r["settings"]["rate"] for r in tried} >= set(search["rates"]):  # else it was cut off, and nothing is decided
-            best = best_on_dev(tried)["settings"]["rate"]
+        tried = [r for r in some if r["task"] == search["task"] and r["seed"] in seeds_of(search)]
+        if {(r["settings"]["rate"], r["seed"]) for r in tried} >= set(product(search["rates"], seeds_of(search))):
+            best = best_rate(tried)  # else it was cut off, and nothing is decided
             kept += [r for r in some if r["settings"]["rate"] == best]
     return kept
 

@@ -10,7 +10,7 @@ from ukd.notebooks import compared, found, measured, read
 from ukd.profiles import PROFILES
 from ukd.results import markdown
 
-_SUITE, _TUNED = "`data/runs/embedded-ild`", "`data/runs/glue-fine-tuning`"
+_SUITE, _SEARCH, _TUNED = "`data/runs/embedded-ild`", "`data/runs/embedded-search`", "`data/runs/glue-fine-tuning`"
 DRAWN = {  # name of the file, or how it begins: what it shows, what it is drawn from, and the function in `ukd.figures` or `ukd.diagram`
     "attention_by_difficulty": ("where each student layer looks, by the examples' difficulty", _SUITE, "attention_by_difficulty"),
     "attention_entropy": ("how narrowly single examples look", _SUITE, "entropy_of_attention"),
@@ -22,6 +22,12 @@ DRAWN = {  # name of the file, or how it begins: what it shows, what it is drawn
     "temperatures": ("scores and entropy for other temperatures of attention and loss", _SUITE, "temperatures"),
     "what_is_seen": ("whether the attention goes to teacher layers that predict better", _SUITE, "what_is_seen"),
     "what_holds_the_attention": ("Universal-KD with one option changed: score, entropy, what is seen", _SUITE, "what_holds_the_attention"),
+    "attention_searched": ("where each student layer looks, epoch by epoch, on five tasks", _SEARCH, "attention_over_time"),
+    "contrasts_searched": ("differences between methods that differ by one thing alone, on five tasks", _SEARCH, "contrasts"),
+    "distance_searched": ("distance of each teacher layer's classifier; the attention it gets, on five tasks", _SEARCH, "distance"),
+    "heads_searched": ("score of the pseudo classifier on each layer of five teachers", _SEARCH, "heads"),
+    "rates": ("score of every method at every rate that was tried, mean and spread", _SEARCH, "rates"),
+    "scores_searched": ("score of every seed by method on five tasks, each method at its best rate", _SEARCH, "scores"),
     "attention_": ("mean attention of student layers to teacher layers, on all examples and by class", _SUITE, "attention"),
     "distance_and_attention": ("how far each teacher layer's classifier is from the label; the attention it gets", _SUITE, "distance"),
     "encoders_by_layer": ("what each layer knows after fine-tuning: the embedded encoder, random weights", _TUNED, "encoders"),

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import torch
 
@@ -15,7 +15,7 @@ from ukd.config import Compute, progress, say
 from ukd.data import load_task, source_of
 from ukd.describe import describe_student
 from ukd.distill import distill
-from ukd.finetune import best_on_dev, finetune
+from ukd.finetune import best_rate, finetune
 from ukd.methods import Method
 from ukd.probing import train_heads
 from ukd.profiles import Profile
@@ -39,8 +39,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class Search:
-    """Which peak learning rates every method tries on one task, with the first seed; the best on the development part is used for all
-    tasks and seeds. The same rates for every method: none gets a larger search than the rest."""
+    """Which peak learning rates every method tries on one task, with every seed; the best by the mean on the development part is used
+    for all tasks. The same rates for every method: none gets a larger search than the rest."""
 
     task: str
     rates: tuple[float, ...]
@@ -70,15 +70,17 @@ def run_all(plan: Plan, jobs: int) -> tuple[list[dict], list[str]]:
     ]  # fmt: skip
     made = tried + (_each(make_student, runs, plan, jobs, "runs") if runs else [])
     asked = {record["folder"]: record for record in made if record["task"] in plan.tasks}  # a search elsewhere is no result
+    for record in asked.values() if plan.search else ():  # a run does not know what it is compared with
+        record["settings"]["searched"] = asdict(plan.search) | {"seeds": plan.seeds}
     return list(asked.values()), failures
 
 
 def searched_rates(plan: Plan, jobs: int) -> tuple[list[float], list[dict]]:
     """Each method's best rate of the plan's search, in the order of the methods, and the records of all that was tried."""
-    count = len(plan.search.rates)
-    runs = [(plan, plan.search.task, chosen, plan.seeds[0], rate) for chosen in plan.methods for rate in plan.search.rates]
+    pairs = [(seed, rate) for seed in plan.seeds for rate in plan.search.rates]
+    runs = [(plan, plan.search.task, chosen, *pair) for chosen in plan.methods for pair in pairs]
     tried = _each(make_student, runs, plan, jobs, "rates")
-    return [best_on_dev(tried[i : i + count])["settings"]["rate"] for i in range(0, len(tried), count)], tried
+    return [best_rate(tried[i : i + len(pairs)]) for i in range(0, len(tried), len(pairs))], tried
 
 
 def make_teacher(plan: Plan, name: str, seed: int = 1) -> str | None:
@@ -96,8 +98,7 @@ def make_student(plan: Plan, name: str, method: Method, seed: int, rate: float |
     """One run; its teacher comes from the cache."""
     task = load_task(name, source_of(name, plan.source))
     teacher = train_teacher(task, profile=plan.profile, encoder=plan.encoder, compute=plan.compute)
-    search = plan.search and {"task": plan.search.task, "rates": list(plan.search.rates), "seed": plan.seeds[0]}
-    return distill(task, method, teacher, profile=plan.profile, seed=seed, rate=rate, searched=search, compute=plan.compute)
+    return distill(task, method, teacher, profile=plan.profile, seed=seed, rate=rate, compute=plan.compute)
 
 
 def compare_encoders(plan: Plan, encoders: tuple[str, ...], rates: tuple[float, ...], jobs: int) -> list[dict]:
@@ -106,10 +107,9 @@ def compare_encoders(plan: Plan, encoders: tuple[str, ...], rates: tuple[float, 
     for encoder in encoders:
         resolve_encoder(encoder, plan.profile, plan.compute)
     tried = _each(make_finetuned, [(plan, *pair, rate, plan.seeds[0], rates) for pair in pairs for rate in rates], plan, jobs, "rates")
-    kept = [best_on_dev(tried[i : i + len(rates)]) for i in range(0, len(tried), len(rates))]
-    again = [
-        (plan, *pair, best["settings"]["rate"], seed, rates) for pair, best in zip(pairs, kept, strict=True) for seed in plan.seeds[1:]
-    ]
+    best = [best_rate(tried[i : i + len(rates)]) for i in range(0, len(tried), len(rates))]
+    kept = [tried[i * len(rates) + rates.index(rate)] for i, rate in enumerate(best)]
+    again = [(plan, *pair, rate, seed, rates) for pair, rate in zip(pairs, best, strict=True) for seed in plan.seeds[1:]]
     return kept + (_each(make_finetuned, again, plan, jobs, "seeds") if again else [])
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from ukd.config import data_folder
 from ukd.records import read_records
 
-SUITE = "embedded-ild"  # the set of which the figures are drawn
+SUITE = "embedded-ild"  # every method at one rate: the set of which the figures are drawn
+SEARCH = "embedded-search"  # the core methods on all tasks, each at the best of the rates that all have tried
 MARKED = re.compile(r"(<!-- (?P<name>[\w-]+): written by `ukd rebuild` -->\n).*?(\n<!-- end of (?P=name) -->)", re.DOTALL)
 
 
@@ -19,7 +20,7 @@ def written() -> dict[str, Callable[[], str]]:
     """What can stand between marks, by name: every set of records, benchmarks, presets, paper and ours, datasheet, model card."""
     from ukd import card, datasheet, guide, paper, plan, profiles
     from ukd.bench import bench_table
-    from ukd.grouping import of_scenario
+    from ukd.grouping import decided, of_scenario
     from ukd.results import contrast_table, scores_alone, tables
 
     sets = {path.name: path for path in sorted((data_folder() / "runs").iterdir()) if path.is_dir()}
@@ -29,6 +30,9 @@ def written() -> dict[str, Callable[[], str]]:
             found[f"embedded-{scenario}"] = lambda scenario=scenario: tables(of_scenario(scenario, read_records(sets[SUITE])))
         found["embedded-scores"] = lambda: scores_alone(of_scenario("ild", read_records(sets[SUITE])))
         found["embedded-contrasts"] = lambda: contrast_table(read_records(sets[SUITE]))
+    if SEARCH in sets:
+        found["embedded-search-scores"] = lambda: scores_alone(decided(read_records(sets[SEARCH])))
+        found["embedded-search-contrasts"] = lambda: contrast_table(decided(read_records(sets[SEARCH])))
     for path in sorted((data_folder() / "bench").glob("*.json")):
         found[f"bench-{path.stem}"] = lambda path=path: bench_table(json.loads(path.read_text(encoding="utf-8")))
     found["presets"] = lambda: plan.presets_table(profiles.PRESETS)
@@ -75,17 +79,18 @@ def rebuild(check: bool, figures: Path, say: Callable[[str], object] = print) ->
 
 
 def drawn(folder: Path) -> list[Path]:
-    """Draw every figure into a folder: the method, the comparison on the embedded suite with its studies, the encoder."""
+    """Draw every figure into a folder: the method, the comparisons on the embedded suite with their studies, the encoder."""
     from ukd.card import committed_encoder
     from ukd.diagram import method_figure
     from ukd.figures import draw_encoder, save
     from ukd.finetune import FINE_TUNING
-    from ukd.studies import draw_records
+    from ukd.studies import draw_records, draw_search
 
     runs = data_folder() / "runs"
     tuned = [record for record in read_records(runs) if record["method"] == FINE_TUNING]
     suite = draw_records(read_records(runs / SUITE), folder)
-    return save(method_figure(), "method", folder) + suite + draw_encoder(committed_encoder(), tuned, folder)
+    searched = draw_search(read_records(runs / SEARCH), folder) if (runs / SEARCH).is_dir() else []
+    return save(method_figure(), "method", folder) + suite + searched + draw_encoder(committed_encoder(), tuned, folder)
 
 
 def differing(folder: Path) -> Iterator[Path]:

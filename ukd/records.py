@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from ukd.config import PACKAGE, Compute, in_clone, rank
 
 FORMAT = 1
+SEARCH = "search.json"  # in a set's folder, where its methods' rates were searched: task, rates, seeds, and sets whose runs count, too
 WAIT_SECONDS = 600
 PACKAGES = ("ukd", "torch", "transformers", "datasets", "accelerate", "tokenizers", "numpy", "scikit-learn", "scipy")
 
@@ -71,8 +72,12 @@ def write_json(path: Path, content: dict) -> None:
 
 
 def read_records(folder: Path) -> list[dict]:
-    """All run records below a folder, in the order of their paths. Raises ValueError that names a damaged file."""
-    records = []
+    """All run records below a folder, in the order of their paths. Raises ValueError that names a damaged file.
+
+    Those of a set with a `search.json` have it in their settings as `searched`; runs of the same methods that count in the search but
+    stand in another set come last.
+    """
+    records, places, searches = [], [], {}
     for path in sorted(Path(folder).rglob("*.json")):
         if any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
@@ -80,8 +85,19 @@ def read_records(folder: Path) -> list[dict]:
             record = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{path} is not a readable record ({error}); remove it and run again") from error
-        if isinstance(record, dict) and "method" in record and "scores" in record:
+        if path.name == SEARCH:
+            searches[path.parent] = record
+        elif isinstance(record, dict) and "method" in record and "scores" in record:
             records.append(record)
+            places.append(path.parent)
+    for place, search in searches.items():
+        mine = [record for record, one in zip(records, places, strict=False) if one == place]
+        methods = [record["settings"]["method"] for record in mine]
+        there = [record for name in search["with"] for record in read_records(place.parent / name)]
+        others = [r for r in there if r["settings"]["rate"] in search["rates"] and r["settings"]["method"] in methods]
+        for record in (*mine, *others):
+            record["settings"]["searched"] = {name: search[name] for name in ("task", "rates", "seeds")}
+        records += others
     return records
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
+from itertools import product
 from pathlib import Path
 
 from ukd.config import data_folder, runs_folder
+from ukd.grouping import label
 from ukd.methods import METHODS, TERMS
-from ukd.records import read_records
+from ukd.records import SEARCH, read_records, write_json
 from ukd.results import markdown, tables
 
 
@@ -61,17 +64,45 @@ def rebuild(options: argparse.Namespace) -> int:
 
 
 def collect(options: argparse.Namespace) -> int:
-    """`ukd collect`: copies, never overwrites."""
+    """`ukd collect`: copies, never overwrites. With --search-task it also notes how the set's rates were searched."""
     folder = data_folder() / "runs" / options.name
     found = sorted((options.runs or runs_folder()).glob("*/record.json"))
     if not found:
         raise ValueError(f"no finished runs in {options.runs or runs_folder()}")
     if there := [path.parent.name for path in found if (folder / f"{path.parent.name}.json").exists()]:
         raise ValueError(f"{folder} holds {there[0]} already; records are never overwritten: choose another name")
+    others = [name for name in options.others.split(",") if name]
+    search = _search(options.search_task, [json.loads(path.read_text(encoding="utf-8")) for path in found], others)
     folder.mkdir(parents=True, exist_ok=True)
     for path in found:
         print(shutil.copyfile(path, folder / f"{path.parent.name}.json"))
+    if search:
+        write_json(folder / SEARCH, search)
+        print(folder / SEARCH)
     return 0
+
+
+def _search(task: str | None, new: list[dict], others: list[str]) -> dict | None:
+    """The search that these runs and those of other sets make up. Raises ValueError where a method lacks a run of it: none gets a smaller
+    search than the rest."""
+    if task is None:
+        if others:
+            raise ValueError("--with names sets whose runs count in a search: say by --search-task where it was made")
+        return None
+    methods = [record["settings"]["method"] for record in new]
+    kept = [record for name in others for record in _records(data_folder() / "runs" / name) if record["settings"]["method"] in methods]
+    tried: dict[str, set] = {label(record): set() for record in new}
+    for record in (r for r in (*new, *kept) if r["task"] == task):
+        tried[label(record)].add((record["settings"]["rate"], record["seed"]))
+    every = set().union(*tried.values())
+    rates, seeds = (sorted(set(values)) for values in zip(*every, strict=True)) if every else ([], [])
+    if len(rates) < 2:
+        raise ValueError(f"no search on {task}: its runs have rates {rates}, and two or more make one")
+    for name, made in tried.items():
+        if missing := sorted(set(product(rates, seeds)) - made):
+            rate, seed = missing[0]
+            raise ValueError(f"{name} was not run on {task} at rate {rate:g} with seed {seed}, as others were: run it first")
+    return {"task": task, "rates": rates, "seeds": seeds, "with": others}
 
 
 def build_data(options: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from scipy import stats
 from ukd.bootstrap import interval
 from ukd.data import EMBEDDED as EMBEDDED_TASKS
 from ukd.data import SPECS
-from ukd.finetune import FINE_TUNING, best_on_dev, short_name
+from ukd.finetune import FINE_TUNING, best_rate, short_name
 from ukd.grouping import apart, decided, label, like, metrics_of, ordered, selected, setting, students, whole
 from ukd.methods import METHODS
 from ukd.metrics import headline
@@ -280,7 +280,7 @@ def winners(records: list[dict]) -> list[dict]:
     if len(rates) < 2:
         return records
     searched = [record for record in records if record["seed"] == min(r["seed"] for r in records)]
-    best = best_on_dev(searched)["settings"]["rate"]
+    best = best_rate(searched)
     return [record for record in records if record["settings"]["rate"] == best]
 
 

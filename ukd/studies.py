@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from ukd.config import digest
 from ukd.data import SPECS
-from ukd.figures import STYLE, draw_all, draw_attention, look, save
+from ukd.figures import STYLE, distance_figure, draw_all, draw_attention, heads_figure, look, save, scores_figure
 from ukd.grouping import decided, label, ordered, setting
 from ukd.methods import CORE, METHODS
 from ukd.metrics import headline
@@ -246,6 +246,32 @@ def contrasts_figure(records: list[dict]) -> Figure:
     return figure
 
 
+def rates_figure(records: list[dict]) -> Figure:
+    """Score of every method at every rate of its search, on the task where that was made, mean and sample standard deviation over seeds;
+    a ring at the rate that the development part chose. Records of one setting with all that was tried."""
+    search = records[0]["settings"]["searched"]
+    tried, kept = [r for r in records if r["task"] == search["task"]], {label(r): r["settings"]["rate"] for r in decided(records)}
+    names = ordered({label(record) for record in tried}, METHODS)
+    figure, ax = plt.subplots(figsize=(7.6, 3.8), layout="constrained")
+    for number, name in enumerate(names):
+        points: dict[float, list[float]] = {}
+        for record in sorted(of(tried, name), key=lambda record: record["settings"]["rate"]):
+            points.setdefault(record["settings"]["rate"], []).append(headline(record["scores"]["validation"]))
+        aside = 1.035 ** (number - (len(names) - 1) / 2)  # so that no bar hides another
+        style = look(name, tuple(METHODS))
+        bars = [stdev(values) if len(values) > 1 else 0 for values in points.values()]
+        x, y = [rate * aside for rate in points], [mean(values) for values in points.values()]
+        ax.errorbar(x, y, bars, capsize=2, label=name, markersize=4, **style)
+        if name in kept:
+            ax.plot(kept[name] * aside, mean(points[kept[name]]), "o", markersize=11, fillstyle="none", color=style["color"])
+    ax.set(xscale="log", xlabel="Peak learning rate (ring: chosen on the development part)", ylabel="Validation score, %")
+    ax.set_xticks(search["rates"], [f"{rate:g}" for rate in search["rates"]])
+    ax.minorticks_off()
+    ax.set_title(f"The search over rates on {search['task']}", fontsize=10)
+    ax.legend(frameon=False, fontsize=8, bbox_to_anchor=(1.01, 1), loc="upper left")
+    return figure
+
+
 def draw_records(records: list[dict], folder: Path) -> list[Path]:
     """All figures of distillation records: those of the largest group of one budget here, of any other in a folder of its own."""
     groups: dict[str, list[dict]] = {}
@@ -258,9 +284,23 @@ def draw_records(records: list[dict], folder: Path) -> list[Path]:
         place = folder / digest(name) if number else folder
         paths += draw_all(groups[name], place)
         with plt.rc_context(STYLE):
-            for study, figure in studies(decided(groups[name])).items():
+            tried = {"rates": rates_figure(groups[name])} if groups[name][0]["settings"].get("searched") else {}
+            for study, figure in (tried | studies(decided(groups[name]))).items():
                 paths += save(figure, study, place)
     return paths
+
+
+def draw_search(records: list[dict], folder: Path) -> list[Path]:
+    """What a search tried, and of what it chose scores, contrasts, teachers, attention; named to stand beside another set's figures."""
+    kept = decided(records)
+    attended = [record for record in of(kept, PLAIN) if record["attention"]]
+    with plt.rc_context(STYLE):
+        found = {
+            "rates": rates_figure(records), "scores_searched": scores_figure(kept), "contrasts_searched": contrasts_figure(kept),
+            "heads_searched": heads_figure(kept), "distance_searched": distance_figure(attended),
+            "attention_searched": attention_over_time(attended),
+        }  # fmt: skip
+        return [path for name, figure in found.items() for path in save(figure, name, folder)]
 
 
 def studies(records: list[dict]) -> dict[str, Figure]:
