@@ -109,6 +109,9 @@ def test_collected_runs_and_those_of_another_set_make_up_a_search(searched, sets
     assert {record["hash"] for record in decided(found)} == {record["hash"] for record in decided(searched)}
     assert all(record["settings"]["searched"] == {"task": "sentiment", "rates": list(RATES), "seeds": [1, 2]} for record in found)
     assert not any("searched" in record["settings"] for record in read_records(sets / "runs" / "lower"))
+    (sets / "runs" / "lower").rename(sets / "runs" / "elsewhere")
+    with pytest.raises(ValueError, match="counts runs of lower, which is not beside it"):
+        read_records(sets / "runs")
 
 
 def test_a_method_with_a_smaller_search_is_not_collected(sets, capsys):

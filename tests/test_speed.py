@@ -16,9 +16,10 @@ from ukd.cli import main
 from ukd.config import cache_folder
 from ukd.contenders import Bench
 from ukd.data import GLUE
+from ukd.jobs import Search
 from ukd.methods import CORE, METHODS
 from ukd.models import load_classifier, parameters
-from ukd.plan import HUB, TASK_SIZES, Network, cost, network_of, sizes_of
+from ukd.plan import HUB, TASK_SIZES, Network, cost, network_of, plan, sizes_of
 from ukd.profiles import PRESETS
 from ukd.timing import Ratio, ratio, turns
 
@@ -54,7 +55,7 @@ def test_parameters_of_a_folder(task, teacher, tiny):
 
 def test_a_plan_agrees_with_the_run(task, tiny, teacher, compute):
     record = ukd.distill(task, ukd.method("universal-kd"), teacher, profile=tiny, seed=1, compute=compute)
-    planned = cost(task.name, (METHODS["universal-kd"],), 1, tiny, "embedded", compute, SPEEDS)
+    planned = cost(task.name, (METHODS["universal-kd"],), 1, tiny, "embedded", SPEEDS)
     assert planned.steps == record["steps"]
     assert planned.live_passes == record["history"]["teacher"]["epochs"][-1]["epoch"]
     assert planned.examples == record["examples"]["train"]
@@ -64,12 +65,21 @@ def test_a_plan_agrees_with_the_run(task, tiny, teacher, compute):
 
 def test_a_live_teacher_is_planned_to_cost_its_passes(compute, tiny):
     methods = tuple(METHODS[name] for name in CORE)
-    planned = cost("sentiment", methods, 2, tiny, "embedded", compute, SPEEDS)
+    planned = cost("sentiment", methods, 2, tiny, "embedded", SPEEDS)
     # of 2 epochs kd learns from the teacher in both, kd-two-stage and universal-kd in one, no-kd in none; two seeds
     assert planned.live_passes == 2 * (2 + 1 + 1)
     one_pass = planned.examples * network_of("scratch", tiny).forward(planned.tokens)
     assert planned.operations_live - planned.operations == pytest.approx(one_pass * (planned.live_passes - 1))
     assert planned.seconds_live - planned.seconds == pytest.approx(one_pass * (planned.live_passes - 1) / 1e9)
+
+
+def test_a_search_is_planned_in_its_tasks_row(tiny, compute):
+    methods = (METHODS["kd"], METHODS["universal-kd"])
+    once, tried = (cost("sentiment", methods, 3, tiny, "embedded", SPEEDS, rates) for rates in (1, 4))
+    assert tried.steps == 4 * once.steps and tried.live_passes == 4 * once.live_passes and tried.passes == once.passes
+    text = plan(("acceptability",), methods, 3, tiny, "embedded", compute, Search("sentiment", (1e-4, 2e-4, 4e-4, 8e-4)))
+    row = next(line for line in text.splitlines() if line.startswith("| sentiment"))
+    assert "; 4 rates on sentiment" in text and f"{tried.steps:,}" in row
 
 
 def test_every_preset_is_planned_without_a_network_and_says_where_its_values_are_from(capsys):
@@ -102,7 +112,7 @@ def test_other_families_are_planned_with(family, inner, tiny, tmp_path):
 
 
 def test_a_plan_follows_what_is_selected_on(compute, tiny):
-    all_of_it = cost("sentiment", (METHODS["kd"],), 1, replace(tiny, select="validation"), "embedded", compute, SPEEDS)
+    all_of_it = cost("sentiment", (METHODS["kd"],), 1, replace(tiny, select="validation"), "embedded", SPEEDS)
     assert all_of_it.examples == tiny.max_train
 
 

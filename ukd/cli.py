@@ -71,8 +71,7 @@ def _training(add: Callable) -> None:
     many.add_argument("--scenario", choices=SCENARIOS, help="methods, and without a preset students, of one of the paper's tables")
     many.add_argument("--seeds", default=None, help="comma-separated (default by profile)")
     many.add_argument("--jobs", type=_number, help="processes that share the cores (default: one a core on a CPU, one on a GPU)")
-    many.add_argument("--rates", metavar="R,R", help="peak learning rates that every method tries with every seed; its best is used")
-    many.add_argument("--search-task", metavar="TASK", help="where they are tried, by its development part (default: the first task)")
+    _rates(many)
     _where(many)
     _budget(many)
 
@@ -86,6 +85,11 @@ def _training(add: Callable) -> None:
     _budget(tune, ("teacher_epochs", "max_train", "max_length", "batch"), {"teacher_epochs": "passes of the fine-tuning"})
 
 
+def _rates(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rates", metavar="R,R", help="peak learning rates that every method tries with every seed; its best is used")
+    parser.add_argument("--search-task", metavar="TASK", help="where they are tried, by its development part (default: the first task)")
+
+
 def _costs(add: Callable) -> None:
     text = "Say what a comparison will cost before it runs: passes, steps, operations, bytes, memory, time."
     plan = add("plan", commands.show_plan, text)
@@ -93,6 +97,7 @@ def _costs(add: Callable) -> None:
     plan.add_argument("--methods", help=f"comma-separated, or 'all' (default {','.join(CORE)}, or the scenario's)")
     plan.add_argument("--scenario", choices=SCENARIOS, help="methods and students of one of the paper's tables")
     plan.add_argument("--seeds", type=_number, default=3, help="how many (default 3)")
+    _rates(plan)
     plan.add_argument("--presets", action="store_true", help="print the table of presets instead")
     _where(plan)
     _budget(plan)

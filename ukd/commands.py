@@ -137,7 +137,8 @@ def show_plan(options: argparse.Namespace) -> int:
         return 0
     first, methods, here = _profile(options), _methods(options), choose_compute(options.precision)
     for budget in _budgets(options, replace(first, encoder=options.teacher or first.encoder)):
-        print(plan(_tasks(options, budget), methods, options.seeds, budget, options.source, here))
+        tasks = _tasks(options, budget)
+        print(plan(tasks, methods, options.seeds, budget, options.source, here, _search(options, tasks)))
     return 0
 
 

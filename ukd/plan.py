@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
+from typing import TYPE_CHECKING
 
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig, PreTrainedConfig
@@ -25,6 +26,9 @@ from ukd.students import STUDENTS
 from ukd.teacher import EMBEDDED, RANDOM, SCRATCH, embedded_encoder
 from ukd.timing import optimizer_of
 from ukd.train import autocast
+
+if TYPE_CHECKING:
+    from ukd.jobs import Search
 
 # Layers, width, heads, inner width, entries: as published with each model.
 HUB = {
@@ -162,8 +166,8 @@ class Cost:
     cache: int
 
 
-def cost(name: str, methods: tuple[Method, ...], seeds: int, profile: Profile, source: str | None, compute: Compute, speeds: dict) -> Cost:
-    """One task: teacher, heads and outputs (two passes, and one for each way to pool states), every method with every seed.
+def cost(name: str, methods: tuple[Method, ...], seeds: int, profile: Profile, source: str | None, speeds: dict, rates: int = 1) -> Cost:
+    """One task: teacher, heads and outputs (two passes, and one for each way to pool states), every method with every seed at every rate.
 
     Left out are evaluation, TAKD's assistants, and that states which are too many to keep are asked for in every step.
     """
@@ -172,10 +176,10 @@ def cost(name: str, methods: tuple[Method, ...], seeds: int, profile: Profile, s
     examples = labelled - (0 if profile.select == "validation" else min(max(round(DEV_SHARE * labelled), outputs), DEV_MOST))
     teacher, student = network_of(profile.encoder, profile), student_of(profile)
     one_pass, one_epoch = examples * teacher.forward(tokens), 3 * examples * student.forward(tokens)
-    fine_tuning, runs = 3 * one_pass * profile.teacher_epochs, len(methods) * seeds
+    fine_tuning, runs = 3 * one_pass * profile.teacher_epochs, len(methods) * seeds * rates
     shares = [pair for m in methods for pair in zip(m.stages, m.epochs(profile.student_epochs), strict=True)]
     asked = 1 + len({m.hidden.pooling for m in methods if m.hidden})  # outputs, and states by how they are pooled
-    live = seeds * sum(epochs for stage, epochs in shares if stage.asks)
+    live = seeds * rates * sum(epochs for stage, epochs in shares if stage.asks)
     (teacher_asks, teacher_trains), (_, student_trains) = speeds["teacher"], speeds["student"]
     heads = one_pass * min(1.0, MOST_EXAMPLES / examples)
     before = fine_tuning / teacher_trains + heads / teacher_asks
@@ -196,12 +200,17 @@ def student_of(profile: Profile) -> Network:
     return network_of(profile.student, profile)
 
 
-def plan(tasks: tuple[str, ...], methods: tuple[Method, ...], seeds: int, profile: Profile, source: str | None, compute: Compute) -> str:
-    """The cost of a comparison as Markdown, with the teacher's outputs kept and with a live teacher."""
+def plan(
+    tasks: tuple[str, ...], methods: tuple[Method, ...], seeds: int, profile: Profile, source: str | None, compute: Compute,
+    search: Search | None = None,
+) -> str:  # fmt: skip
+    """The cost of a comparison as Markdown, with the teacher's outputs kept and with a live teacher; that of a search over rates is in its
+    task's row."""
     teacher, student = network_of(profile.encoder, profile), student_of(profile)
     say("calibrating: two layers of teacher and student for a few steps")
     speeds = {"teacher": speed(teacher, profile, compute), "student": speed(student, profile, compute)}
-    costs = [cost(name, methods, seeds, profile, source, compute, speeds) for name in tasks]
+    rates, tried = {search.task: len(search.rates)} if search else {}, f"; {len(search.rates)} rates on {search.task}" if search else ""
+    costs = [cost(name, methods, seeds, profile, source, speeds, rates.get(name, 1)) for name in dict.fromkeys((*tasks, *rates))]
     rows = [_row(each) for each in costs] + ([_row(_total(costs))] if len(costs) > 1 else [])
     header = ["task", "examples", "tokens", "student steps", "teacher passes", "if live", "PFLOP", "if live", "cache", "time", "if live"]
     memory = [
@@ -213,7 +222,7 @@ def plan(tasks: tuple[str, ...], methods: tuple[Method, ...], seeds: int, profil
     return "\n\n".join([
         f"### {profile.name}: {profile.encoder} to {students(profile)}",
         f"{len(methods)} methods, {seeds} seeds, batch {profile.batch}; teacher {profile.teacher_epochs} epochs, students "
-        f"{profile.student_epochs}. Sources: {profile.sources}.",
+        f"{profile.student_epochs}{tried}. Sources: {profile.sources}.",
         markdown(header, rows),
         markdown(["network", "layers x width", "weights", f"memory to train, at {profile.max_length} tokens"], memory),
         f"Time is that of one process on {compute.device} in {compute.precision} ({compute.threads} threads), from two layers timed here "

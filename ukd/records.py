@@ -91,6 +91,8 @@ def read_records(folder: Path) -> list[dict]:
             records.append(record)
             places.append(path.parent)
     for place, search in searches.items():
+        if gone := [name for name in search["with"] if not (place.parent / name).is_dir()]:
+            raise ValueError(f"{place / SEARCH} counts runs of {gone[0]}, which is not beside it: bring that set back")
         mine = [record for record, one in zip(records, places, strict=False) if one == place]
         methods = [record["settings"]["method"] for record in mine]
         there = [record for name in search["with"] for record in read_records(place.parent / name)]
