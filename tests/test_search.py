@@ -16,8 +16,8 @@ from ukd.cli import main
 from ukd.grouping import decided, like, setting
 from ukd.jobs import Plan, Search, run_all
 from ukd.records import Busy, claim, made_once, read_records, without_waiting
-from ukd.results import tables
-from ukd.studies import rates_figure
+from ukd.results import beside, tables
+from ukd.studies import draw_records, rates_figure
 
 RATES = (1e-5, 2e-3)
 
@@ -106,12 +106,57 @@ def sets(searched, tmp_path, monkeypatch):
 def test_collected_runs_and_those_of_another_set_make_up_a_search(searched, sets):
     assert main(["collect", "both", "--runs", str(sets / "new"), "--search-task", "sentiment", "--with", "lower"]) == 0
     found = read_records(sets / "runs" / "both")
+    listed = json.loads((sets / "runs" / "both" / "search.json").read_text())["with"]
+    assert len(listed) == len(list((sets / "runs" / "lower").iterdir())) and len(found) == len(searched)
     assert {record["hash"] for record in decided(found)} == {record["hash"] for record in decided(searched)}
     assert all(record["settings"]["searched"] == {"task": "sentiment", "rates": list(RATES), "seeds": [1, 2]} for record in found)
     assert not any("searched" in record["settings"] for record in read_records(sets / "runs" / "lower"))
     (sets / "runs" / "lower").rename(sets / "runs" / "elsewhere")
-    with pytest.raises(ValueError, match="counts runs of lower, which is not beside it"):
+    with pytest.raises(ValueError, match="counts lower/sentiment-kd-seed1-.*, which is not beside it"):
         read_records(sets / "runs")
+
+
+def test_a_search_is_noted_once_and_of_runs_of_one_kind(sets, capsys):
+    words = ["collect", "both", "--runs", str(sets / "new"), "--search-task", "sentiment", "--with", "lower"]
+    path = next((sets / "new").glob("sentiment-kd-seed2-*"))
+    record = json.loads((path / "record.json").read_text())
+    path.unlink()
+    path.mkdir()
+    changed = {**record, "settings": {**record["settings"], "precision": "fp16"}}
+    (path / "record.json").write_text(json.dumps(changed))
+    assert main(words) == 2 and "these are of 2 kinds" in capsys.readouterr().err
+    reworded = {**record, "settings": {**record["settings"], "method": {**record["settings"]["method"], "summary": "in other words"}}}
+    (path / "record.json").write_text(json.dumps(reworded))
+    assert main(words) == 0 and len(decided(read_records(sets / "runs" / "both"))) == 8  # a method is what it does
+    before = sorted((sets / "runs" / "both").iterdir())
+    late = sets / "late" / "sentiment-kd-seed9-0123456789ab"
+    late.mkdir(parents=True)
+    (late / "record.json").write_text(json.dumps({**record, "seed": 9, "hash": "0123456789ab"}))
+    for more in ([], ["--search-task", "sentiment"]):
+        assert main(["collect", "both", "--runs", str(sets / "late"), *more]) == 2
+    assert "noted once" in capsys.readouterr().err and sorted((sets / "runs" / "both").iterdir()) == before
+
+
+def test_what_was_tried_beside_a_search_can_not_win_it(searched):
+    kept = decided(searched)
+    one = next(r for r in searched if r["task"] == "sentiment" and r["method"] == "kd" and r["seed"] == 1)
+    beyond = {**one, "hash": "beyond", "settings": {**one["settings"], "rate": 7e-3}, "scores": {"dev": {"accuracy": 99.0}}}
+    again = {**one, "hash": "again", "made": "2000-01-01T00:00:00+00:00", "scores": {"dev": {"accuracy": 99.0}}}  # of two the newer counts
+    for more in (beyond, again):
+        assert {r["settings"]["rate"] for r in decided([*searched, more])} == {r["settings"]["rate"] for r in kept}
+
+
+def test_a_fresh_run_stands_beside_committed_ones_of_its_methods_rate(searched):
+    plain = [{**r, "settings": {**r["settings"], "searched": None}} for r in searched if r["task"] == "sentiment"]
+    fresh = [r for r in plain if r["settings"]["rate"] == (RATES[0] if r["method"] == "kd" else RATES[1])]
+    marked = [{**r, "settings": {**r["settings"], "searched": {"task": "sentiment", "rates": list(RATES), "seeds": [1, 2]}}} for r in fresh]
+    marked += [{**r, "settings": {**r["settings"], "searched": marked[0]["settings"]["searched"]}} for r in plain if r not in fresh]
+    chosen = decided(marked)
+    text = beside(marked, plain)
+    for name in ("kd", "no-kd"):
+        value = mean(r["scores"]["validation"]["accuracy"] for r in chosen if r["method"] == name)
+        row = next(line for line in text.splitlines() if f"| {name} " in line)
+        assert row.count(f"{value:.1f}") == 2 and "| +0.0" in row
 
 
 def test_a_method_with_a_smaller_search_is_not_collected(sets, capsys):
@@ -120,13 +165,18 @@ def test_a_method_with_a_smaller_search_is_not_collected(sets, capsys):
     assert main([*words, "--with", "lower"]) == 2 and "kd was not run on sentiment at rate 0.002 with seed 2" in capsys.readouterr().err
     assert main(words) == 2 and "two or more make one" in capsys.readouterr().err
     assert main([*words[:4], "--with", "lower"]) == 2 and "--search-task" in capsys.readouterr().err
+    assert main([*words, "--with", "nowhere"]) == 2 and "no records of nowhere" in capsys.readouterr().err
     assert not (sets / "runs" / "both").exists()
 
 
-def test_what_a_search_tries_on_a_task_that_was_not_asked_for_is_no_result(tiny, compute, monkeypatch, tmp_path):
+def test_a_search_on_a_task_that_was_not_asked_for_is_shown_too(tiny, compute, monkeypatch, tmp_path):
     monkeypatch.setenv("UKD_RUNS", str(tmp_path))
     plan = Plan(("similarity",), (ukd.method("no-kd"),), (1,), tiny, compute, tiny.encoder, search=Search("sentiment", RATES))
-    assert [record["task"] for record in run_all(plan, 1)[0]] == ["similarity"] and len(read_records(tmp_path)) == 3  # two were tried
+    found = run_all(plan, 1)[0]
+    assert Counter(record["task"] for record in found) == {"similarity": 1, "sentiment": 2} and len(read_records(tmp_path)) == 3
+    header = next(line for line in tables(found).splitlines() if line.startswith("| validation"))
+    assert "sentiment" in header and "similarity" in header
+    assert {path.name for path in draw_records(found, tmp_path / "figures")} >= {"rates.svg", "scores.svg"}
 
 
 def test_a_fresh_run_finds_records_of_its_own_precision_before_others(searched):

@@ -100,6 +100,9 @@ def reproduce(options: argparse.Namespace) -> int:
     print(f"\n{tables(records)}\n")
     if text := beside(records, decided([record for record in committed() if record["method"] != FINE_TUNING])):
         print(f"### Beside the committed records\n\n{text}\n")
+    if options.rates:
+        task = _search(options, tasks).task
+        print(f"The records do not name the search. To keep them with it: ukd collect NAME --search-task {task}")
     folder = runs_folder() / "figures"
     for path in draw_records(records, folder) if records else []:
         print(path)

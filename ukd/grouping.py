@@ -54,6 +54,11 @@ def alike(record: dict, *, precision: bool = True) -> str:
     return setting({**record, "settings": {**record["settings"], **changes}})
 
 
+def but_for_the_rate(record: dict) -> str:
+    """The setting whatever the student's rate was: what runs of one search share."""
+    return alike({**record, "settings": {**record["settings"], "rate": float("nan")}})
+
+
 def like(records: list[dict], known: list[dict]) -> list[dict]:
     """Those of the known records whose setting one of the records has: in the same precision, or if there are none in another."""
     for precision in (True, False):
@@ -84,11 +89,18 @@ def decided(records: list[dict]) -> list[dict]:
     kept = groups.pop((), [])
     for some in groups.values():
         search = some[0]["settings"]["searched"]
-        tried = [r for r in some if r["task"] == search["task"] and r["seed"] in seeds_of(search)]
-        if {(r["settings"]["rate"], r["seed"]) for r in tried} >= set(product(search["rates"], seeds_of(search))):
-            best = best_rate(tried)  # else it was cut off, and nothing is decided
+        tried = {(r["settings"]["rate"], r["seed"]): r for r in attempts(some)}
+        if tried.keys() == set(product(search["rates"], seeds_of(search))):
+            best = best_rate(list(tried.values()))  # else it was cut off, and nothing is decided
             kept += [r for r in some if r["settings"]["rate"] == best]
     return kept
+
+
+def attempts(records: list[dict]) -> list[dict]:
+    """Of the records of one search those on its task, at its rates and with its seeds; what is newer comes later."""
+    search = records[0]["settings"]["searched"]
+    meant = lambda r: r["task"] == search["task"] and r["settings"]["rate"] in search["rates"] and r["seed"] in seeds_of(search)  # noqa: E731
+    return sorted(filter(meant, records), key=lambda record: record["made"])
 
 
 def selected(settings: dict) -> str:

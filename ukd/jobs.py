@@ -69,10 +69,10 @@ def run_all(plan: Plan, jobs: int) -> tuple[list[dict], list[str]]:
         for name in plan.tasks if name not in failed for seed in plan.seeds for chosen, rate in zip(plan.methods, best, strict=True)
     ]  # fmt: skip
     made = tried + (_each(make_student, runs, plan, jobs, "runs") if runs else [])
-    asked = {record["folder"]: record for record in made if record["task"] in plan.tasks}  # a search elsewhere is no result
-    for record in asked.values() if plan.search else ():  # a run does not know what it is compared with
+    every = {record["folder"]: record for record in made}
+    for record in every.values() if plan.search else ():  # a run does not know what it is compared with
         record["settings"]["searched"] = asdict(plan.search) | {"seeds": plan.seeds}
-    return list(asked.values()), failures
+    return list(every.values()), failures
 
 
 def searched_rates(plan: Plan, jobs: int) -> tuple[list[float], list[dict]]:

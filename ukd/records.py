@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from ukd.config import PACKAGE, Compute, in_clone, rank
 
 FORMAT = 1
-SEARCH = "search.json"  # in a set's folder, where its methods' rates were searched: task, rates, seeds, and sets whose runs count, too
+SEARCH = "search.json"  # in a set's folder, where its methods' rates were searched: task, rates, seeds, other sets' files that count, too
 WAIT_SECONDS = 600
 PACKAGES = ("ukd", "torch", "transformers", "datasets", "accelerate", "tokenizers", "numpy", "scikit-learn", "scipy")
 
@@ -74,11 +74,10 @@ def write_json(path: Path, content: dict) -> None:
 def read_records(folder: Path) -> list[dict]:
     """All run records below a folder, in the order of their paths. Raises ValueError that names a damaged file.
 
-    Those of a set with a `search.json` have it in their settings as `searched`; runs of the same methods that count in the search but
-    stand in another set come last.
+    Those of a set with a `search.json` have it in their settings as `searched`; the runs of other sets that it names come last.
     """
-    records, places, searches = [], [], {}
-    for path in sorted(Path(folder).rglob("*.json")):
+    folder, records, places, searches = Path(folder).resolve(), [], [], {}
+    for path in sorted(folder.rglob("*.json")):
         if any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
         try:
@@ -91,12 +90,10 @@ def read_records(folder: Path) -> list[dict]:
             records.append(record)
             places.append(path.parent)
     for place, search in searches.items():
-        if gone := [name for name in search["with"] if not (place.parent / name).is_dir()]:
-            raise ValueError(f"{place / SEARCH} counts runs of {gone[0]}, which is not beside it: bring that set back")
+        if gone := [name for name in search["with"] if not (place.parent / name).is_file()]:
+            raise ValueError(f"{place / SEARCH} counts {gone[0]}, which is not beside it: bring that record back")
         mine = [record for record, one in zip(records, places, strict=False) if one == place]
-        methods = [record["settings"]["method"] for record in mine]
-        there = [record for name in search["with"] for record in read_records(place.parent / name)]
-        others = [r for r in there if r["settings"]["rate"] in search["rates"] and r["settings"]["method"] in methods]
+        others = [json.loads((place.parent / name).read_text(encoding="utf-8")) for name in search["with"]]
         for record in (*mine, *others):
             record["settings"]["searched"] = {name: search[name] for name in ("task", "rates", "seeds")}
         records += others

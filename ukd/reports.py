@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 
 from ukd.config import data_folder, runs_folder
-from ukd.grouping import label
+from ukd.grouping import but_for_the_rate, label
 from ukd.methods import METHODS, TERMS
 from ukd.records import SEARCH, read_records, write_json
 from ukd.results import markdown, tables
@@ -71,6 +71,8 @@ def collect(options: argparse.Namespace) -> int:
         raise ValueError(f"no finished runs in {options.runs or runs_folder()}")
     if there := [path.parent.name for path in found if (folder / f"{path.parent.name}.json").exists()]:
         raise ValueError(f"{folder} holds {there[0]} already; records are never overwritten: choose another name")
+    if (folder / SEARCH).exists() or options.search_task and folder.exists():
+        raise ValueError(f"{folder} is there already, and a search is noted once for all its runs: choose another name")
     others = [name for name in options.others.split(",") if name]
     search = _search(options.search_task, [json.loads(path.read_text(encoding="utf-8")) for path in found], others)
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,10 +91,20 @@ def _search(task: str | None, new: list[dict], others: list[str]) -> dict | None
         if others:
             raise ValueError("--with names sets whose runs count in a search: say by --search-task where it was made")
         return None
-    methods = [record["settings"]["method"] for record in new]
-    kept = [record for name in others for record in _records(data_folder() / "runs" / name) if record["settings"]["method"] in methods]
+    new = [record for record in new if "teacher" in record]
+    if len(kinds := sorted({but_for_the_rate(record) for record in new})) != 1:
+        several = "; ".join(kinds)
+        raise ValueError(f"a search compares runs that differ in method, rate and seed alone; these are of {len(kinds)} kinds: {several}")
     tried: dict[str, set] = {label(record): set() for record in new}
-    for record in (r for r in (*new, *kept) if r["task"] == task):
+    files = [path for name in others for path in sorted((data_folder() / "runs" / name).glob("*.json")) if path.name != SEARCH]
+    if others and not files:
+        raise ValueError(f"no records of {', '.join(others)} in {data_folder() / 'runs'}")
+    kept, known = {}, {record["hash"] for record in new}
+    for path in files:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if "teacher" in record and record["hash"] not in known and but_for_the_rate(record) in kinds and label(record) in tried:
+            kept[f"{path.parent.name}/{path.name}"] = record
+    for record in (r for r in (*new, *kept.values()) if r["task"] == task):
         tried[label(record)].add((record["settings"]["rate"], record["seed"]))
     every = set().union(*tried.values())
     rates, seeds = (sorted(set(values)) for values in zip(*every, strict=True)) if every else ([], [])
@@ -102,7 +114,7 @@ def _search(task: str | None, new: list[dict], others: list[str]) -> dict | None
         if missing := sorted(set(product(rates, seeds)) - made):
             rate, seed = missing[0]
             raise ValueError(f"{name} was not run on {task} at rate {rate:g} with seed {seed}, as others were: run it first")
-    return {"task": task, "rates": rates, "seeds": seeds, "with": others}
+    return {"task": task, "rates": rates, "seeds": seeds, "with": list(kept)}
 
 
 def build_data(options: argparse.Namespace) -> int:

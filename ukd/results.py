@@ -191,7 +191,8 @@ def beside(new: list[dict], committed: list[dict]) -> str:
     parts, new = [], decided(new)
     for name in sorted({setting(record) for record in new}):
         mine = [record for record in new if setting(record) == name]
-        if not (theirs := like(mine, committed)):
+        theirs = [r for each in sorted({label(r) for r in mine}) for r in like(_of(each, mine), _of(each, committed))]
+        if not theirs:  # by method: of a search each may have another rate
             continue
         fresh, kept, rows = cells(mine), cells(theirs), []
         for method, task in sorted(fresh, key=lambda key: (ordered({t for _, t in fresh}, SPECS).index(key[1]), key[0])):
@@ -202,6 +203,10 @@ def beside(new: list[dict], committed: list[dict]) -> str:
         heading = f"student: {students(mine[0]['settings'])}; committed records in {precision}"
         parts.append(f"{heading}\n\n{markdown(['task', 'method', 'this run', 'committed', 'difference'], rows)}")
     return "\n\n".join(parts)
+
+
+def _of(name: str, records: list[dict]) -> list[dict]:
+    return [record for record in records if label(record) == name]
 
 
 def tables(records: list[dict]) -> str:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from ukd.config import digest
 from ukd.data import SPECS
 from ukd.figures import STYLE, distance_figure, draw_all, draw_attention, heads_figure, look, save, scores_figure
-from ukd.grouping import decided, label, ordered, setting
+from ukd.grouping import attempts, decided, label, ordered, setting
 from ukd.methods import CORE, METHODS
 from ukd.metrics import headline
 from ukd.results import cells, contrasts
@@ -249,21 +249,22 @@ def contrasts_figure(records: list[dict]) -> Figure:
 def rates_figure(records: list[dict]) -> Figure:
     """Score of every method at every rate of its search, on the task where that was made, mean and sample standard deviation over seeds;
     a ring at the rate that the development part chose. Records of one setting with all that was tried."""
-    search = records[0]["settings"]["searched"]
-    tried, kept = [r for r in records if r["task"] == search["task"]], {label(r): r["settings"]["rate"] for r in decided(records)}
+    search, tried = records[0]["settings"]["searched"], attempts(records)
+    kept = {label(record): record["settings"]["rate"] for record in decided(records)}
     names = ordered({label(record) for record in tried}, METHODS)
     figure, ax = plt.subplots(figsize=(7.6, 3.8), layout="constrained")
     for number, name in enumerate(names):
-        points: dict[float, list[float]] = {}
-        for record in sorted(of(tried, name), key=lambda record: record["settings"]["rate"]):
-            points.setdefault(record["settings"]["rate"], []).append(headline(record["scores"]["validation"]))
+        points: dict[float, dict[int, float]] = {}
+        for record in of(tried, name):
+            points.setdefault(record["settings"]["rate"], {})[record["seed"]] = headline(record["scores"]["validation"])
         aside = 1.035 ** (number - (len(names) - 1) / 2)  # so that no bar hides another
         style = look(name, tuple(METHODS))
-        bars = [stdev(values) if len(values) > 1 else 0 for values in points.values()]
-        x, y = [rate * aside for rate in points], [mean(values) for values in points.values()]
+        rates = sorted(points)
+        bars = [stdev(points[rate].values()) if len(points[rate]) > 1 else 0 for rate in rates]
+        x, y = [rate * aside for rate in rates], [mean(points[rate].values()) for rate in rates]
         ax.errorbar(x, y, bars, capsize=2, label=name, markersize=4, **style)
         if name in kept:
-            ax.plot(kept[name] * aside, mean(points[kept[name]]), "o", markersize=11, fillstyle="none", color=style["color"])
+            ax.plot(kept[name] * aside, mean(points[kept[name]].values()), "o", markersize=11, fillstyle="none", color=style["color"])
     ax.set(xscale="log", xlabel="Peak learning rate (ring: chosen on the development part)", ylabel="Validation score, %")
     ax.set_xticks(search["rates"], [f"{rate:g}" for rate in search["rates"]])
     ax.minorticks_off()
@@ -292,7 +293,8 @@ def draw_records(records: list[dict], folder: Path) -> list[Path]:
 
 def draw_search(records: list[dict], folder: Path) -> list[Path]:
     """What a search tried, and of what it chose scores, contrasts, teachers, attention; named to stand beside another set's figures."""
-    kept = decided(records)
+    if not (kept := decided(records)):
+        raise ValueError("nothing to draw: no method has a run at every rate with every seed of its search")
     attended = [record for record in of(kept, PLAIN) if record["attention"]]
     with plt.rc_context(STYLE):
         found = {
