@@ -15,6 +15,7 @@ from ukd import reports
 from ukd.cli import main
 from ukd.grouping import decided, like, setting
 from ukd.jobs import Plan, Search, run_all
+from ukd.metrics import headline
 from ukd.records import Busy, claim, made_once, read_records, without_waiting
 from ukd.results import beside, tables
 from ukd.studies import draw_records, rates_figure
@@ -25,7 +26,7 @@ RATES = (1e-5, 2e-3)
 @pytest.fixture(scope="module")
 def searched(tiny, compute, tmp_path_factory):
     methods = (ukd.method("no-kd"), ukd.method("kd"))
-    search = Search("sentiment", RATES)
+    search = Search(RATES, "sentiment")
     plan = Plan(("similarity", "sentiment"), methods, (1, 2), tiny, compute, tiny.encoder, search=search)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UKD_RUNS", str(tmp_path_factory.mktemp("searched")))
@@ -109,7 +110,7 @@ def test_collected_runs_and_those_of_another_set_make_up_a_search(searched, sets
     listed = json.loads((sets / "runs" / "both" / "search.json").read_text())["with"]
     assert len(listed) == len(list((sets / "runs" / "lower").iterdir())) and len(found) == len(searched)
     assert {record["hash"] for record in decided(found)} == {record["hash"] for record in decided(searched)}
-    assert all(record["settings"]["searched"] == {"task": "sentiment", "rates": list(RATES), "seeds": [1, 2]} for record in found)
+    assert all(record["settings"]["searched"] == {"rates": {"sentiment": list(RATES)}, "seeds": [1, 2]} for record in found)
     assert not any("searched" in record["settings"] for record in read_records(sets / "runs" / "lower"))
     (sets / "runs" / "lower").rename(sets / "runs" / "elsewhere")
     with pytest.raises(ValueError, match="counts lower/sentiment-kd-seed1-.*, which is not beside it"):
@@ -137,6 +138,35 @@ def test_a_search_is_noted_once_and_of_runs_of_one_kind(sets, capsys):
     assert "noted once" in capsys.readouterr().err and sorted((sets / "runs" / "both").iterdir()) == before
 
 
+def test_each_task_can_choose_for_itself(searched, sets):
+    """Of the same runs: similarity was run at one rate alone there, which is no choice but counts as what all have tried."""
+    extra = next(r for r in searched if r["task"] == "similarity")
+    assert main(["collect", "each", "--runs", str(sets / "new"), "--search-task", "each", "--with", "lower"]) == 0
+    found = read_records(sets / "runs" / "each")
+    tried = found[0]["settings"]["searched"]["rates"]
+    assert list(tried) == ["sentiment", "similarity"] and tried["sentiment"] == list(RATES)
+    assert extra["settings"]["rate"] in tried["similarity"]
+    text = tables(found)
+    assert "the best for each method and task of rates 1e-05, 0.002 on sentiment; " in text
+    assert "(chosen on the task's development part, n=2)" in text
+    for name in ("no-kd", "kd"):
+        rates = {r["settings"]["rate"] for r in decided(found) if r["method"] == name and r["task"] == "sentiment"}
+        assert rates == {r["settings"]["rate"] for r in decided(searched) if r["method"] == name and r["task"] == "sentiment"}
+
+
+def test_a_search_on_each_task_needs_no_further_runs(tiny, compute, monkeypatch, tmp_path):
+    monkeypatch.setenv("UKD_RUNS", str(tmp_path))
+    plan = Plan(("similarity", "sentiment"), (ukd.method("no-kd"),), (1,), tiny, compute, tiny.encoder, search=Search(RATES))
+    found = run_all(plan, 1)[0]
+    assert Counter(record["task"] for record in found) == {"similarity": 2, "sentiment": 2} and len(read_records(tmp_path)) == 4
+    assert Counter(record["task"] for record in decided(found)) == {"similarity": 1, "sentiment": 1}
+    for record in decided(found):
+        dev = [headline(r["scores"]["dev"]) for r in found if r["task"] == record["task"]]
+        assert headline(record["scores"]["dev"]) == max(dev)
+    assert len(rates_figure(found).axes) == 2
+    assert "the best for each method and task of rates 1e-05, 0.002 on similarity, sentiment" in tables(found)
+
+
 def test_what_was_tried_beside_a_search_can_not_win_it(searched):
     kept = decided(searched)
     one = next(r for r in searched if r["task"] == "sentiment" and r["method"] == "kd" and r["seed"] == 1)
@@ -149,8 +179,9 @@ def test_what_was_tried_beside_a_search_can_not_win_it(searched):
 def test_a_fresh_run_stands_beside_committed_ones_of_its_methods_rate(searched):
     plain = [{**r, "settings": {**r["settings"], "searched": None}} for r in searched if r["task"] == "sentiment"]
     fresh = [r for r in plain if r["settings"]["rate"] == (RATES[0] if r["method"] == "kd" else RATES[1])]
-    marked = [{**r, "settings": {**r["settings"], "searched": {"task": "sentiment", "rates": list(RATES), "seeds": [1, 2]}}} for r in fresh]
-    marked += [{**r, "settings": {**r["settings"], "searched": marked[0]["settings"]["searched"]}} for r in plain if r not in fresh]
+    here = {"rates": {"sentiment": list(RATES)}, "seeds": [1, 2]}
+    marked = [{**r, "settings": {**r["settings"], "searched": here}} for r in fresh]
+    marked += [{**r, "settings": {**r["settings"], "searched": here}} for r in plain if r not in fresh]
     chosen = decided(marked)
     text = beside(marked, plain)
     for name in ("kd", "no-kd"):
@@ -163,7 +194,7 @@ def test_a_method_with_a_smaller_search_is_not_collected(sets, capsys):
     words = ["collect", "both", "--runs", str(sets / "new"), "--search-task", "sentiment"]
     next((sets / "new").glob("sentiment-kd-seed2-*")).unlink()
     assert main([*words, "--with", "lower"]) == 2 and "kd was not run on sentiment at rate 0.002 with seed 2" in capsys.readouterr().err
-    assert main(words) == 2 and "two or more make one" in capsys.readouterr().err
+    assert main(words) == 2 and "two or more on a task make one" in capsys.readouterr().err
     assert main([*words[:4], "--with", "lower"]) == 2 and "--search-task" in capsys.readouterr().err
     assert main([*words, "--with", "nowhere"]) == 2 and "no records of nowhere" in capsys.readouterr().err
     assert not (sets / "runs" / "both").exists()
@@ -171,7 +202,7 @@ def test_a_method_with_a_smaller_search_is_not_collected(sets, capsys):
 
 def test_a_search_on_a_task_that_was_not_asked_for_is_shown_too(tiny, compute, monkeypatch, tmp_path):
     monkeypatch.setenv("UKD_RUNS", str(tmp_path))
-    plan = Plan(("similarity",), (ukd.method("no-kd"),), (1,), tiny, compute, tiny.encoder, search=Search("sentiment", RATES))
+    plan = Plan(("similarity",), (ukd.method("no-kd"),), (1,), tiny, compute, tiny.encoder, search=Search(RATES, "sentiment"))
     found = run_all(plan, 1)[0]
     assert Counter(record["task"] for record in found) == {"similarity": 1, "sentiment": 2} and len(read_records(tmp_path)) == 3
     header = next(line for line in tables(found).splitlines() if line.startswith("| validation"))

@@ -77,7 +77,7 @@ def test_a_search_is_planned_in_its_tasks_row(tiny, compute):
     methods = (METHODS["kd"], METHODS["universal-kd"])
     once, tried = (cost("sentiment", methods, 3, tiny, "embedded", SPEEDS, rates) for rates in (1, 4))
     assert tried.steps == 4 * once.steps and tried.live_passes == 4 * once.live_passes and tried.passes == once.passes
-    text = plan(("acceptability",), methods, 3, tiny, "embedded", compute, Search("sentiment", (1e-4, 2e-4, 4e-4, 8e-4)))
+    text = plan(("acceptability",), methods, 3, tiny, "embedded", compute, Search((1e-4, 2e-4, 4e-4, 8e-4), "sentiment"))
     row = next(line for line in text.splitlines() if line.startswith("| sentiment"))
     assert "; 4 rates on sentiment" in text and f"{tried.steps:,}" in row
 

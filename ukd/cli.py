@@ -87,7 +87,7 @@ def _training(add: Callable) -> None:
 
 def _rates(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rates", metavar="R,R", help="peak learning rates that every method tries with every seed; its best is used")
-    parser.add_argument("--search-task", metavar="TASK", help="where they are tried, by its development part (default: the first task)")
+    parser.add_argument("--search-task", metavar="TASK", help="the one whose development part chooses for all (default: each for itself)")
 
 
 def _costs(add: Callable) -> None:
@@ -125,7 +125,7 @@ def _looking(add: Callable) -> None:
     keep = add("collect", reports.collect, "Copy the records of finished runs into data/runs/NAME, to be committed.")
     keep.add_argument("name", help="name of the set, as in embedded-ild")
     keep.add_argument("--runs", type=Path, default=None, help="folder of run records (default: the new ones)")
-    keep.add_argument("--search-task", metavar="TASK", help="every method tried all the runs' rates on this task: its best counts")
+    keep.add_argument("--search-task", metavar="TASK", help="where every method tried the runs' rates: 'each' task, or one for all")
     keep.add_argument("--with", dest="others", default="", metavar="SET,SET", help="committed sets whose runs count in that search, too")
 
 

@@ -94,15 +94,14 @@ def reproduce(options: argparse.Namespace) -> int:
     print(f"{here.device}, {here.precision} ({here.reason}); tasks {', '.join(tasks)}; seeds {', '.join(map(str, seeds))}", flush=True)
     records, failures = [], []
     for budget in _budgets(options, first):
-        plan = Plan(tasks, methods, seeds, budget, here, options.teacher or budget.encoder, options.source, _search(options, tasks))
+        plan = Plan(tasks, methods, seeds, budget, here, options.teacher or budget.encoder, options.source, _search(options))
         made, failed = run_all(plan, options.jobs or default_jobs(here))
         records, failures = records + made, list(dict.fromkeys(failures + failed))
     print(f"\n{tables(records)}\n")
     if text := beside(records, decided([record for record in committed() if record["method"] != FINE_TUNING])):
         print(f"### Beside the committed records\n\n{text}\n")
     if options.rates:
-        task = _search(options, tasks).task
-        print(f"The records do not name the search. To keep them with it: ukd collect NAME --search-task {task}")
+        print(f"The records do not name the search. To keep them with it: ukd collect NAME --search-task {options.search_task or 'each'}")
     folder = runs_folder() / "figures"
     for path in draw_records(records, folder) if records else []:
         print(path)
@@ -141,7 +140,7 @@ def show_plan(options: argparse.Namespace) -> int:
     first, methods, here = _profile(options), _methods(options), choose_compute(options.precision)
     for budget in _budgets(options, replace(first, encoder=options.teacher or first.encoder)):
         tasks = _tasks(options, budget)
-        print(plan(tasks, methods, options.seeds, budget, options.source, here, _search(options, tasks)))
+        print(plan(tasks, methods, options.seeds, budget, options.source, here, _search(options)))
     return 0
 
 
@@ -181,8 +180,8 @@ def _methods(options: argparse.Namespace) -> tuple[Method, ...]:
     return tuple(spelled(name) for name in names)
 
 
-def _search(options: argparse.Namespace, tasks: tuple[str, ...]):  # -> Search | None
-    """Of which rates every method takes its best, and on which task that is found out: the first one if none is named."""
+def _search(options: argparse.Namespace):  # -> Search | None
+    """Of which rates every method takes its best, and where that is found out: on each task if none is named."""
     from ukd.jobs import Search
 
     if not options.rates:
@@ -192,7 +191,7 @@ def _search(options: argparse.Namespace, tasks: tuple[str, ...]):  # -> Search |
     rates = tuple(dict.fromkeys(positive(rate) for rate in options.rates.split(",")))
     if options.rate or len(rates) < 2:
         raise ValueError(f"--rates takes two or more, each tried for every method, and no --rate beside it; got {options.rates!r}")
-    return Search(_listed(options.search_task, SPECS, "task")[0] if options.search_task else tasks[0], rates)
+    return Search(rates, _listed(options.search_task, SPECS, "task")[0] if options.search_task not in (None, "each") else None)
 
 
 def _tasks(options: argparse.Namespace, budget: Profile) -> tuple[str, ...]:

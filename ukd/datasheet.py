@@ -9,12 +9,13 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from ukd.config import data_folder
 from ukd.data import EMBEDDED, Task, load_task
+from ukd.grouping import decided
 from ukd.metrics import headline, scores
 from ukd.records import read_records
 from ukd.results import cells, markdown
 
 STUDENTS = {"": "4-layer student, no KD", "bilstm": "BiLSTM, no KD", "gated-cnn": "gated CNN, no KD"}
-SETS = ("embedded-ild", "embedded-cross-architecture", "embedded-ild-bf16")  # of several teachers the first is shown
+SETS = ("embedded-ild", "embedded-search", "embedded-cross-architecture")  # of several teachers the first is shown
 
 
 def datasheet(records: list[dict]) -> str:
@@ -96,4 +97,4 @@ def _measured(task: Task, records: list[dict]) -> list[str]:
 def committed() -> list[dict]:
     """The records the datasheet is made from: those on the embedded suite."""
     found = [record for name in SETS if (folder := data_folder() / "runs" / name).is_dir() for record in read_records(folder)]
-    return [record for record in found if "teacher" in record]
+    return decided([record for record in found if "teacher" in record])

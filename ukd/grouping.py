@@ -72,13 +72,19 @@ def _rate(settings: dict) -> str:
     """The students' rate, or the rates that every method tried."""
     if not (search := settings.get("searched")):
         return f"rate {settings['rate']:g}"
-    rates = ", ".join(f"{rate:g}" for rate in search["rates"])
-    return f"the best for each method of rates {rates} (chosen on {search['task']}'s development part, n={len(seeds_of(search))})"
+    tried, seeds = searched(search)
+    kinds: dict[str, list[str]] = {}
+    for task, rates in tried.items():
+        kinds.setdefault(", ".join(f"{rate:g}" for rate in rates), []).append(task)
+    if len(tried) == 1:
+        return f"the best for each method of rates {next(iter(kinds))} (chosen on {next(iter(tried))}'s development part, n={len(seeds)})"
+    said = "; ".join(f"{rates} on {', '.join(tasks)}" for rates, tasks in kinds.items())
+    return f"the best for each method and task of rates {said} (chosen on the task's development part, n={len(seeds)})"
 
 
-def seeds_of(search: dict) -> list[int]:
-    """The seeds with which every rate of a search was tried. Older records name the first one alone."""
-    return search.get("seeds") or [search["seed"]]
+def searched(search: dict) -> tuple[dict[str, list[float]], list[int]]:
+    """By task the rates that every method tried there, and with which seeds. Older records name one task and the first seed."""
+    return ({search["task"]: search["rates"]}, [search["seed"]]) if "task" in search else (search["rates"], search["seeds"])
 
 
 def decided(records: list[dict]) -> list[dict]:
@@ -88,19 +94,22 @@ def decided(records: list[dict]) -> list[dict]:
         groups.setdefault((setting(record), label(record)) if record["settings"].get("searched") else (), []).append(record)
     kept = groups.pop((), [])
     for some in groups.values():
-        search = some[0]["settings"]["searched"]
-        tried = {(r["settings"]["rate"], r["seed"]): r for r in attempts(some)}
-        if tried.keys() == set(product(search["rates"], seeds_of(search))):
-            best = best_rate(list(tried.values()))  # else it was cut off, and nothing is decided
-            kept += [r for r in some if r["settings"]["rate"] == best]
+        tried, seeds = searched(some[0]["settings"]["searched"])
+        best = {}
+        for task, rates in tried.items():
+            runs = attempts(some, task)
+            if runs.keys() == set(product(rates, seeds)):  # else it was cut off, and nothing is decided
+                best[task] = best_rate(list(runs.values()))
+        served = next(iter(tried)) if len(tried) == 1 else None  # one task's choice serves all
+        kept += [r for r in some if r["settings"]["rate"] == best.get(served or r["task"])]
     return kept
 
 
-def attempts(records: list[dict]) -> list[dict]:
-    """Of the records of one search those on its task, at its rates and with its seeds; what is newer comes later."""
-    search = records[0]["settings"]["searched"]
-    meant = lambda r: r["task"] == search["task"] and r["settings"]["rate"] in search["rates"] and r["seed"] in seeds_of(search)  # noqa: E731
-    return sorted(filter(meant, records), key=lambda record: record["made"])
+def attempts(records: list[dict], task: str) -> dict[tuple[float, int], dict]:
+    """Of one method's records of a search those on a task that it meant, by rate and seed; of two the newer counts."""
+    tried, seeds = searched(records[0]["settings"]["searched"])
+    meant = [r for r in records if r["task"] == task and r["settings"]["rate"] in tried[task] and r["seed"] in seeds]
+    return {(r["settings"]["rate"], r["seed"]): r for r in sorted(meant, key=lambda record: record["made"])}
 
 
 def selected(settings: dict) -> str:

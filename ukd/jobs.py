@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -39,11 +39,17 @@ class Plan:
 
 @dataclass(frozen=True)
 class Search:
-    """Which peak learning rates every method tries on one task, with every seed; the best by the mean on the development part is used
-    for all tasks. The same rates for every method: none gets a larger search than the rest."""
+    """Which peak learning rates every method tries, with every seed; its best by the mean on the development part is used.
 
-    task: str
+    The same rates for every method: none gets a larger search than the rest. On each task for itself, or on one whose choice serves all.
+    """
+
     rates: tuple[float, ...]
+    task: str | None = None
+
+    def on(self, tasks: tuple[str, ...]) -> dict[str, list[float]]:
+        """By task what is tried there."""
+        return {name: list(self.rates) for name in ((self.task,) if self.task else tasks)}
 
 
 def default_jobs(compute: Compute) -> int:
@@ -58,29 +64,32 @@ def run_all(plan: Plan, jobs: int) -> tuple[list[dict], list[str]]:
     """
     resolve_encoder(plan.encoder, plan.profile, plan.compute)  # with all cores, before anything needs it
     describe_student(plan.profile, plan.encoder, plan.compute)  # what can't be made is refused before the teachers are
-    wanted = tuple(dict.fromkeys((*plan.tasks, *([plan.search.task] if plan.search else []))))
+    tried = plan.search.on(plan.tasks) if plan.search else {}
+    wanted = tuple(dict.fromkeys((*plan.tasks, *tried)))
     failures = [text for text in _each(make_teacher, [(plan, name) for name in wanted], plan, jobs, "teachers") if text]
     failed = {text.split(":")[0] for text in failures}
     if plan.search and plan.search.task in failed:
         raise ValueError(f"rates can't be searched on {plan.search.task}: {failures}")
-    best, tried = searched_rates(plan, jobs) if plan.search else ([None] * len(plan.methods), [])
+    made = search_rates(plan, [name for name in tried if name not in failed], jobs) if plan.search else []
+    count = len(made) // len(plan.methods)  # of runs a method, for the search on one task
+    best = [best_rate(made[i : i + count]) for i in range(0, len(made), count or 1)] or [None] * len(plan.methods)
     runs = [
         (plan, name, chosen, seed, rate)
-        for name in plan.tasks if name not in failed for seed in plan.seeds for chosen, rate in zip(plan.methods, best, strict=True)
+        for name in plan.tasks if name not in failed and name not in tried
+        for seed in plan.seeds for chosen, rate in zip(plan.methods, best, strict=True)
     ]  # fmt: skip
-    made = tried + (_each(make_student, runs, plan, jobs, "runs") if runs else [])
-    every = {record["folder"]: record for record in made}
-    for record in every.values() if plan.search else ():  # a run does not know what it is compared with
-        record["settings"]["searched"] = asdict(plan.search) | {"seeds": plan.seeds}
-    return list(every.values()), failures
+    made += _each(make_student, runs, plan, jobs, "runs") if runs else []
+    for record in made if plan.search else ():  # a run does not know what it is compared with
+        record["settings"]["searched"] = {"rates": tried, "seeds": list(plan.seeds)}
+    return made, failures
 
 
-def searched_rates(plan: Plan, jobs: int) -> tuple[list[float], list[dict]]:
-    """Each method's best rate of the plan's search, in the order of the methods, and the records of all that was tried."""
-    pairs = [(seed, rate) for seed in plan.seeds for rate in plan.search.rates]
-    runs = [(plan, plan.search.task, chosen, *pair) for chosen in plan.methods for pair in pairs]
-    tried = _each(make_student, runs, plan, jobs, "rates")
-    return [best_rate(tried[i : i + len(pairs)]) for i in range(0, len(tried), len(pairs))], tried
+def search_rates(plan: Plan, tasks: list[str], jobs: int) -> list[dict]:
+    """The records of every method on these tasks with every seed at every rate of the search, method by method."""
+    runs = [
+        (plan, name, chosen, seed, rate) for chosen in plan.methods for name in tasks for seed in plan.seeds for rate in plan.search.rates
+    ]
+    return _each(make_student, runs, plan, jobs, "rates") if runs else []
 
 
 def make_teacher(plan: Plan, name: str, seed: int = 1) -> str | None:

@@ -209,8 +209,9 @@ def plan(
     teacher, student = network_of(profile.encoder, profile), student_of(profile)
     say("calibrating: two layers of teacher and student for a few steps")
     speeds = {"teacher": speed(teacher, profile, compute), "student": speed(student, profile, compute)}
-    rates, tried = {search.task: len(search.rates)} if search else {}, f"; {len(search.rates)} rates on {search.task}" if search else ""
-    costs = [cost(name, methods, seeds, profile, source, speeds, rates.get(name, 1)) for name in dict.fromkeys((*tasks, *rates))]
+    rates = search.on(tasks) if search else {}
+    tried = f"; {len(search.rates)} rates on {search.task or 'each task'}" if search else ""
+    costs = [cost(name, methods, seeds, profile, source, speeds, len(rates.get(name, [0]))) for name in dict.fromkeys((*tasks, *rates))]
     rows = [_row(each) for each in costs] + ([_row(_total(costs))] if len(costs) > 1 else [])
     header = ["task", "examples", "tokens", "student steps", "teacher passes", "if live", "PFLOP", "if live", "cache", "time", "if live"]
     memory = [

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from ukd.config import PACKAGE, Compute, in_clone, rank
 
 FORMAT = 1
-SEARCH = "search.json"  # in a set's folder, where its methods' rates were searched: task, rates, seeds, other sets' files that count, too
+SEARCH = "search.json"  # in a set's folder, where rates were searched: rates by task, seeds, and other sets' files that count, too
 WAIT_SECONDS = 600
 PACKAGES = ("ukd", "torch", "transformers", "datasets", "accelerate", "tokenizers", "numpy", "scikit-learn", "scipy")
 
@@ -95,7 +95,7 @@ def read_records(folder: Path) -> list[dict]:
         mine = [record for record, one in zip(records, places, strict=False) if one == place]
         others = [json.loads((place.parent / name).read_text(encoding="utf-8")) for name in search["with"]]
         for record in (*mine, *others):
-            record["settings"]["searched"] = {name: search[name] for name in ("task", "rates", "seeds")}
+            record["settings"]["searched"] = {"rates": search["rates"], "seeds": search["seeds"]}
         records += others
     return records
 

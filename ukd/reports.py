@@ -9,7 +9,8 @@ from itertools import product
 from pathlib import Path
 
 from ukd.config import data_folder, runs_folder
-from ukd.grouping import but_for_the_rate, label
+from ukd.data import SPECS
+from ukd.grouping import but_for_the_rate, label, ordered
 from ukd.methods import METHODS, TERMS
 from ukd.records import SEARCH, read_records, write_json
 from ukd.results import markdown, tables
@@ -95,26 +96,30 @@ def _search(task: str | None, new: list[dict], others: list[str]) -> dict | None
     if len(kinds := sorted({but_for_the_rate(record) for record in new})) != 1:
         several = "; ".join(kinds)
         raise ValueError(f"a search compares runs that differ in method, rate and seed alone; these are of {len(kinds)} kinds: {several}")
-    tried: dict[str, set] = {label(record): set() for record in new}
+    kept = _counting(others, new)
+    every, seeds = [*new, *kept.values()], sorted({record["seed"] for record in new})
+    tasks = [task] if task != "each" else ordered({record["task"] for record in every}, SPECS)
+    rates = {name: sorted({record["settings"]["rate"] for record in every if record["task"] == name}) for name in tasks}
+    if not any(len(tried) > 1 for tried in rates.values()):
+        raise ValueError(f"no search: the runs have rates {rates}, and two or more on a task make one")
+    for name in tasks:
+        for method in sorted({label(record) for record in every if task != "each" or record["task"] == name}):
+            made = {(r["settings"]["rate"], r["seed"]) for r in every if r["task"] == name and label(r) == method}
+            if missing := sorted(set(product(rates[name], seeds)) - made):
+                rate, seed = missing[0]
+                raise ValueError(f"{method} was not run on {name} at rate {rate:g} with seed {seed}, as others were: run it first")
+    return {"rates": rates, "seeds": seeds, "with": list(kept)}
+
+
+def _counting(others: list[str], new: list[dict]) -> dict[str, dict]:
+    """By file the records of other sets that have methods and kind of the new runs. Raises ValueError where there are no records at all."""
     files = [path for name in others for path in sorted((data_folder() / "runs" / name).glob("*.json")) if path.name != SEARCH]
     if others and not files:
         raise ValueError(f"no records of {', '.join(others)} in {data_folder() / 'runs'}")
-    kept, known = {}, {record["hash"] for record in new}
-    for path in files:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if "teacher" in record and record["hash"] not in known and but_for_the_rate(record) in kinds and label(record) in tried:
-            kept[f"{path.parent.name}/{path.name}"] = record
-    for record in (r for r in (*new, *kept.values()) if r["task"] == task):
-        tried[label(record)].add((record["settings"]["rate"], record["seed"]))
-    every = set().union(*tried.values())
-    rates, seeds = (sorted(set(values)) for values in zip(*every, strict=True)) if every else ([], [])
-    if len(rates) < 2:
-        raise ValueError(f"no search on {task}: its runs have rates {rates}, and two or more make one")
-    for name, made in tried.items():
-        if missing := sorted(set(product(rates, seeds)) - made):
-            rate, seed = missing[0]
-            raise ValueError(f"{name} was not run on {task} at rate {rate:g} with seed {seed}, as others were: run it first")
-    return {"task": task, "rates": rates, "seeds": seeds, "with": list(kept)}
+    known, pairs = {record["hash"] for record in new}, {(label(record), but_for_the_rate(record)) for record in new}
+    found = {f"{path.parent.name}/{path.name}": json.loads(path.read_text(encoding="utf-8")) for path in files}
+    fits = lambda record: "teacher" in record and record["hash"] not in known and (label(record), but_for_the_rate(record)) in pairs  # noqa: E731
+    return {name: record for name, record in found.items() if fits(record)}
 
 
 def build_data(options: argparse.Namespace) -> int:

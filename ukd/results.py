@@ -94,8 +94,10 @@ def score_table(records: list[dict]) -> str:
         here = [found.get((method, task)) for task in tasks]
         counted = [cell for cell, task in zip(here, tasks, strict=True) if whole(task)]  # a further split is no further task
         average = f"{mean(mean(cell.by_seed.values()) for cell in counted):.1f}" if all(counted) else "-"
-        rates = ", ".join(sorted({f"{r['settings']['rate']:g}" for r in records if label(r) == method}))
-        rows.append([method, *(str(cell) if cell else "-" for cell in here), average, *([rates] * searched)])
+        chosen = {r["task"]: f"{r['settings']['rate']:g}" for r in records if label(r) == method}
+        rates = [*chosen.values()] if len(set(chosen.values())) == 1 else [chosen.get(task, "-") for task in tasks if whole(task)]
+        said = rates[0] if len(set(rates)) == 1 else ", ".join(rates)
+        rows.append([method, *(str(cell) if cell else "-" for cell in here), average, *([said] * searched)])
     metrics = [f"{task} ({metrics_of(task, records)})" for task in tasks]
     return markdown(["validation, %", *metrics, "average", *(["rate chosen"] * searched)], rows)
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from ukd.config import digest
 from ukd.data import SPECS
 from ukd.figures import STYLE, distance_figure, draw_all, draw_attention, heads_figure, look, save, scores_figure
-from ukd.grouping import attempts, decided, label, ordered, setting
+from ukd.grouping import attempts, decided, label, ordered, searched, setting
 from ukd.methods import CORE, METHODS
 from ukd.metrics import headline
 from ukd.results import cells, contrasts
@@ -247,29 +247,28 @@ def contrasts_figure(records: list[dict]) -> Figure:
 
 
 def rates_figure(records: list[dict]) -> Figure:
-    """Score of every method at every rate of its search, on the task where that was made, mean and sample standard deviation over seeds;
-    a ring at the rate that the development part chose. Records of one setting with all that was tried."""
-    search, tried = records[0]["settings"]["searched"], attempts(records)
-    kept = {label(record): record["settings"]["rate"] for record in decided(records)}
-    names = ordered({label(record) for record in tried}, METHODS)
-    figure, ax = plt.subplots(figsize=(7.6, 3.8), layout="constrained")
-    for number, name in enumerate(names):
-        points: dict[float, dict[int, float]] = {}
-        for record in of(tried, name):
-            points.setdefault(record["settings"]["rate"], {})[record["seed"]] = headline(record["scores"]["validation"])
-        aside = 1.035 ** (number - (len(names) - 1) / 2)  # so that no bar hides another
-        style = look(name, tuple(METHODS))
-        rates = sorted(points)
-        bars = [stdev(points[rate].values()) if len(points[rate]) > 1 else 0 for rate in rates]
-        x, y = [rate * aside for rate in rates], [mean(points[rate].values()) for rate in rates]
-        ax.errorbar(x, y, bars, capsize=2, label=name, markersize=4, **style)
-        if name in kept:
-            ax.plot(kept[name] * aside, mean(points[kept[name]].values()), "o", markersize=11, fillstyle="none", color=style["color"])
-    ax.set(xscale="log", xlabel="Peak learning rate (ring: chosen on the development part)", ylabel="Validation score, %")
-    ax.set_xticks(search["rates"], [f"{rate:g}" for rate in search["rates"]])
-    ax.minorticks_off()
-    ax.set_title(f"The search over rates on {search['task']}", fontsize=10)
-    ax.legend(frameon=False, fontsize=8, bbox_to_anchor=(1.01, 1), loc="upper left")
+    """Score of every method at every rate of its search, a panel for every task where there were two or more; bars are sample standard
+    deviations over seeds, a ring is at the rate that the development part chose. Records of one setting with all that was tried."""
+    tried, _ = searched(records[0]["settings"]["searched"])
+    tasks, names = [task for task, rates in tried.items() if len(rates) > 1], ordered({label(record) for record in records}, METHODS)
+    kept = {(label(record), record["task"]): record["settings"]["rate"] for record in decided(records)}
+    figure, axes = plt.subplots(1, len(tasks), figsize=(3.4 * len(tasks) + 1.8, 3.8), squeeze=False, layout="constrained")
+    for ax, task in zip(axes[0], tasks, strict=True):
+        for number, name in enumerate(names):
+            points: dict[float, list[float]] = {}
+            for (rate, _), record in sorted(attempts(of(records, name), task).items()):
+                points.setdefault(rate, []).append(headline(record["scores"]["validation"]))
+            aside, style = 1.035 ** (number - (len(names) - 1) / 2), look(name, tuple(METHODS))  # so that no bar hides another
+            bars = [stdev(values) if len(values) > 1 else 0 for values in points.values()]
+            x, y = [rate * aside for rate in points], [mean(values) for values in points.values()]
+            ax.errorbar(x, y, bars, capsize=2, label=name, markersize=4, **style)
+            if (rate := kept.get((name, task))) in points:
+                ax.plot(rate * aside, mean(points[rate]), "o", markersize=11, fillstyle="none", color=style["color"])
+        ax.set(xscale="log", title=task, xlabel="Peak learning rate", ylabel="Validation score, %" if ax is axes[0, 0] else "")
+        ax.set_xticks(tried[task], [f"{rate:g}" for rate in tried[task]])
+        ax.minorticks_off()
+    axes[0, -1].legend(frameon=False, fontsize=8, bbox_to_anchor=(1.01, 1), loc="upper left")
+    figure.suptitle("The search over rates; a ring: chosen on the development part", fontsize=10)
     return figure
 
 
