@@ -51,6 +51,9 @@ def test_the_smoke_pipeline_from_teacher_to_table_and_figures(tmp_path):
     names |= {"attention_over_time", "attention_by_difficulty", "attention_entropy", "what_is_seen"}
     names |= {"student_heads", "calibration", "contrasts", "early_exit"}
     assert figures == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
+    values = [record for record in made if record["task"] == "similarity"]
+    drawn = {path.stem for path in studies.draw_records(values, tmp_path / "values")}
+    assert drawn == names - {"attention_sentiment", "calibration"}  # values have no calibration
 
 
 def test_every_method_takes_the_same_steps_from_the_same_student(records, task, tiny, teacher, compute):

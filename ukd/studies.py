@@ -315,7 +315,9 @@ def studies(records: list[dict]) -> dict[str, Figure]:
     if all("by_difficulty" in record["attention"] for record in attended):
         found["attention_by_difficulty"] = attention_by_difficulty(records)
     found |= {"attention_entropy": entropy_of_attention(records), "what_is_seen": what_is_seen(records)}
-    found |= {"student_heads": student_heads(records), "calibration": calibration(records)}
+    found["student_heads"] = student_heads(records)
+    if any(record.get("calibration_error") is not None for record in records):  # values have no calibration
+        found["calibration"] = calibration(records)
     if any(record["exits"] for record in attended):
         found["early_exit"] = early_exit(records)
     if variants(records):
