@@ -15,7 +15,7 @@ from ukd.records import read_records
 from ukd.results import cells, markdown
 
 STUDENTS = {"": "4-layer student, no KD", "bilstm": "BiLSTM, no KD", "gated-cnn": "gated CNN, no KD"}
-SETS = ("embedded-ild", "embedded-search", "embedded-cross-architecture")  # of several teachers the first is shown
+SETS = ("embedded-ild", "embedded-search", "embedded-easy", "embedded-cross-architecture")  # of several teachers the first is shown
 
 
 def datasheet(records: list[dict]) -> str:

@@ -28,7 +28,6 @@ def written() -> dict[str, Callable[[], str]]:
     if SUITE in sets:  # several tables of one set: all its runs have the same students
         for scenario in ("ild", "ablation"):
             found[f"embedded-{scenario}"] = lambda scenario=scenario: tables(of_scenario(scenario, read_records(sets[SUITE])))
-        found["embedded-scores"] = lambda: scores_alone(of_scenario("ild", read_records(sets[SUITE])))
         found["embedded-contrasts"] = lambda: contrast_table(read_records(sets[SUITE]))
     if SEARCH in sets:
         found["embedded-search-scores"] = lambda: scores_alone(decided(read_records(sets[SEARCH])))
