@@ -53,7 +53,7 @@ def test_the_smoke_pipeline_from_teacher_to_table_and_figures(tmp_path):
     assert figures == {f"{name}.{kind}" for name in names for kind in ("svg", "png")}
     values = [record for record in made if record["task"] == "similarity"]
     drawn = {path.stem for path in studies.draw_records(values, tmp_path / "values")}
-    assert drawn == names - {"attention_sentiment", "calibration"}  # values have no calibration
+    assert drawn == names - {"attention_sentiment", "calibration", "early_exit"}  # values have neither calibration nor certainty
 
 
 def test_every_method_takes_the_same_steps_from_the_same_student(records, task, tiny, teacher, compute):

@@ -13,12 +13,13 @@ import pytest
 import ukd
 from ukd import reports
 from ukd.cli import main
+from ukd.figures import rates_figure
 from ukd.grouping import decided, like, setting
 from ukd.jobs import Plan, Search, run_all
 from ukd.metrics import headline
 from ukd.records import Busy, claim, made_once, read_records, without_waiting
 from ukd.results import beside, tables
-from ukd.studies import draw_records, rates_figure
+from ukd.studies import draw_records
 
 RATES = (1e-5, 2e-3)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ukd.data import SPECS
-from ukd.grouping import decided, label, ordered
+from ukd.grouping import attempts, decided, label, ordered, searched
 from ukd.methods import CORE, METHODS, TERMS
 from ukd.metrics import headline
 from ukd.results import budget, encoder_names, winners
@@ -224,6 +224,32 @@ def scores_figure(records: list[dict]) -> Figure:
         ax.set(title=task, xlabel="Validation score, %", yticks=range(len(methods)), ylim=(len(methods) - 0.4, -0.9))
         ax.set_yticklabels(methods, fontsize=8)
         ax.margins(x=0.12)
+    return figure
+
+
+def rates_figure(records: list[dict]) -> Figure:
+    """Score of every method at every rate of its search, a panel for every task where there were two or more; bars are sample standard
+    deviations over seeds, a ring is at the rate that the development part chose. Records of one setting with all that was tried."""
+    tried, _ = searched(records[0]["settings"]["searched"])
+    tasks, names = [task for task, rates in tried.items() if len(rates) > 1], ordered({label(record) for record in records}, METHODS)
+    kept = {(label(record), record["task"]): record["settings"]["rate"] for record in decided(records)}
+    figure, axes = plt.subplots(1, len(tasks), figsize=(3.4 * len(tasks) + 1.8, 3.8), squeeze=False, layout="constrained")
+    for ax, task in zip(axes[0], tasks, strict=True):
+        for number, name in enumerate(names):
+            points: dict[float, list[float]] = {}
+            for (rate, _), record in sorted(attempts([record for record in records if label(record) == name], task).items()):
+                points.setdefault(rate, []).append(headline(record["scores"]["validation"]))
+            aside, style = 1.035 ** (number - (len(names) - 1) / 2), look(name, tuple(METHODS))  # so that no bar hides another
+            bars = [stdev(values) if len(values) > 1 else 0 for values in points.values()]
+            x, y = [rate * aside for rate in points], [mean(values) for values in points.values()]
+            ax.errorbar(x, y, bars, capsize=2, label=name, markersize=4, **style)
+            if (rate := kept.get((name, task))) in points:
+                ax.plot(rate * aside, mean(points[rate]), "o", markersize=11, fillstyle="none", color=style["color"])
+        ax.set(xscale="log", title=task, xlabel="Peak learning rate", ylabel="Validation score, %" if ax is axes[0, 0] else "")
+        ax.set_xticks(tried[task], [f"{rate:g}" for rate in tried[task]])
+        ax.minorticks_off()
+    axes[0, -1].legend(frameon=False, fontsize=8, bbox_to_anchor=(1.01, 1), loc="upper left")
+    figure.suptitle("The search over rates; a ring: chosen on the development part", fontsize=10)
     return figure
 
 

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 
 from ukd.config import digest
 from ukd.data import SPECS
-from ukd.figures import STYLE, distance_figure, draw_all, draw_attention, heads_figure, look, save, scores_figure
-from ukd.grouping import attempts, decided, label, ordered, searched, setting
+from ukd.figures import STYLE, distance_figure, draw_all, draw_attention, heads_figure, look, rates_figure, save, scores_figure
+from ukd.grouping import decided, label, ordered, setting
 from ukd.methods import CORE, METHODS
 from ukd.metrics import headline
 from ukd.results import cells, contrasts
@@ -246,32 +246,6 @@ def contrasts_figure(records: list[dict]) -> Figure:
     return figure
 
 
-def rates_figure(records: list[dict]) -> Figure:
-    """Score of every method at every rate of its search, a panel for every task where there were two or more; bars are sample standard
-    deviations over seeds, a ring is at the rate that the development part chose. Records of one setting with all that was tried."""
-    tried, _ = searched(records[0]["settings"]["searched"])
-    tasks, names = [task for task, rates in tried.items() if len(rates) > 1], ordered({label(record) for record in records}, METHODS)
-    kept = {(label(record), record["task"]): record["settings"]["rate"] for record in decided(records)}
-    figure, axes = plt.subplots(1, len(tasks), figsize=(3.4 * len(tasks) + 1.8, 3.8), squeeze=False, layout="constrained")
-    for ax, task in zip(axes[0], tasks, strict=True):
-        for number, name in enumerate(names):
-            points: dict[float, list[float]] = {}
-            for (rate, _), record in sorted(attempts(of(records, name), task).items()):
-                points.setdefault(rate, []).append(headline(record["scores"]["validation"]))
-            aside, style = 1.035 ** (number - (len(names) - 1) / 2), look(name, tuple(METHODS))  # so that no bar hides another
-            bars = [stdev(values) if len(values) > 1 else 0 for values in points.values()]
-            x, y = [rate * aside for rate in points], [mean(values) for values in points.values()]
-            ax.errorbar(x, y, bars, capsize=2, label=name, markersize=4, **style)
-            if (rate := kept.get((name, task))) in points:
-                ax.plot(rate * aside, mean(points[rate]), "o", markersize=11, fillstyle="none", color=style["color"])
-        ax.set(xscale="log", title=task, xlabel="Peak learning rate", ylabel="Validation score, %" if ax is axes[0, 0] else "")
-        ax.set_xticks(tried[task], [f"{rate:g}" for rate in tried[task]])
-        ax.minorticks_off()
-    axes[0, -1].legend(frameon=False, fontsize=8, bbox_to_anchor=(1.01, 1), loc="upper left")
-    figure.suptitle("The search over rates; a ring: chosen on the development part", fontsize=10)
-    return figure
-
-
 def draw_records(records: list[dict], folder: Path) -> list[Path]:
     """All figures of distillation records: those of the largest group of one budget here, of any other in a folder of its own."""
     groups: dict[str, list[dict]] = {}
@@ -294,12 +268,11 @@ def draw_search(records: list[dict], folder: Path) -> list[Path]:
     """What a search tried, and of what it chose scores, contrasts, teachers, attention; named to stand beside another set's figures."""
     if not (kept := decided(records)):
         raise ValueError("nothing to draw: no method has a run at every rate with every seed of its search")
-    attended = [record for record in of(kept, PLAIN) if record["attention"]]
     with plt.rc_context(STYLE):
         found = {
             "rates": rates_figure(records), "scores_searched": scores_figure(kept), "contrasts_searched": contrasts_figure(kept),
-            "heads_searched": heads_figure(kept), "distance_searched": distance_figure(attended),
-            "attention_searched": attention_over_time(attended),
+            "heads_searched": heads_figure(kept), "distance_searched": distance_figure(of(kept, PLAIN)),
+            "attention_searched": attention_over_time(kept),
         }  # fmt: skip
         return [path for name, figure in found.items() for path in save(figure, name, folder)]
 
@@ -314,8 +287,8 @@ def studies(records: list[dict]) -> dict[str, Figure]:
         found["attention_over_time"] = attention_over_time(records)
     if all("by_difficulty" in record["attention"] for record in attended):
         found["attention_by_difficulty"] = attention_by_difficulty(records)
-    found |= {"attention_entropy": entropy_of_attention(records), "what_is_seen": what_is_seen(records)}
-    found["student_heads"] = student_heads(records)
+    shown = {"attention_entropy": entropy_of_attention, "what_is_seen": what_is_seen, "student_heads": student_heads}
+    found |= {name: draw(records) for name, draw in shown.items()}
     if any(record.get("calibration_error") is not None for record in records):  # values have no calibration
         found["calibration"] = calibration(records)
     if any(record["exits"] for record in attended):
