@@ -12,7 +12,7 @@ from ukd.config import data_folder
 from ukd.records import read_records
 
 SUITE = "embedded-ild"  # every method at one rate: the set of which the figures are drawn
-SEARCH = "embedded-search"  # the core methods on all tasks, each at the best of the rates that all have tried
+SEARCH = "embedded-search"  # the core methods on three tasks, each at the best of the rates that all have tried
 MARKED = re.compile(r"(<!-- (?P<name>[\w-]+): written by `ukd rebuild` -->\n).*?(\n<!-- end of (?P=name) -->)", re.DOTALL)
 
 
