@@ -111,7 +111,7 @@ def encoder_from_text(
         stages = stacking(budget.teacher_layers, steps or _calibrated(budget, minutes, text, compute, shares), shares)
         write_json(work / "stages.json", {"stages": stages})
     stages = [tuple(stage) for stage in json.loads((work / "stages.json").read_text(encoding="utf-8"))["stages"]]
-    apart = {"prose": held_out, "discourse": discourse(HELD_OUT_SEED)} if share else {"discourse": discourse(HELD_OUT_SEED)}
+    apart = ({"prose": held_out} if share else {}) | ({"discourse": discourse(HELD_OUT_SEED)} if share < 1 else {})  # what it reads
     first = start and AutoModelForPreTraining.from_pretrained(start, dtype=torch.float32)
     network, found = pretrain(budget, stages, text, apart, compute, seed, work, first)
     said = {
