@@ -1,4 +1,4 @@
-"""The embedded encoder: whole, as its card says, and worth having."""
+"""The encoders that come with the kit: whole, as their cards say, and worth having."""
 
 import json
 import re
@@ -11,18 +11,27 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from ukd import card
 from ukd.config import data_folder
-from ukd.teacher import RANDOM, embedded_encoder, resolve_encoder
+from ukd.data import EMBEDDED as SUITE
+from ukd.data import GLUE
+from ukd.profiles import PRESETS, PROFILES
+from ukd.teacher import EMBEDDED, PROSE, RANDOM, SHIPPED, default_encoder, embedded_encoder, resolve_encoder
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "data" / "encoder"
 SENTENCES = (ROOT / "tests" / "everyday.txt").read_text(encoding="utf-8").splitlines()
 
 
+@pytest.fixture(scope="module", params=SHIPPED)
+def encoder(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def guesses():
+def guesses(encoder):
     """(rank, loss in nats) of the bracketed word of each everyday sentence, masked; words that are no single entry are left out."""
-    tokenizer = AutoTokenizer.from_pretrained(FOLDER)
-    model = AutoModelForMaskedLM.from_pretrained(FOLDER, dtype=torch.float32).eval()
+    folder = embedded_encoder(encoder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32).eval()
     found = {}
     for sentence in SENTENCES:
         word = re.search(r"\[(\w+)\]", sentence)[1]
@@ -43,22 +52,22 @@ def test_everyday_words_are_guessed(guesses):
     assert ranks[len(ranks) // 2] <= 20, ranks
 
 
-def test_its_loss_on_our_own_sentences_is_well_below_that_of_single_words(guesses):
+def test_its_loss_on_our_own_sentences_is_well_below_that_of_single_words(guesses, encoder):
     losses = [loss for _, loss in guesses.values()]
-    assert sum(losses) / len(losses) < card.committed_encoder()["unigram"]["prose"] - 1
+    assert sum(losses) / len(losses) < card.committed_encoder(encoder)["unigram"]["prose"] - 1
 
 
-def test_it_is_what_its_checksums_say_and_small():
-    folder = embedded_encoder()
-    assert folder == data_folder() / "encoder"
+def test_it_is_what_its_checksums_say_and_small(encoder):
+    folder = embedded_encoder(encoder)
+    assert folder == data_folder() / SHIPPED[encoder]
     shards = list(folder.glob("*.safetensors"))
     assert shards and all(path.stat().st_size <= 15 * 2**20 for path in shards)
-    assert sum(path.stat().st_size for path in folder.iterdir()) <= 30e6
+    assert sum(path.stat().st_size for name in SHIPPED.values() for path in (data_folder() / name).iterdir()) <= 30e6
     assert not list(folder.glob("*.bin")), "no pickles"
 
 
-def test_it_was_checked_early_and_learned():
-    said = card.committed_encoder()
+def test_it_was_checked_early_and_learned(encoder):
+    said = card.committed_encoder(encoder)
     for name, single in said["unigram"].items():
         assert said["stages"][-1]["held_out"][name]["masked words"] < single - 1, name
 
@@ -96,3 +105,24 @@ def test_the_random_encoder_is_the_same_network_with_other_weights(tiny, compute
     one, other = (model.bert.encoder.layer[0].output.dense.weight for model in (drawn, kept))
     assert one.shape == other.shape and not torch.equal(one, other)
     assert json.loads((Path(source) / "made.json").read_text())["kind"] == RANDOM
+
+
+def test_real_text_is_served_by_the_encoder_made_for_it_unless_another_is_asked_for():
+    assert {default_encoder(PROFILES["cpu"], task) for task in SUITE} == {EMBEDDED}
+    assert {default_encoder(PROFILES["cpu"], task) for task in GLUE} == {PROSE}
+    assert default_encoder(PROFILES["cpu"], "sst2", "sentiment") == EMBEDDED
+    assert default_encoder(PRESETS["bert-4"], "sst2") == "bert-base-uncased"
+
+
+def test_both_share_one_tokenizer_and_one_network():
+    one, other = (embedded_encoder(name) for name in SHIPPED)
+    assert (one / "tokenizer.json").read_bytes() == (other / "tokenizer.json").read_bytes()
+    read = lambda folder: json.loads((folder / "config.json").read_text())  # noqa: E731
+    assert read(one) == read(other)
+
+
+def test_the_prose_encoder_goes_on_from_the_embedded_one_and_knows_prose_better():
+    one, other = (card.committed_encoder(name) for name in SHIPPED)
+    assert other["start"] == one
+    lost = [said["stages"][-1]["held_out"]["prose"]["masked words"] for said in (one, other)]
+    assert lost[1] < lost[0]

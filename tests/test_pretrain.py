@@ -212,6 +212,15 @@ def test_the_mixture_keeps_its_share(share):
     assert found == list(islice(mixture(["PROSE"], share)(3), 2000))
 
 
+@pytest.mark.parametrize(("share", "read"), [(0.0, {"discourse"}), (0.5, {"prose", "discourse"}), (1.0, {"prose"})])
+def test_a_pretraining_is_judged_by_what_it_reads_alone(share, read, text_file, compute, tmp_path):
+    out = encoder_from_text(text_file, tmp_path / "out", steps=9, share=share, compute=compute, **SMALL)
+    stages = json.loads((out / "pretraining.json").read_text())["stages"]
+    assert all(set(stage["held_out"]) == read for stage in stages)
+    last = [found["masked words"] for found in stages[-1]["held_out"].values()]
+    assert sum(last) / len(last) == pytest.approx(-max(epoch["dev"] for epoch in stages[-1]["epochs"]), rel=1e-4)
+
+
 def test_a_killed_pretraining_resumes_bit_exactly_and_is_sealed(text_file, compute, tmp_path, monkeypatch, killed):
     monkeypatch.setattr(pretrain, "trained_wordpiece", wordpiece)  # the library's trainer breaks ties by chance
     make = lambda name: encoder_from_text(text_file, tmp_path / name, steps=20, compute=compute, **SMALL)  # noqa: E731

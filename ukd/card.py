@@ -1,45 +1,49 @@
-"""The model card of the embedded encoder: read from its pretraining record and the committed runs, written by `ukd card`."""
+"""The model cards of the encoders that come with the kit: read from their pretraining records and the committed runs."""
 
 from __future__ import annotations
 
 import json
 
 from ukd.config import data_folder
-from ukd.finetune import FINE_TUNING
-from ukd.results import fine_tuning_tables, markdown
+from ukd.results import markdown
+from ukd.teacher import EMBEDDED, SHIPPED
 
 
-def committed_encoder() -> dict:
-    """The embedded encoder's pretraining record."""
-    return json.loads((data_folder() / "encoder" / "pretraining.json").read_text(encoding="utf-8"))
+def committed_encoder(name: str = EMBEDDED) -> dict:
+    """An encoder's pretraining record."""
+    return json.loads((data_folder() / SHIPPED[name] / "pretraining.json").read_text(encoding="utf-8"))
 
 
-def card(records: list[dict]) -> str:
-    """How the encoder was made, its losses on held-out text, and its scores after fine-tuning, as Markdown."""
-    said = committed_encoder()
-    text, stages, asked = said["text"], said["stages"], said["minutes asked for"]
-    steps = [(stage["epochs"][-1]["step"], stage["layers"]) for stage in stages]
-    plan = ", then ".join(f"{count:,} of {layers} layers" for count, layers in steps)
+def card(name: str = EMBEDDED) -> str:
+    """How an encoder was made and its losses on held-out text, as Markdown."""
+    said = committed_encoder(name)
+    text, stages, asked, start = said["text"], said["stages"], said["minutes asked for"], said.get("start")
     rows = [
-        ["text", f"{text['documents']} documents, {text['passages']:,} passages (sha256 {text['sha256'][:12]}...), with probability "
-                 f"{text['share']:.2f}; else the suite's unlabelled discourse"],
+        ["text", f"{text['documents']} documents, {text['passages']:,} passages (sha256 {text['sha256'][:12]}...)"
+                 + (f", with probability {text['share']:.2f}; else the suite's unlabelled discourse" if text["share"] < 1 else "")],
         ["layers, width, entries", f"{stages[-1]['layers']}, {said['width']}, {said['vocabulary']:,}"],
-        ["steps", f"{sum(count for count, _ in steps):,} of {said['batch']} examples: {plan}"],
+        ["steps", _steps(said)],
         ["minutes", f"{said['seconds'] / 60:.0f}" + (f" (asked for {asked:g})" if asked else "")],
         ["device", f"{said['device']}, {said['threads']} thread{'s' * (said['threads'] > 1)}, {said['precision']}"],
         ["made", f"{said['made'][:10]}, torch {said['versions']['torch']}, transformers {said['versions']['transformers']}"],
     ]  # fmt: skip
+    rows += [["starts from", f"the encoder made on {start['made'][:10]} in {_steps(start)}"]] if start else []
     rows += [["note", said["note"]]] if "note" in said else []
+    states = ([("start", start["stages"][-1])] if start else []) + [(f"{stage['layers']} layers", stage) for stage in stages]
     losses = [
-        [name, f"{said['unigram'][name]:.2f}", *(f"{s['held_out'][name]['masked words']:.2f}" for s in stages),
+        [name, f"{said['unigram'][name]:.2f}", *(f"{stage['held_out'][name]['masked words']:.2f}" for _, stage in states),
          f"{stages[-1]['held_out'][name]['second segment']:.2f}"]
         for name in said["unigram"]
     ]  # fmt: skip
-    header = ["held-out text", "single words", *(f"{s['layers']} layers" for s in stages), "second segment"]
-    tuned = [record for record in records if record["method"] == FINE_TUNING]
     explained = (
         "Losses on held-out text, in nats: of masked words, always guessing by the frequency of single words, and after each "
         "stage; of telling a right second segment from a wrong one at the end (guessing: 0.69)."
     )
-    parts = [markdown(["what", "how it was made"], rows), explained, markdown(header, losses)]
-    return "\n\n".join(parts + ([fine_tuning_tables(tuned)] if tuned else []))
+    header = ["held-out text", "single words", *(name for name, _ in states), "second segment"]
+    return "\n\n".join([markdown(["what", "how it was made"], rows), explained, markdown(header, losses)])
+
+
+def _steps(said: dict) -> str:
+    """Optimiser steps in all, and of each stage."""
+    steps = [(stage["epochs"][-1]["step"], stage["layers"]) for stage in said["stages"]]
+    return f"{sum(count for count, _ in steps):,} of {said['batch']} examples: " + ", then ".join(f"{n:,} of {k} layers" for n, k in steps)

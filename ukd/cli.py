@@ -77,7 +77,10 @@ def _training(add: Callable) -> None:
 
     tune = add("finetune", commands.finetune, "Compare encoders by fine-tuning them on tasks under one budget; scores layer by layer.")
     tune.add_argument("--tasks", required=True, help="comma-separated, or 'all' for the five embedded ones")
-    tune.add_argument("--encoders", default="embedded,random", help="comma-separated: 'embedded', 'random', 'scratch', folders, hub ids")
+    tune.add_argument(
+        "--encoders", help="comma-separated: 'embedded', 'prose', 'random', 'scratch', folders, hub ids (default: the tasks' own, "
+        "and 'random')",
+    )  # fmt: skip
     tune.add_argument("--rates", default="1e-4,2e-4", help="tried with the first seed; the best on the development part is kept")
     tune.add_argument("--seeds", default=None, help="comma-separated (default by profile)")
     tune.add_argument("--source", help="'embedded', 'hub' (GLUE), or a folder in the hub's layout (default by task)")
@@ -140,6 +143,7 @@ def _making(add: Callable) -> None:
         "--share", type=float, default=1 / 3, help="probability of a passage of the file; the rest is discourse (default 1/3)"
     )
     text.add_argument("--start", type=Path, help="an encoder made by this command to go on from, with another --seed than it had")
+    text.add_argument("--new-words", action="store_true", help="set its embeddings to what the words of the text stand next to, first")
     said = "of a second segment that is another's, shuffled, exchanged, replaced (default 0.04,0.06,0.2,0.2)"
     text.add_argument("--wrong", type=_wrong, default=USUAL, metavar="P,P,P,P", help=f"probabilities {said}")
     text.add_argument("--width", type=_number, help="hidden units, a multiple of 32 (default by preset)")
@@ -149,7 +153,7 @@ def _making(add: Callable) -> None:
     build = add("data", reports.build_data, "Generate the embedded suite anew; the same seed gives the same files.")
     build.add_argument("--out", type=Path, default=None, help="folder to write to (default: the suite's own)")
     add("datasheet", reports.show_datasheet, "Print the embedded suite's datasheet, from its files and records.")
-    add("card", reports.show_card, "Print the numbers of the embedded encoder's model card, from the records.")
+    add("card", reports.show_card, "Print the numbers of the encoders' model cards, from their records.")
     books = add("notebooks", reports.notebooks, "Print what is in the notebooks; run them anew and keep their outputs and minutes.")
     books.add_argument("names", nargs="*", help="only those whose file name contains one of these")
     books.add_argument("--run", action="store_true", help="in order, from one empty cache; files change once all have succeeded")
@@ -193,8 +197,9 @@ def _wrong(text: str) -> Wrong:
 def _where(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--source", help="'embedded', 'hub' (GLUE), or a folder in the hub's layout (default by task)")
     sub.add_argument(
-        "--teacher", metavar="ENCODER", help="encoder that teacher and student are made from: 'embedded' (it comes with the kit), "
-        "'scratch' (pretrained now, in minutes), 'random', a folder or a hub id (default by profile)",
+        "--teacher", metavar="ENCODER", help="encoder that teacher and student are made from: 'embedded' or 'prose' (they come with the "
+        "kit, for its suite and for real text), 'scratch' (pretrained now, in minutes), 'random', a folder or a hub id (default by profile "
+        "and task)",
     )  # fmt: skip
     sub.add_argument(
         "--student", help=f"'layers' of the teacher's encoder, another architecture ({', '.join(STUDENTS)}), or a smaller "

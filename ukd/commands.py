@@ -69,14 +69,15 @@ def run(options: argparse.Namespace) -> int:
     """`ukd run`."""
     from ukd.describe import describe_student
     from ukd.distill import distill
-    from ukd.teacher import train_teacher
+    from ukd.teacher import default_encoder, train_teacher
 
     changes = {name: {"yes": True, "no": False}.get(value := getattr(options, name), value) for name in OPTIONS}
     chosen = method(options.method, space=options.space, stages=options.stages, **changes)
     here, budget = choose_compute(options.precision, compiled=options.compile), _profile(options)
     task = load_task(options.task, source_of(options.task, options.source))
-    describe_student(budget, options.teacher or budget.encoder, here)  # what can't be made is refused before the teacher is
-    teacher = train_teacher(task, profile=budget, encoder=options.teacher, compute=here)
+    encoder = options.teacher or default_encoder(budget, task.name)
+    describe_student(budget, encoder, here)  # what can't be made is refused before the teacher is
+    teacher = train_teacher(task, profile=budget, encoder=encoder, compute=here)
     record = distill(task, chosen, teacher, profile=budget, seed=options.seed, compute=here)
     said = ", ".join(f"{name} {value:.1f}" for name, value in record["scores"]["validation"].items())
     if rank() == 0:
@@ -88,13 +89,15 @@ def reproduce(options: argparse.Namespace) -> int:
     """`ukd reproduce`."""
     from ukd.jobs import Plan, default_jobs, run_all
     from ukd.studies import draw_records
+    from ukd.teacher import default_encoder
 
     here, first = choose_compute(options.precision, compiled=options.compile), _profile(options)
     tasks, seeds, methods = _tasks(options, first), _seeds(options, first), _methods(options)
     print(f"{here.device}, {here.precision} ({here.reason}); tasks {', '.join(tasks)}; seeds {', '.join(map(str, seeds))}", flush=True)
     records, failures = [], []
     for budget in _budgets(options, first):
-        plan = Plan(tasks, methods, seeds, budget, here, options.teacher or budget.encoder, options.source, _search(options))
+        encoder = options.teacher or default_encoder(budget, *tasks)
+        plan = Plan(tasks, methods, seeds, budget, here, encoder, options.source, _search(options))
         made, failed = run_all(plan, options.jobs or default_jobs(here))
         records, failures = records + made, list(dict.fromkeys(failures + failed))
     print(f"\n{tables(records)}\n")
@@ -122,11 +125,14 @@ def predictions(options: argparse.Namespace) -> int:
 def finetune(options: argparse.Namespace) -> int:
     """`ukd finetune`."""
     from ukd.jobs import Plan, compare_encoders, default_jobs
+    from ukd.teacher import RANDOM, default_encoder
 
     here, budget = choose_compute(options.precision, compiled=options.compile), _profile(options)
     rates = tuple(dict.fromkeys(positive(rate) for rate in options.rates.split(",")))
-    plan = Plan(_tasks(options, budget), (), _seeds(options, budget), budget, here, budget.encoder, options.source)
-    print(tables(compare_encoders(plan, tuple(options.encoders.split(",")), rates, options.jobs or default_jobs(here))))
+    tasks = _tasks(options, budget)
+    plan = Plan(tasks, (), _seeds(options, budget), budget, here, default_encoder(budget, *tasks), options.source)
+    encoders = tuple(options.encoders.split(",")) if options.encoders else (plan.encoder, RANDOM)
+    print(tables(compare_encoders(plan, encoders, rates, options.jobs or default_jobs(here))))
     return 0
 
 
@@ -218,7 +224,7 @@ def pretrain_encoder(options: argparse.Namespace) -> int:
     """`ukd pretrain`."""
     from ukd.pretrain import encoder_from_text
 
-    names = ("preset", "steps", "minutes", "share", "seed", "start", "wrong")
+    names = ("preset", "steps", "minutes", "share", "seed", "start", "wrong", "new_words")
     changes = {"width": options.width} if options.width else {}
     here = choose_compute(options.precision)
     print(encoder_from_text(options.text, options.out, compute=here, **{name: getattr(options, name) for name in names}, **changes))

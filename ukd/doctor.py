@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 
 from ukd.config import cache_folder, compute, data_folder, runs_folder
 from ukd.records import device_name
-from ukd.teacher import embedded_encoder
+from ukd.teacher import SHIPPED, embedded_encoder
 
 
 def doctor() -> int:
@@ -28,10 +28,11 @@ def doctor() -> int:
     print(f"data       {data_folder()}")
     if not (data_folder() / "sentiment").is_dir():
         problems.append(f"the embedded suite is not in {data_folder()}: install the kit from a clone, or run `ukd data`")
-    try:
-        embedded_encoder()
-    except ValueError as error:
-        problems.append(str(error))
+    for name in SHIPPED:
+        try:
+            embedded_encoder(name)
+        except ValueError as error:
+            problems.append(str(error))
     print(f"hub        {_hub()}")
     for problem in problems:
         print(f"MISSING    {problem}", file=sys.stderr)

@@ -17,7 +17,7 @@ from ukd.methods import CORE, METHODS, TERMS
 from ukd.metrics import headline
 from ukd.results import budget, encoder_names, winners
 
-ENCODERS = ("embedded", "random")
+ENCODERS = ("embedded", "random", "prose")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 STYLE = {"svg.hashsalt": "ukd", "figure.dpi": 110, "savefig.dpi": 160, "font.size": 10, "axes.grid": True, "grid.alpha": 0.3}
 
@@ -120,15 +120,15 @@ def draw_pretraining(ax: Axes, said: dict) -> Axes:
         done += stage["epochs"][-1]["step"]
     single = mean(said["unigram"].values())
     ax.axhline(single, color=colours[3], linestyle="--", linewidth=1, label="single words' frequencies, held out")
-    ax.set(xlabel="Optimiser step", ylabel="Loss, nats", title="Pretraining of the embedded encoder", ylim=(0, None))
+    ax.set(xlabel="Optimiser step", ylabel="Loss, nats", ylim=(0, None))
     ax.legend(frameon=False, fontsize=8)
     return ax
 
 
-def pretraining_figure(said: dict) -> Figure:
-    """The embedded encoder's pretraining."""
+def pretraining_figure(said: dict, name: str) -> Figure:
+    """The pretraining of an encoder that comes with the kit."""
     figure, ax = plt.subplots(figsize=(6.4, 3.6))
-    draw_pretraining(ax, said)
+    draw_pretraining(ax, said).set_title(f"Pretraining of the {name} encoder")
     return figure
 
 
@@ -271,10 +271,10 @@ def draw_all(records: list[dict], folder: Path) -> list[Path]:
     return paths
 
 
-def draw_encoder(said: dict, tuned: list[dict], folder: Path) -> list[Path]:
-    """Figures of the embedded encoder: its pretraining, and its layers after fine-tuning where there are such records."""
+def draw_encoders(made: dict[str, dict], tuned: list[dict], folder: Path) -> list[Path]:
+    """Figures of the encoders that come with the kit: their pretraining, and their layers after fine-tuning where there are records."""
     with plt.rc_context(STYLE):
-        paths = save(pretraining_figure(said), "pretraining", folder)
+        paths = [path for name, said in made.items() for path in save(pretraining_figure(said, name), f"pretraining_{name}", folder)]
         for number, name in enumerate(sorted({budget(record) for record in tuned})):
             chosen = [record for record in tuned if budget(record) == name]
             paths += save(encoders_figure(chosen), "encoders_by_layer" + (f"_{number + 1}" if number else ""), folder)

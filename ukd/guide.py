@@ -30,10 +30,11 @@ DRAWN = {  # name of the file, or how it begins: what it shows, what it is drawn
     "scores_searched": ("score of every seed by method on three tasks, each method at its best rate", _SEARCH, "scores"),
     "attention_": ("mean attention of student layers to teacher layers, on all examples and by class", _SUITE, "attention"),
     "distance_and_attention": ("how far each teacher layer's classifier is from the label; the attention it gets", _SUITE, "distance"),
-    "encoders_by_layer": ("what each layer knows after fine-tuning: the embedded encoder, random weights", _TUNED, "encoders"),
+    "encoders_by_layer": ("what each layer knows after fine-tuning, encoder by encoder", _TUNED, "encoders"),
     "heads_by_layer": ("score of the pseudo classifier on each teacher layer", _SUITE, "heads"),
     "method": ("the method: pseudo classifiers on every layer, attention between what they say", "nothing: a drawing", "method"),
-    "pretraining": ("losses of the embedded encoder's pretraining", "`data/encoder/pretraining.json`", "pretraining"),
+    "pretraining_embedded": ("losses of the embedded encoder's pretraining", "`data/encoder/pretraining.json`", "pretraining"),
+    "pretraining_prose": ("losses of the prose encoder's pretraining", "`data/encoder-prose/pretraining.json`", "pretraining"),
     "scores": ("score of every seed by method, the teacher as a line", _SUITE, "scores"),
     "training_curves": ("every term of the loss over the steps, first seed", _SUITE, "curves"),
 }  # fmt: skip

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForPreTraining, AutoTokenizer, BertConfig, BertForPreTraining
 
 from ukd.config import Compute, attention_kernel, cache_folder, digest, say, source_digest
+from ukd.cooccurrence import set_words, word_vectors
 from ukd.data import Batch
 from ukd.grammar import discourse
 from ukd.models import FINE_TUNING_DROPOUT, narrow_bert, save
@@ -28,7 +29,7 @@ from ukd.text import POOL, USUAL, PairedText, Wrong
 from ukd.tokenizer import trained_wordpiece, wordpiece
 from ukd.train import Schedule, fit
 
-CODE = ("pretrain", "prose", "text", "tokenizer", "models", "train")
+CODE = ("pretrain", "cooccurrence", "prose", "text", "tokenizer", "models", "train")
 RATE, ROUNDS = 1e-3, 3
 Shares = tuple[tuple[int, float], ...]
 STACKING = ((4, 0.80), (2, 0.12), (1, 0.08))  # part of the depth, share of the steps; for minutes
@@ -71,7 +72,8 @@ def _grammar_modules() -> list[str]:
 
 def encoder_from_text(
     file: Path, out: Path, *, preset: str = "narrow-12", steps: int | None = None, minutes: float | None = None,
-    share: float = 1 / 3, wrong: Wrong = USUAL, start: Path | None = None, seed: int = 1, compute: Compute, **changes: object,
+    share: float = 1 / 3, wrong: Wrong = USUAL, start: Path | None = None, new_words: bool = False, seed: int = 1, compute: Compute,
+    **changes: object,
 ) -> Path:  # fmt: skip
     """Pretrain the preset's encoder on a text file mixed with the suite's discourse, and save it in half precision at `out`.
 
@@ -82,13 +84,17 @@ def encoder_from_text(
         wrong: how often the second segment is wrong, and how.
         start: an encoder made by this function to go on from, with its tokenizer, at its whole depth; pass another seed than it
             had, since the seed decides the text.
+        new_words: set the start's embeddings to what the words of the file stand next to (`ukd.cooccurrence`) before going on.
         changes: fields of the preset's profile to change (width, teacher_layers, vocabulary, pretrain_batch, max_length).
 
     A run that was cut off goes on from its last round of about a thousand steps, bit-exactly. Returns `out`.
 
-    Raises: FileExistsError when `out` exists; ValueError for an unknown preset, or not exactly one of steps and minutes.
+    Raises: FileExistsError when `out` exists; ValueError for an unknown preset, not exactly one of steps and minutes, or new
+        words without a start.
     """
     _check(preset, steps, minutes, share, out)
+    if new_words and not start:
+        raise ValueError("new words replace those of a trained network: pass the encoder to start from (--start)")
     budget = replace(PROFILES["cpu"], name=preset, **{**PRESETS[preset], **changes})
     if start:
         _check_start(start, budget, seed)
@@ -99,7 +105,7 @@ def encoder_from_text(
         raise ValueError(f"the last {HELD_OUT_DOCUMENTS} documents of {file} give {count} passages to hold out, of {needed} needed: put "
                          "empty lines between documents and not between paragraphs")  # fmt: skip
     begun = {"text": text_print, "share": share, "layers": budget.teacher_layers, "steps": steps, "minutes": minutes, "wrong": wrong}
-    begun |= settings(budget, [], seed, compute) | {"start": start and hashlib.sha256((start / WEIGHTS).read_bytes()).hexdigest()}
+    begun |= settings(budget, [], seed, compute) | {"new words": new_words, "start": start and hashlib.sha256((start / WEIGHTS).read_bytes()).hexdigest()}
     work = cache_folder() / "pretraining" / f"{preset}-{digest(begun)}"
     folder = start or made_once(work / "tokenizer", lambda building: trained_wordpiece(
         chain((line for document in texts for line in document), islice(discourse(seed), 5 * TOKENIZER_PARAGRAPHS)),
@@ -113,10 +119,15 @@ def encoder_from_text(
     stages = [tuple(stage) for stage in json.loads((work / "stages.json").read_text(encoding="utf-8"))["stages"]]
     apart = ({"prose": held_out} if share else {}) | ({"discourse": discourse(HELD_OUT_SEED)} if share < 1 else {})  # what it reads
     first = start and AutoModelForPreTraining.from_pretrained(start, dtype=torch.float32)
+    if new_words:
+        say(f"counting what the words of {file.name} stand next to")
+        lines = tokenizer([line for document in texts[:-HELD_OUT_DOCUMENTS] for line in document], add_special_tokens=False)["input_ids"]
+        set_words(first.get_input_embeddings(), *word_vectors(lines, len(tokenizer), budget.width, seed))
     network, found = pretrain(budget, stages, text, apart, compute, seed, work, first)
     said = {
         "text": {"file": file.name, "sha256": text_print, "documents": len(texts), "passages": len(prose), "share": share},
-        "minutes asked for": minutes, "wrong segments": wrong._asdict(), "start": start and json.loads((start / RECORD).read_text()),
+        "minutes asked for": minutes, "wrong segments": wrong._asdict(),
+        "new words": new_words, "start": start and json.loads((start / RECORD).read_text()),
         **settings(budget, stages, seed, compute), **found, **provenance(compute),
     }  # fmt: skip
     with whole_folder(out) as building:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ukd.config import data_folder
 from ukd.records import read_records
+from ukd.teacher import SHIPPED
 
 SUITE = "embedded-ild"  # every method at one rate: the set of which the figures are drawn
 SEARCH = "embedded-search"  # the core methods on three tasks, each at the best of the rates that all have tried
@@ -37,7 +38,7 @@ def written() -> dict[str, Callable[[], str]]:
     found["presets"] = lambda: plan.presets_table(profiles.PRESETS)
     found["paper-and-ours"] = lambda: paper.paper_table({name: read_records(path) for name, path in sets.items()})
     found["datasheet"] = lambda: datasheet.datasheet(datasheet.committed())
-    found["card"] = lambda: card.card(read_records(data_folder() / "runs"))
+    found |= {f"card-{name}": lambda name=name: card.card(name) for name in SHIPPED}
     if (books := data_folder().parent / "notebooks").is_dir():
         found |= {"notebooks": lambda: guide.kept_table(books), "figures": lambda: guide.figures_table(books)}
     return found
@@ -46,7 +47,7 @@ def written() -> dict[str, Callable[[], str]]:
 def texts() -> list[Path]:
     """The Markdown files of a clone that hold marks."""
     data = data_folder()
-    folders = (".", "data", "data/runs", "data/bench", "data/encoder", "notebooks", "figures")
+    folders = (".", "data", "data/runs", "data/bench", *(f"data/{name}" for name in SHIPPED.values()), "notebooks", "figures")
     return [path for folder in folders if (path := data.parent / folder / "README.md").is_file()]
 
 
@@ -78,18 +79,19 @@ def rebuild(check: bool, figures: Path, say: Callable[[str], object] = print) ->
 
 
 def drawn(folder: Path) -> list[Path]:
-    """Draw every figure into a folder: the method, the comparisons on the embedded suite with their studies, the encoder."""
+    """Draw every figure into a folder: the method, the comparisons on the embedded suite with their studies, the encoders."""
     from ukd.card import committed_encoder
     from ukd.diagram import method_figure
-    from ukd.figures import draw_encoder, save
+    from ukd.figures import draw_encoders, save
     from ukd.finetune import FINE_TUNING
     from ukd.studies import draw_records, draw_search
 
     runs = data_folder() / "runs"
     tuned = [record for record in read_records(runs) if record["method"] == FINE_TUNING]
+    made = {name: committed_encoder(name) for name in SHIPPED}
     suite = draw_records(read_records(runs / SUITE), folder)
     searched = draw_search(read_records(runs / SEARCH), folder) if (runs / SEARCH).is_dir() else []
-    return save(method_figure(), "method", folder) + suite + searched + draw_encoder(committed_encoder(), tuned, folder)
+    return save(method_figure(), "method", folder) + suite + searched + draw_encoders(made, tuned, folder)
 
 
 def differing(folder: Path) -> Iterator[Path]:

@@ -141,8 +141,9 @@ def show_datasheet(options: argparse.Namespace) -> int:
 def show_card(options: argparse.Namespace) -> int:
     """`ukd card`."""
     from ukd.card import card
+    from ukd.teacher import SHIPPED
 
-    print(card(committed()))
+    print("\n\n".join(f"### {name}\n\n{card(name)}" for name in SHIPPED))
     return 0
 
 

@@ -16,8 +16,7 @@ from ukd.finetune import FINE_TUNING, best_rate, short_name
 from ukd.grouping import apart, decided, label, like, metrics_of, ordered, selected, setting, students, whole
 from ukd.methods import METHODS
 from ukd.metrics import headline
-from ukd.teacher import EMBEDDED as EMBEDDED_ENCODER
-from ukd.teacher import RANDOM
+from ukd.teacher import RANDOM, SHIPPED
 
 BASELINE = "kd"
 
@@ -272,7 +271,7 @@ def _fine_tuning_table(records: list[dict], heading: str) -> str:
     tasks = ordered({record["task"] for record in records}, SPECS)
     rows, records = [], sorted(records, key=lambda record: record["made"])  # of two for one seed the newest counts
     encoders = encoder_names(records)
-    for name in ordered(encoders, (EMBEDDED_ENCODER, RANDOM)):
+    for name in ordered(encoders, (*SHIPPED, RANDOM)):
         mine = [winners([r for r in records if r["task"] == task and r["settings"]["encoder"] == encoders[name]]) for task in tasks]
         scores = [str(Cell({r["seed"]: headline(r["scores"]["validation"]) for r in some})) for some in mine]
         rates = ", ".join("/".join(f"{rate:g}" for rate in sorted({r["settings"]["rate"] for r in some})) or "-" for some in mine)

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModel, set_seed
 
 from ukd.config import Compute, cache_folder, data_folder, digest, say, source_digest
 from ukd.config import compute as choose_compute
+from ukd.data import EMBEDDED as SUITE
 from ukd.data import Encoded, Task, carve, encode, steps_per_epoch, training_batches
 from ukd.heads import Frozen, LayerwiseClassifier, PseudoClassifiers
 from ukd.losses import label_loss
@@ -26,9 +27,10 @@ from ukd.records import made_once, provenance, write_json
 from ukd.students import STUDENTS
 from ukd.train import Schedule, fit, predict
 
-SCRATCH, EMBEDDED, RANDOM = "scratch", "embedded", "random"
+SCRATCH, EMBEDDED, PROSE, RANDOM = "scratch", "embedded", "prose", "random"
+SHIPPED = {EMBEDDED: "encoder", PROSE: "encoder-prose"}  # what comes with the kit, for its suite and for real text: folders in data/
 NOTES = ("config.json", "pretraining.json", "made.json", "teacher.json")  # in a model's folder, but not of the model
-RATES = {SCRATCH: (1e-4, 5e-4), EMBEDDED: (2e-4, 5e-4), RANDOM: (2e-4, 5e-4)}  # of teacher and student
+RATES = {SCRATCH: (1e-4, 5e-4), **dict.fromkeys((EMBEDDED, PROSE, RANDOM), (2e-4, 5e-4))}  # of teacher and student
 PRETRAINED_RATES = (5e-5, 5e-5)
 NEW_STUDENT_RATE = 1e-3  # a BiLSTM or CNN starts from random weights
 
@@ -37,7 +39,7 @@ NEW_STUDENT_RATE = 1e-3  # a BiLSTM or CNN starts from random weights
 class Teacher:
     """A fine-tuned teacher in a folder.
 
-    key: digest of all that made it. encoder: what it was made from, as given ("embedded", "scratch", a folder or a hub id). about: what
+    key: digest of all that made it. encoder: what it was made from, as given ("embedded", a folder, a hub id). about: what
     its `teacher.json` says of it (scores, settings, how made).
     """
 
@@ -64,29 +66,32 @@ class Teacher:
 
 
 def resolve_encoder(encoder: str, profile: Profile, compute: Compute) -> tuple[str, str]:
-    """(source, name that is no path) of "embedded", "scratch", "random" (its weights drawn anew), a folder or a hub id."""
+    """(source, name that is no path) of "embedded", "prose", "random" (their weights drawn anew), "scratch", a folder or a hub id."""
     if encoder == SCRATCH:
         folder = encoder_from_nothing(profile, compute)
         return str(folder), f"{SCRATCH}-{folder.name}"
-    if encoder in (EMBEDDED, RANDOM):
-        folder = embedded_encoder()
-        if encoder == RANDOM:
-            folder = _redrawn(folder)
+    if encoder in (*SHIPPED, RANDOM):
+        folder = _redrawn(embedded_encoder()) if encoder == RANDOM else embedded_encoder(encoder)
         return str(folder), f"{encoder}-{_content(folder)}"
     folder = Path(encoder)
     return encoder, f"{folder.name}-{_content(folder)}" if folder.is_dir() else encoder
 
 
-def embedded_encoder() -> Path:
-    """Folder of the encoder that comes with the kit. Raises ValueError if it is missing or its weights are damaged."""
-    folder = data_folder() / "encoder"
-    remedy = "restore it with `git checkout data/encoder`, or install the kit again"
+def default_encoder(profile: Profile, *tasks: str) -> str:
+    """The profile's encoder, and in place of the one made for the embedded suite the one for real text where no task is of the suite."""
+    return PROSE if profile.encoder == EMBEDDED and not set(tasks) & set(SUITE) else profile.encoder
+
+
+def embedded_encoder(name: str = EMBEDDED) -> Path:
+    """Folder of an encoder that comes with the kit. Raises ValueError if it is missing or its weights are damaged."""
+    folder = data_folder() / SHIPPED[name]
+    remedy = f"restore it with `git checkout data/{folder.name}`, or install the kit again"
     sums = folder / "SHA256SUMS"
     for line in (sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []) or [f"  {sums.name}"]:
         digest, _, name = line.partition("  ")
         path = folder / name
         if not digest or not path.is_file():
-            raise ValueError(f"the embedded encoder lacks {path}: {remedy}")
+            raise ValueError(f"the {name} encoder lacks {path}: {remedy}")
         if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             raise ValueError(f"{path} is damaged (its sha256 is not the one in SHA256SUMS): {remedy}")
     return folder
@@ -140,10 +145,9 @@ def train_teacher(
     """Fine-tune a pretrained encoder on the task's labels; made once, then found in the cache by its settings.
 
     Args:
-        encoder: "embedded" for the one that comes with the kit, "scratch" for the profile's own, pretrained now on the
-            embedded suite's text, "random" for the embedded one with weights drawn anew, a folder, or a hub id; by
-            default the profile's.
-        rate: peak learning rate; by default 2e-4 for the encoder that comes with the kit, 1e-4 for one pretrained now, else 5e-5.
+        encoder: "embedded" and "prose" for those that come with the kit, "scratch" for the profile's own, pretrained now on the
+            embedded suite's text, "random" for weights drawn anew, a folder, or a hub id; by default `default_encoder`.
+        rate: peak learning rate; by default 2e-4 for the encoders that come with the kit, 1e-4 for one pretrained now, else 5e-5.
         seed: of the classifier's start, the order of the examples and dropout.
 
     Returns: Teacher, its development and validation scores in `.about["scores"]`.
@@ -151,7 +155,7 @@ def train_teacher(
     Raises: ValueError when the teacher stays below the task's floor (a profile may only warn).
     """
     compute = compute or choose_compute()
-    encoder = encoder or profile.encoder
+    encoder = encoder or default_encoder(profile, task.name)
     source, name = resolve_encoder(encoder, profile, compute)
     rate = rate or profile.teacher_rate or rates(encoder)[0]
     made = {
