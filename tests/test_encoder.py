@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from datasets import ClassLabel, Dataset, DatasetDict
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from ukd import card
+from ukd.cli import main
 from ukd.config import data_folder
 from ukd.data import EMBEDDED as SUITE
 from ukd.data import GLUE
@@ -85,16 +87,16 @@ def test_damaged_and_missing_files_are_refused(copy):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="model.safetensors is damaged.*git checkout data/encoder"):
+    with pytest.raises(ValueError, match="model.safetensors is damaged.*git checkout data/encoder`"):
         embedded_encoder()
     path.unlink()
-    with pytest.raises(ValueError, match="lacks .*model.safetensors"):
+    with pytest.raises(ValueError, match="the embedded encoder lacks .*model.safetensors"):
         embedded_encoder()
     (copy / "SHA256SUMS").write_text("")
-    with pytest.raises(ValueError, match="lacks .*SHA256SUMS.*git checkout data/encoder"):
+    with pytest.raises(ValueError, match="the embedded encoder lacks .*SHA256SUMS.*git checkout data/encoder`"):
         embedded_encoder()
     (copy / "SHA256SUMS").unlink()
-    with pytest.raises(ValueError, match="lacks .*SHA256SUMS.*git checkout data/encoder"):
+    with pytest.raises(ValueError, match="the embedded encoder lacks .*SHA256SUMS.*git checkout data/encoder`"):
         embedded_encoder()
 
 
@@ -114,10 +116,47 @@ def test_real_text_is_served_by_the_encoder_made_for_it_unless_another_is_asked_
     assert default_encoder(PRESETS["bert-4"], "sst2") == "bert-base-uncased"
 
 
+@pytest.fixture
+def asked(monkeypatch, tmp_path):
+    """GLUE's RTE in a folder, and the encoders that commands go on to ask for, none of which is made."""
+    columns = {"sentence1": ["one"] * 40, "sentence2": ["two"] * 40, "label": [0, 1] * 20, "idx": list(range(40))}
+    data = Dataset.from_dict(columns).cast_column("label", ClassLabel(names=["entailment", "not_entailment"]))
+    DatasetDict({"train": data, "validation": data}).save_to_disk(tmp_path / "rte")
+    found = []
+
+    def stop(encoder, *_):
+        found.append(encoder)
+        raise ValueError("far enough")
+
+    for module in ("teacher", "jobs", "describe"):
+        monkeypatch.setattr(f"ukd.{module}.resolve_encoder", stop)
+    return found, ["--source", str(tmp_path / "rte")]
+
+
+@pytest.mark.parametrize(
+    ("command", "encoder"),
+    [("run --task rte --method kd", PROSE), ("run --task sentiment --method kd", EMBEDDED), ("reproduce --tasks rte --methods kd", PROSE),
+     ("finetune --tasks rte", PROSE), ("reproduce --tasks rte --methods kd --teacher random", RANDOM),
+     ("reproduce --tasks rte --methods kd --rates 1e-4,2e-4 --search-task sentiment", EMBEDDED)],
+)  # fmt: skip
+def test_commands_take_the_encoder_that_is_for_the_task(command, encoder, asked):
+    found, source = asked
+    assert main([*command.split(), *(source if "rte" in command else [])]) == 2
+    assert found[0] == encoder
+
+
+def test_fine_tuning_compares_the_encoder_for_the_task_with_random_weights(asked, monkeypatch):
+    given = []
+    monkeypatch.setattr("ukd.jobs.compare_encoders", lambda plan, encoders, *_: given.append(encoders) or [])
+    assert main(["finetune", "--tasks", "rte", *asked[1]]) == 0
+    assert main(["finetune", "--tasks", "sentiment"]) == 0
+    assert given == [(PROSE, RANDOM), (EMBEDDED, RANDOM)]
+
+
 def test_both_share_one_tokenizer_and_one_network():
     one, other = (embedded_encoder(name) for name in SHIPPED)
     assert (one / "tokenizer.json").read_bytes() == (other / "tokenizer.json").read_bytes()
-    read = lambda folder: json.loads((folder / "config.json").read_text())  # noqa: E731
+    read = lambda folder: {**json.loads((folder / "config.json").read_text()), "transformers_version": None}  # noqa: E731
     assert read(one) == read(other)
 
 

@@ -7,6 +7,7 @@ import random
 from dataclasses import replace
 from itertools import islice
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -15,9 +16,11 @@ import ukd
 from ukd import pretrain
 from ukd.cli import main
 from ukd.config import cache_folder, data_folder
+from ukd.cooccurrence import set_words, word_vectors
 from ukd.grammar import discourse
+from ukd.masked import Pretraining
 from ukd.models import narrow_bert
-from ukd.pretrain import Pretraining, encoder_from_nothing, encoder_from_text, stack, stacking
+from ukd.pretrain import encoder_from_nothing, encoder_from_text, stack, stacking
 from ukd.prose import documents, fingerprint, mixture, passages
 from ukd.teacher import train_teacher
 from ukd.text import PairedText, examples, spoil
@@ -247,6 +250,69 @@ def test_minutes_become_steps_once(text_file, compute, tmp_path, monkeypatch):
     planned = json.loads(next((tmp_path / "cache" / "pretraining").rglob("stages.json")).read_text())["stages"]
     assert said["minutes asked for"] == 0.02
     assert [stage["epochs"][-1]["step"] for stage in said["stages"]] == [steps // 3 * 3 for _, steps in planned]
+
+
+def two_kinds(count=400):
+    """Lines in which cats and dogs stand next to the same words, and cars do not; token 0 never occurs."""
+    dice = random.Random(0)
+    animal = lambda: [dice.choice((1, 2)), dice.choice((3, 4)), dice.choice((5, 6))]  # noqa: E731
+    return [animal() for _ in range(count)] + [[]] + [[7, dice.choice((8, 9))] for _ in range(count)]
+
+
+def test_words_are_as_alike_as_what_stands_next_to_them():
+    vectors, seen = word_vectors(two_kinds(), 10, 4)
+    alike = vectors @ vectors.T
+    assert alike[1, 2] > 0.9 > 0.5 > alike[1, 7] and alike[8, 9] > 0.9
+    assert np.allclose(np.diag(alike)[1:], 1) and not vectors[0].any()
+    assert seen.sum() == 400 * 5 and seen[0] == 0 and seen[7] == 400
+    shared = np.zeros((10, 10))  # the same by a loop: only what stands in one line is near
+    for line in two_kinds():
+        for i, one in enumerate(line):
+            for j, other in enumerate(line):
+                shared[one, other] += i != j and abs(i - j) <= 5
+    often = shared.sum(1)
+    chance = often**0.75 / (often**0.75).sum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        wanted = np.nan_to_num(np.maximum(np.log(shared / (often[:, None] * chance)), 0), posinf=0)
+    left, values, _ = np.linalg.svd(wanted)
+    wanted = left[:, :4] * np.sqrt(values[:4])
+    wanted /= np.maximum(np.linalg.norm(wanted, axis=1, keepdims=True), 1e-9)
+    assert np.allclose(alike, wanted @ wanted.T, atol=1e-3)
+
+
+def test_new_words_take_the_place_of_seen_ones_alone_in_the_space_that_is_known():
+    torch.manual_seed(0)
+    vectors, seen = word_vectors(two_kinds(), 10, 4)
+    embeddings = torch.nn.Embedding(10, 6)
+    before = embeddings.weight.detach().clone()
+    turned = torch.from_numpy(vectors).float() @ torch.randn(4, 6)  # a space that is the vectors' own but for a linear map
+    embeddings.weight.data = turned * (torch.arange(10) > 0)[:, None] + before * (torch.arange(10) == 0)[:, None]
+    set_words(embeddings, vectors, seen)
+    assert torch.equal(embeddings.weight[0], before[0]), "a token that was never seen keeps its own"
+    assert torch.allclose(embeddings.weight[1:], turned[1:], atol=1e-4), "what is known already stays"
+    embeddings.weight.data = before.clone()
+    set_words(embeddings, vectors, seen)
+    spread = lambda rows: (rows - rows.mean(0)).norm()  # noqa: E731
+    assert not torch.allclose(embeddings.weight[1:], before[1:], atol=0.1)
+    assert float(spread(embeddings.weight.detach()[1:])) == pytest.approx(float(spread(before[1:])), rel=0.1)
+
+
+def test_an_encoder_goes_on_with_new_words(text_file, compute, tmp_path, monkeypatch):
+    options = {"compute": compute, **SMALL, "share": 1.0}
+    start = encoder_from_text(text_file, tmp_path / "start", steps=9, **options)
+    given = []
+    monkeypatch.setattr("ukd.pretrain.set_words", lambda *given_: (given.append(given_), set_words(*given_)))
+    out = encoder_from_text(text_file, tmp_path / "out", steps=9, start=start, new_words=True, seed=2, **options)
+    said = json.loads((out / "pretraining.json").read_text())
+    assert said["new words"] is True and said["start"]["new words"] is False and len(given) == 1
+    words = [load_file(folder / "model.safetensors")["bert.embeddings.word_embeddings.weight"].float().numpy() for folder in (start, out)]
+    _, vectors, seen = given[0]
+    pairs = np.triu_indices((seen > 20).sum(), 1)
+    before, after, wanted = ((rows[seen > 20] @ rows[seen > 20].T)[pairs] for rows in (*words, vectors))
+    close = np.corrcoef((before, after, wanted))[2]
+    assert close[1] > 0.5 > close[0] + 0.2, "nine steps leave them about where they were put"
+    with pytest.raises(ValueError, match="pass the encoder to start from"):
+        encoder_from_text(text_file, tmp_path / "other", steps=9, new_words=True, **options)
 
 
 @pytest.mark.parametrize(

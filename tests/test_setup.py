@@ -15,7 +15,8 @@ import ukd
 ROOT = Path(__file__).parents[1]
 ORDER = (
     "config", "profiles", "grammar", "data", "metrics", "own", "students", "models", "heads", "projection", "losses", "methods",
-    "hidden", "records", "train", "tokenizer", "text", "prose", "pretrain", "teacher", "probing", "finetune", "outputs", "describe",
+    "hidden", "records", "train", "tokenizer", "text", "prose", "cooccurrence", "masked",
+    "pretrain", "teacher", "probing", "finetune", "outputs", "describe",
     "objective", "observe", "distill", "predictions", "jobs", "bootstrap", "grouping", "results", "figures", "studies", "diagram",
     "datasheet", "card", "paper", "doctor", "timing", "plan", "peers", "contenders", "bench", "notebooks", "guide", "rebuild",
     "reports", "commands", "cli", "checks", "explore", "explorers",

@@ -1,17 +1,16 @@
-"""The model cards of the encoders that come with the kit: read from their pretraining records and the committed runs."""
+"""The model cards of the encoders that come with the kit: read from their pretraining records."""
 
 from __future__ import annotations
 
 import json
 
-from ukd.config import data_folder
 from ukd.results import markdown
-from ukd.teacher import EMBEDDED, SHIPPED
+from ukd.teacher import EMBEDDED, embedded_encoder
 
 
 def committed_encoder(name: str = EMBEDDED) -> dict:
     """An encoder's pretraining record."""
-    return json.loads((data_folder() / SHIPPED[name] / "pretraining.json").read_text(encoding="utf-8"))
+    return json.loads((embedded_encoder(name) / "pretraining.json").read_text(encoding="utf-8"))
 
 
 def card(name: str = EMBEDDED) -> str:
@@ -28,6 +27,7 @@ def card(name: str = EMBEDDED) -> str:
         ["made", f"{said['made'][:10]}, torch {said['versions']['torch']}, transformers {said['versions']['transformers']}"],
     ]  # fmt: skip
     rows += [["starts from", f"the encoder made on {start['made'][:10]} in {_steps(start)}"]] if start else []
+    rows += [["words", "first set to what words stand next to in this text (Levy and Goldberg 2014)"]] if said.get("new words") else []
     rows += [["note", said["note"]]] if "note" in said else []
     states = ([("start", start["stages"][-1])] if start else []) + [(f"{stage['layers']} layers", stage) for stage in stages]
     losses = [
@@ -35,8 +35,9 @@ def card(name: str = EMBEDDED) -> str:
          f"{stages[-1]['held_out'][name]['second segment']:.2f}"]
         for name in said["unigram"]
     ]  # fmt: skip
+    first = "at the start, " if start else ""
     explained = (
-        "Losses on held-out text, in nats: of masked words, always guessing by the frequency of single words, and after each "
+        f"Losses on held-out text, in nats: of masked words, always guessing by the frequency of single words, {first}and after each "
         "stage; of telling a right second segment from a wrong one at the end (guessing: 0.69)."
     )
     header = ["held-out text", "single words", *(name for name, _ in states), "second segment"]

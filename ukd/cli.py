@@ -143,7 +143,8 @@ def _making(add: Callable) -> None:
         "--share", type=float, default=1 / 3, help="probability of a passage of the file; the rest is discourse (default 1/3)"
     )
     text.add_argument("--start", type=Path, help="an encoder made by this command to go on from, with another --seed than it had")
-    text.add_argument("--new-words", action="store_true", help="set its embeddings to what the words of the text stand next to, first")
+    text.add_argument("--new-words", action="store_true", help="with --start: first set its word vectors to what the words of the text "
+                      "stand next to")
     said = "of a second segment that is another's, shuffled, exchanged, replaced (default 0.04,0.06,0.2,0.2)"
     text.add_argument("--wrong", type=_wrong, default=USUAL, metavar="P,P,P,P", help=f"probabilities {said}")
     text.add_argument("--width", type=_number, help="hidden units, a multiple of 32 (default by preset)")
@@ -198,8 +199,8 @@ def _where(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--source", help="'embedded', 'hub' (GLUE), or a folder in the hub's layout (default by task)")
     sub.add_argument(
         "--teacher", metavar="ENCODER", help="encoder that teacher and student are made from: 'embedded' or 'prose' (they come with the "
-        "kit, for its suite and for real text), 'scratch' (pretrained now, in minutes), 'random', a folder or a hub id (default by profile "
-        "and task)",
+        "kit, for tasks of its suite and for others), 'scratch' (pretrained now, in minutes), 'random', a folder or a hub id (default by "
+        "profile and task)",
     )  # fmt: skip
     sub.add_argument(
         "--student", help=f"'layers' of the teacher's encoder, another architecture ({', '.join(STUDENTS)}), or a smaller "

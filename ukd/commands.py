@@ -96,8 +96,9 @@ def reproduce(options: argparse.Namespace) -> int:
     print(f"{here.device}, {here.precision} ({here.reason}); tasks {', '.join(tasks)}; seeds {', '.join(map(str, seeds))}", flush=True)
     records, failures = [], []
     for budget in _budgets(options, first):
-        encoder = options.teacher or default_encoder(budget, *tasks)
-        plan = Plan(tasks, methods, seeds, budget, here, encoder, options.source, _search(options))
+        search = _search(options)
+        encoder = options.teacher or default_encoder(budget, *tasks, *([search.task] if search and search.task else []))
+        plan = Plan(tasks, methods, seeds, budget, here, encoder, options.source, search)
         made, failed = run_all(plan, options.jobs or default_jobs(here))
         records, failures = records + made, list(dict.fromkeys(failures + failed))
     print(f"\n{tables(records)}\n")
@@ -139,12 +140,14 @@ def finetune(options: argparse.Namespace) -> int:
 def show_plan(options: argparse.Namespace) -> int:
     """`ukd plan`."""
     from ukd.plan import plan, presets_table
+    from ukd.teacher import default_encoder
 
     if options.presets:
         print(presets_table(PRESETS))
         return 0
     first, methods, here = _profile(options), _methods(options), choose_compute(options.precision)
-    for budget in _budgets(options, replace(first, encoder=options.teacher or first.encoder)):
+    encoder = options.teacher or default_encoder(first, *_tasks(options, first))
+    for budget in _budgets(options, replace(first, encoder=encoder)):
         tasks = _tasks(options, budget)
         print(plan(tasks, methods, options.seeds, budget, options.source, here, _search(options)))
     return 0

@@ -22,7 +22,7 @@ def word_vectors(lines: Iterable[Sequence[int]], size: int, width: int, seed: in
     values. Source: Levy and Goldberg 2014, "Neural word embedding as implicit matrix factorization"; exponents as in Levy, Goldberg
     and Dagan 2015. Tokens without neighbours get zeros.
     """
-    lines = [np.asarray(line) for line in lines]
+    lines = [np.asarray(line, dtype=np.int32) for line in lines]
     text, of_line = np.concatenate(lines), np.repeat(np.arange(len(lines)), [len(line) for line in lines])
     counts = sparse.csr_matrix((size, size))
     for apart in range(1, WINDOW + 1):
@@ -35,15 +35,18 @@ def word_vectors(lines: Iterable[Sequence[int]], size: int, width: int, seed: in
     shared = np.log(counts.data / (often[counts.row] * chance[counts.col]))
     positive = sparse.csr_matrix((np.maximum(shared, 0), (counts.row, counts.col)), shape=(size, size), dtype=np.float32)
     left, values, _ = randomized_svd(positive, width, n_iter=4, random_state=seed)
-    vectors = left * np.sqrt(values)
+    vectors = left * np.sqrt(values) * (often > 0)[:, None]  # the method leaves dust where nothing is
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(lengths > 0, lengths, 1), np.bincount(text, minlength=size)
 
 
 @torch.no_grad()
 def set_words(embeddings: nn.Embedding, vectors: np.ndarray, seen: np.ndarray) -> None:
-    """Set a trained network's embeddings to these vectors, turned into the space that it knows: the linear map that comes closest
-    to its own embeddings, weighted by the root of how often a token was seen, stretched to their spread. Unseen tokens keep theirs."""
+    """Set a trained network's embeddings (V, H) to `vectors` (V, K), for the tokens that were `seen` (V,) at all.
+
+    The vectors are turned into the space that the network knows, by the linear map that comes closest to its own embeddings, weighted
+    by the root of how often a token was seen, and stretched to their spread (map, weights and spread: our choice).
+    """
     own = embeddings.weight.double().numpy()
     chosen = (seen > 0) & vectors.any(1)
     weights = np.sqrt(seen[chosen])

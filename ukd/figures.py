@@ -133,22 +133,28 @@ def pretraining_figure(said: dict, name: str) -> Figure:
 
 
 def encoders_figure(records: list[dict]) -> Figure:
-    """Score of the pseudo classifiers by layer after fine-tuning on one budget, mean over seeds: a panel a task, a line an encoder."""
-    tasks = ordered({record["task"] for record in records}, SPECS)
-    encoders = encoder_names(records)
-    figure, axes = plt.subplots(1, len(tasks), figsize=(2.9 * len(tasks), 3.3), squeeze=False)
-    for ax, task in zip(axes[0], tasks, strict=True):
-        for encoder in ordered(encoders, ENCODERS):
-            mine = winners([r for r in records if r["task"] == task and r["settings"]["encoder"] == encoders[encoder]])
-            values = np.array([[headline(layer["scores"]) for layer in r["by_layer"]] for r in mine])
-            if not len(values):
-                continue
-            layers = np.arange(1, values.shape[1] + 1) / values.shape[1]
-            ax.plot(layers, values.mean(0), label=encoder, markersize=4, **look(encoder, ENCODERS))
-        ax.set(title=task, xlabel="Layer, as a share of the depth", ylabel="Validation score, %")
-    axes[0, -1].legend(frameon=False, fontsize=8)
+    """Score of the pseudo classifiers by layer after fine-tuning, mean over seeds: a row a budget, a panel a task, a line an encoder."""
+    tasks, budgets = ordered({record["task"] for record in records}, SPECS), sorted({budget(record) for record in records})
+    figure, axes = plt.subplots(len(budgets), len(tasks), figsize=(2.9 * len(tasks), 3.1 * len(budgets)), squeeze=False)
+    for row, name in zip(axes, budgets, strict=True):
+        mine = [record for record in records if budget(record) == name]
+        for ax, task in zip(row, tasks, strict=True):
+            _draw_encoders(ax, [record for record in mine if record["task"] == task], encoder_names(mine))
+            ax.set(title=task, xlabel="Layer, as a share of the depth")
+        row[0].set_ylabel(f"Validation score, %\n({mine[0]['settings']['precision']})")
+        row[-1].legend(frameon=False, fontsize=8)
     figure.tight_layout()
     return figure
+
+
+def _draw_encoders(ax: Axes, records: list[dict], encoders: dict[str, str]) -> None:
+    """One task's panel of `encoders_figure`: of each encoder the rate that won its search."""
+    for encoder in ordered(encoders, ENCODERS):
+        kept = winners([record for record in records if record["settings"]["encoder"] == encoders[encoder]])
+        values = np.array([[headline(layer["scores"]) for layer in record["by_layer"]] for record in kept])
+        if len(values):
+            layers = np.arange(1, values.shape[1] + 1) / values.shape[1]
+            ax.plot(layers, values.mean(0), label=encoder, markersize=4, **look(encoder, ENCODERS))
 
 
 def heads_figure(records: list[dict]) -> Figure:
@@ -275,7 +281,4 @@ def draw_encoders(made: dict[str, dict], tuned: list[dict], folder: Path) -> lis
     """Figures of the encoders that come with the kit: their pretraining, and their layers after fine-tuning where there are records."""
     with plt.rc_context(STYLE):
         paths = [path for name, said in made.items() for path in save(pretraining_figure(said, name), f"pretraining_{name}", folder)]
-        for number, name in enumerate(sorted({budget(record) for record in tuned})):
-            chosen = [record for record in tuned if budget(record) == name]
-            paths += save(encoders_figure(chosen), "encoders_by_layer" + (f"_{number + 1}" if number else ""), folder)
-        return paths
+        return paths + (save(encoders_figure(tuned), "encoders_by_layer", folder) if tuned else [])

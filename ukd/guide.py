@@ -10,7 +10,7 @@ from ukd.notebooks import compared, found, measured, read
 from ukd.profiles import PROFILES
 from ukd.results import markdown
 
-_SUITE, _SEARCH, _TUNED = "`data/runs/embedded-ild`", "`data/runs/embedded-search`", "`data/runs/glue-fine-tuning`"
+_SUITE, _SEARCH, _TUNED = "`data/runs/embedded-ild`", "`data/runs/embedded-search`", "fine-tuning in `data/runs`"
 DRAWN = {  # name of the file, or how it begins: what it shows, what it is drawn from, and the function in `ukd.figures` or `ukd.diagram`
     "attention_by_difficulty": ("where each student layer looks, by the examples' difficulty", _SUITE, "attention_by_difficulty"),
     "attention_entropy": ("how narrowly single examples look", _SUITE, "entropy_of_attention"),

@@ -12,15 +12,16 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
+import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from transformers import AutoModelForPreTraining, AutoTokenizer, BertConfig, BertForPreTraining
+from torch import nn
+from transformers import AutoModelForPreTraining, AutoTokenizer, BertConfig, BertForPreTraining, PreTrainedTokenizerBase
 
 from ukd.config import Compute, attention_kernel, cache_folder, digest, say, source_digest
 from ukd.cooccurrence import set_words, word_vectors
 from ukd.data import Batch
 from ukd.grammar import discourse
+from ukd.masked import Pretraining, held_out_losses, losses, unigram_losses
 from ukd.models import FINE_TUNING_DROPOUT, narrow_bert, save
 from ukd.profiles import PROFILES, Profile
 from ukd.prose import HELD_OUT_DOCUMENTS, documents, fingerprint, mixture, passages
@@ -29,7 +30,7 @@ from ukd.text import POOL, USUAL, PairedText, Wrong
 from ukd.tokenizer import trained_wordpiece, wordpiece
 from ukd.train import Schedule, fit
 
-CODE = ("pretrain", "cooccurrence", "prose", "text", "tokenizer", "models", "train")
+CODE = ("pretrain", "cooccurrence", "masked", "prose", "text", "tokenizer", "models", "train")
 RATE, ROUNDS = 1e-3, 3
 Shares = tuple[tuple[int, float], ...]
 STACKING = ((4, 0.80), (2, 0.12), (1, 0.08))  # part of the depth, share of the steps; for minutes
@@ -93,36 +94,30 @@ def encoder_from_text(
         words without a start.
     """
     _check(preset, steps, minutes, share, out)
-    if new_words and not start:
-        raise ValueError("new words replace those of a trained network: pass the encoder to start from (--start)")
     budget = replace(PROFILES["cpu"], name=preset, **{**PRESETS[preset], **changes})
     if start:
         _check_start(start, budget, seed)
+    elif new_words:
+        raise ValueError("new words replace those of a trained network: pass the encoder to start from (--start)")
     texts = documents(file)
     text_print = fingerprint(texts)
     prose, held_out = _passages(texts, budget, random.Random(seed))
-    if share and (count := len(held_out)) < (needed := budget.pretrain_batch):
-        raise ValueError(f"the last {HELD_OUT_DOCUMENTS} documents of {file} give {count} passages to hold out, of {needed} needed: put "
-                         "empty lines between documents and not between paragraphs")  # fmt: skip
+    if share:
+        _check_held_out(len(held_out), budget.pretrain_batch, file)
     begun = {"text": text_print, "share": share, "layers": budget.teacher_layers, "steps": steps, "minutes": minutes, "wrong": wrong}
-    begun |= settings(budget, [], seed, compute) | {"new words": new_words, "start": start and hashlib.sha256((start / WEIGHTS).read_bytes()).hexdigest()}
+    begun |= {**settings(budget, [], seed, compute), "new words": new_words}
+    begun["start"] = start and hashlib.sha256((start / WEIGHTS).read_bytes()).hexdigest()
     work = cache_folder() / "pretraining" / f"{preset}-{digest(begun)}"
     folder = start or made_once(work / "tokenizer", lambda building: trained_wordpiece(
         chain((line for document in texts for line in document), islice(discourse(seed), 5 * TOKENIZER_PARAGRAPHS)),
         budget.vocabulary, budget.max_length).save_pretrained(building), begun)  # fmt: skip
     tokenizer = AutoTokenizer.from_pretrained(folder)
     text = PairedText(tokenizer, budget.max_length, budget.pretrain_batch, mixture(prose, share), wrong)
-    if not (work / "stages.json").is_file():
-        shares = ((1, 1.0),) if start else LONG_STACKING
-        stages = stacking(budget.teacher_layers, steps or _calibrated(budget, minutes, text, compute, shares), shares)
-        write_json(work / "stages.json", {"stages": stages})
-    stages = [tuple(stage) for stage in json.loads((work / "stages.json").read_text(encoding="utf-8"))["stages"]]
+    stages = _planned(work / "stages.json", budget, steps, minutes, text, compute, LONG_STACKING if not start else ((1, 1.0),))
     apart = ({"prose": held_out} if share else {}) | ({"discourse": discourse(HELD_OUT_SEED)} if share < 1 else {})  # what it reads
     first = start and AutoModelForPreTraining.from_pretrained(start, dtype=torch.float32)
-    if new_words:
-        say(f"counting what the words of {file.name} stand next to")
-        lines = tokenizer([line for document in texts[:-HELD_OUT_DOCUMENTS] for line in document], add_special_tokens=False)["input_ids"]
-        set_words(first.get_input_embeddings(), *word_vectors(lines, len(tokenizer), budget.width, seed))
+    if new_words and not (work / "stage-0.safetensors").is_file():
+        _set_words(first, tokenizer, texts, seed)
     network, found = pretrain(budget, stages, text, apart, compute, seed, work, first)
     said = {
         "text": {"file": file.name, "sha256": text_print, "documents": len(texts), "passages": len(prose), "share": share},
@@ -137,6 +132,27 @@ def encoder_from_text(
     return out
 
 
+def _planned(
+    file: Path, budget: Profile, steps: int | None, minutes: float | None, text: PairedText, compute: Compute, shares: Shares
+) -> list[tuple[int, int]]:
+    """(layers, steps) of each stage, decided once and kept in a file."""
+    if not file.is_file():
+        steps = steps or _calibrated(budget, minutes, text, compute, shares)
+        write_json(file, {"stages": stacking(budget.teacher_layers, steps, shares)})
+    return [tuple(stage) for stage in json.loads(file.read_text(encoding="utf-8"))["stages"]]
+
+
+def _set_words(network: BertForPreTraining, tokenizer: PreTrainedTokenizerBase, texts: list[list[str]], seed: int) -> None:
+    """Set a network's embeddings to what the words stand next to in all documents that are not held out."""
+    say("counting what the words of the text stand next to")
+    lines = chain.from_iterable(texts[:-HELD_OUT_DOCUMENTS])
+    bare = {"add_special_tokens": False, "return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
+    parts = iter(lambda: list(islice(lines, POOL)), [])  # lists of integers take many times the room of arrays
+    tokens = (np.array(line, dtype=np.int32) for part in parts for line in tokenizer(part, **bare)["input_ids"])
+    embeddings = network.get_input_embeddings()
+    set_words(embeddings, *word_vectors(tokens, *embeddings.weight.shape, seed))
+
+
 def _check(preset: str, steps: int | None, minutes: float | None, share: float, out: Path) -> None:
     """Raise ValueError or FileExistsError for settings that can't be used."""
     if preset not in PRESETS:
@@ -147,6 +163,13 @@ def _check(preset: str, steps: int | None, minutes: float | None, share: float, 
         raise ValueError(f"the share of the file must lie between 0 and 1, got {share}")
     if out.exists():
         raise FileExistsError(f"{out} exists; encoders are never overwritten: remove it or choose another folder")
+
+
+def _check_held_out(count: int, needed: int, file: Path) -> None:
+    """Raise ValueError for a text whose last documents are too short to judge by."""
+    if count < needed:
+        raise ValueError(f"the last {HELD_OUT_DOCUMENTS} documents of {file} give {count} passages to hold out, of {needed} needed: put "
+                         "empty lines between documents and not between paragraphs")  # fmt: skip
 
 
 def _check_start(start: Path, budget: Profile, seed: int) -> None:
@@ -242,16 +265,6 @@ def _mean(model: nn.Module, held_out: dict[str, list[Batch]]) -> float:
     return sum(held_out_losses(model, batches)["masked words"] for batches in held_out.values()) / len(held_out)
 
 
-def unigram_losses(drawn: Iterable[Batch], held_out: dict[str, list[Batch]], size: int) -> dict[str, float]:
-    """Loss at the held-out texts' masked positions of always guessing by the frequency of single words, in nats, by text."""
-    counts = torch.ones(size)
-    for batch in drawn:
-        counts += torch.bincount(batch.labels[batch.labels != -100], minlength=size)
-    surprise = -(counts / counts.sum()).log()
-    labels = {name: torch.cat([batch.labels[batch.labels != -100] for batch in batches]) for name, batches in held_out.items()}
-    return {name: float(surprise[masked].mean()) for name, masked in labels.items()}
-
-
 def text_seed(seed: int, stage: int) -> int:
     """Where a stage's discourse starts: every epoch of every stage reads discourse of its own, and none of the held-out text."""
     return 10_000 * seed + 1_000 * stage
@@ -276,36 +289,3 @@ def stack(trained: BertForPreTraining | None, config: BertConfig) -> BertForPreT
         for index, layer in enumerate(encoder.layer):
             layer.load_state_dict(layers[index % len(layers)].state_dict())
     return network
-
-
-class Pretraining(nn.Module):
-    """BERT's two losses, with the vocabulary head computed at the masked positions only."""
-
-    def __init__(self, network: BertForPreTraining) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, labels: Tensor, wrong: Tensor, **inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """labels: (B, tokens), -100 where nothing was masked; wrong: (B,).
-
-        Returns the cross-entropies of the masked words and of the second segment, in nats.
-        """
-        output = self.network.bert(**inputs)
-        chosen = labels != -100
-        words = self.network.cls.predictions(output.last_hidden_state[chosen])
-        segment = self.network.cls.seq_relationship(output.pooler_output)
-        return F.cross_entropy(words.float(), labels[chosen]), F.cross_entropy(segment.float(), wrong)
-
-
-def losses(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-    """Both terms by name."""
-    return dict(zip(("masked words", "second segment"), model(batch.labels, batch.rows, **batch.inputs), strict=True))
-
-
-@torch.no_grad()
-def held_out_losses(model: Pretraining, batches: list[Batch]) -> dict[str, float]:
-    """Mean losses over fixed held-out batches, in nats."""
-    model.eval()
-    device = next(model.parameters()).device
-    found = [torch.stack(list(losses(model, batch.to(device)).values())) for batch in batches]
-    return dict(zip(("masked words", "second segment"), torch.stack(found).mean(0).tolist(), strict=True))

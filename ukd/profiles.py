@@ -17,7 +17,8 @@ class Profile:
 
     Widths are hidden units, epochs are passes over the training rows, batch sizes are examples. `student_epochs` is the
     budget of the whole distillation, shared between the stages of a method, so that every method takes as many steps.
-    `encoder` is what teachers and students are made from where nothing else is asked for. `student`: "layers" for
+    `encoder` is what teachers and students are made from where nothing else is asked for (`embedded` gives way to `prose` on tasks
+    that are not of the suite, see `ukd.teacher.default_encoder`). `student`: "layers" for
     `student_layers` of the encoder's layers (`student_pick` says which; `student_start` whether as "pretrained" or as the "teacher" has
     them after fine-tuning), "bilstm" or "gated-cnn" for another architecture, or a
     pretrained encoder of its own (a folder or a hub id). `embeddings` start those of a BiLSTM or CNN: "teacher", or a file of word

@@ -18,7 +18,7 @@ MARKED = re.compile(r"(<!-- (?P<name>[\w-]+): written by `ukd rebuild` -->\n).*?
 
 
 def written() -> dict[str, Callable[[], str]]:
-    """What can stand between marks, by name: every set of records, benchmarks, presets, paper and ours, datasheet, model card."""
+    """What can stand between marks, by name: every set of records, benchmarks, presets, paper and ours, datasheet, model cards."""
     from ukd import card, datasheet, guide, paper, plan, profiles
     from ukd.bench import bench_table
     from ukd.grouping import decided, of_scenario

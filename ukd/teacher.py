@@ -77,9 +77,9 @@ def resolve_encoder(encoder: str, profile: Profile, compute: Compute) -> tuple[s
     return encoder, f"{folder.name}-{_content(folder)}" if folder.is_dir() else encoder
 
 
-def default_encoder(profile: Profile, *tasks: str) -> str:
+def default_encoder(profile: Profile, task: str, *tasks: str) -> str:
     """The profile's encoder, and in place of the one made for the embedded suite the one for real text where no task is of the suite."""
-    return PROSE if profile.encoder == EMBEDDED and not set(tasks) & set(SUITE) else profile.encoder
+    return PROSE if profile.encoder == EMBEDDED and not {task, *tasks} & set(SUITE) else profile.encoder
 
 
 def embedded_encoder(name: str = EMBEDDED) -> Path:
@@ -88,8 +88,8 @@ def embedded_encoder(name: str = EMBEDDED) -> Path:
     remedy = f"restore it with `git checkout data/{folder.name}`, or install the kit again"
     sums = folder / "SHA256SUMS"
     for line in (sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []) or [f"  {sums.name}"]:
-        digest, _, name = line.partition("  ")
-        path = folder / name
+        digest, _, file = line.partition("  ")
+        path = folder / file
         if not digest or not path.is_file():
             raise ValueError(f"the {name} encoder lacks {path}: {remedy}")
         if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
