@@ -141,8 +141,10 @@ def encoders_figure(records: list[dict]) -> Figure:
         for ax, task in zip(row, tasks, strict=True):
             _draw_encoders(ax, [record for record in mine if record["task"] == task], encoder_names(mine))
             ax.set(title=task, xlabel="Layer, as a share of the depth")
-        row[0].set_ylabel(f"Validation score, %\n({mine[0]['settings']['precision']})")
-        row[-1].legend(frameon=False, fontsize=8)
+            ax.set_visible(bool(ax.lines))
+        shown = [ax for ax in row if ax.lines]
+        shown[0].set_ylabel(f"Validation score, %\n({mine[0]['settings']['precision']})")
+        shown[-1].legend(frameon=False, fontsize=8)
     figure.tight_layout()
     return figure
 
