@@ -26,7 +26,7 @@ def card(name: str = EMBEDDED) -> str:
         ["device", f"{said['device']}, {said['threads']} thread{'s' * (said['threads'] > 1)}, {said['precision']}"],
         ["made", f"{said['made'][:10]}, torch {said['versions']['torch']}, transformers {said['versions']['transformers']}"],
     ]  # fmt: skip
-    rows += [["starts from", f"the encoder made on {start['made'][:10]} in {_steps(start)}"]] if start else []
+    rows += [["starts from", f"the encoder made on {start['made'][:10]}, steps: {_steps(start)}"]] if start else []
     rows += [["words", "first set to what words stand next to in this text (Levy and Goldberg 2014)"]] if said.get("new words") else []
     rows += [["note", said["note"]]] if "note" in said else []
     states = ([("start", start["stages"][-1])] if start else []) + [(f"{stage['layers']} layers", stage) for stage in stages]
