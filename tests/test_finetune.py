@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ukd import results
+from ukd.figures import encoders_figure
 from ukd.finetune import best_rate, finetune, short_name
 from ukd.jobs import Plan, compare_encoders
 from ukd.records import read_records
@@ -78,3 +79,16 @@ def test_the_table_by_hand(records):
     assert "| embedded-aaaaaaaaaaaa " in results.tables(twins), "two encoders of one name stay two"
     mixed = results.tables([*records[0], *made])
     assert mixed.count("### ") == 2, "other budgets are another table"
+
+
+def test_the_figure_has_a_row_a_budget_and_says_which():
+    made = [
+        {"task": "sst2", "method": "fine-tuning", "seed": 1, "scores": {"dev": {"accuracy": 70}},
+         "by_layer": [{"scores": {"accuracy": score}} for score in (60, 70)],
+         "settings": {"encoder": "random-0123456789ab", "rate": 2e-4, "searched": [], "epochs": epochs, "batch": 32, "max_length": 64,
+                      "max_train": 4000, "precision": "bf16", "select": "dev"}}
+        for epochs in (3, 10)
+    ]  # fmt: skip
+    rows = [ax for ax in encoders_figure(made).axes if ax.get_visible()]
+    assert {ax.get_ylabel() for ax in rows} == {"Validation score, %\n(3 epochs, bf16)", "Validation score, %\n(10 epochs, bf16)"}
+    assert [list(ax.lines[0].get_ydata()) for ax in rows] == [[60, 70]] * 2

@@ -143,7 +143,7 @@ def encoders_figure(records: list[dict]) -> Figure:
             ax.set(title=task, xlabel="Layer, as a share of the depth")
             ax.set_visible(bool(ax.lines))
         shown = [ax for ax in row if ax.lines]
-        shown[0].set_ylabel(f"Validation score, %\n({mine[0]['settings']['precision']})")
+        shown[0].set_ylabel("Validation score, %\n({epochs} epochs, {precision})".format_map(mine[0]["settings"]))
         shown[-1].legend(frameon=False, fontsize=8)
     figure.tight_layout()
     return figure
