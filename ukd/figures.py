@@ -279,6 +279,12 @@ def draw_all(records: list[dict], folder: Path) -> list[Path]:
     return paths
 
 
+def draw_scores(records: list[dict], name: str, folder: Path) -> list[Path]:
+    """The scores of one set of records, named to stand beside another set's."""
+    with plt.rc_context(STYLE):
+        return save(scores_figure(decided(records)), name, folder)
+
+
 def draw_encoders(made: dict[str, dict], tuned: list[dict], folder: Path) -> list[Path]:
     """Figures of the encoders that come with the kit: their pretraining, and their layers after fine-tuning where there are records."""
     with plt.rc_context(STYLE):

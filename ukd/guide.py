@@ -10,7 +10,8 @@ from ukd.notebooks import compared, found, measured, read
 from ukd.profiles import PROFILES
 from ukd.results import markdown
 
-_SUITE, _SEARCH, _TUNED = "`data/runs/embedded-ild`", "`data/runs/embedded-search`", "fine-tuning in `data/runs`"
+_SUITE, _SEARCH, _REAL = (f"`data/runs/{name}`" for name in ("embedded-ild", "embedded-search", "glue-prose"))
+_TUNED = "fine-tuning in `data/runs`"
 DRAWN = {  # name of the file, or how it begins: what it shows, what it is drawn from, and the function in `ukd.figures` or `ukd.diagram`
     "attention_by_difficulty": ("where each student layer looks, by the examples' difficulty", _SUITE, "attention_by_difficulty"),
     "attention_entropy": ("how narrowly single examples look", _SUITE, "entropy_of_attention"),
@@ -27,6 +28,7 @@ DRAWN = {  # name of the file, or how it begins: what it shows, what it is drawn
     "distance_searched": ("each teacher layer's distance, the attention it gets, on three tasks", _SEARCH, "distance"),
     "heads_searched": ("score of the pseudo classifier on each layer of the three teachers", _SEARCH, "heads"),
     "rates": ("score of every method at every rate that was tried, mean and spread", _SEARCH, "rates"),
+    "scores_real": ("score of every seed by method on real text, twelve layers to four", _REAL, "scores"),
     "scores_searched": ("score of every seed by method on three tasks, each method at its best rate", _SEARCH, "scores"),
     "attention_": ("mean attention of student layers to teacher layers, on all examples and by class", _SUITE, "attention"),
     "distance_and_attention": ("how far each teacher layer's classifier is from the label; the attention it gets", _SUITE, "distance"),

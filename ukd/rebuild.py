@@ -14,6 +14,7 @@ from ukd.teacher import SHIPPED
 
 SUITE = "embedded-ild"  # every method at one rate: the set of which the figures are drawn
 SEARCH = "embedded-search"  # the core methods on three tasks, each at the best of the rates that all have tried
+REAL = "glue-prose"  # the core methods on real text
 MARKED = re.compile(r"(<!-- (?P<name>[\w-]+): written by `ukd rebuild` -->\n).*?(\n<!-- end of (?P=name) -->)", re.DOTALL)
 
 
@@ -79,10 +80,10 @@ def rebuild(check: bool, figures: Path, say: Callable[[str], object] = print) ->
 
 
 def drawn(folder: Path) -> list[Path]:
-    """Draw every figure into a folder: the method, the comparisons on the embedded suite with their studies, the encoders."""
+    """Draw every figure into a folder: the method, the comparisons on the embedded suite with their studies, real text, the encoders."""
     from ukd.card import committed_encoder
     from ukd.diagram import method_figure
-    from ukd.figures import draw_encoders, save
+    from ukd.figures import draw_encoders, draw_scores, save
     from ukd.finetune import FINE_TUNING
     from ukd.studies import draw_records, draw_search
 
@@ -91,7 +92,8 @@ def drawn(folder: Path) -> list[Path]:
     made = {name: committed_encoder(name) for name in SHIPPED}
     suite = draw_records(read_records(runs / SUITE), folder)
     searched = draw_search(read_records(runs / SEARCH), folder) if (runs / SEARCH).is_dir() else []
-    return save(method_figure(), "method", folder) + suite + searched + draw_encoders(made, tuned, folder)
+    real = draw_scores(read_records(runs / REAL), "scores_real", folder) if (runs / REAL).is_dir() else []
+    return save(method_figure(), "method", folder) + suite + searched + real + draw_encoders(made, tuned, folder)
 
 
 def differing(folder: Path) -> Iterator[Path]:
