@@ -1,5 +1,7 @@
 """Encoders compared by fine-tuning: one search for all, the rate chosen on the development part, and the table."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -8,6 +10,7 @@ from ukd import results
 from ukd.figures import encoders_figure
 from ukd.finetune import best_rate, finetune, short_name
 from ukd.jobs import Plan, compare_encoders
+from ukd.pretrain import encoder_from_nothing
 from ukd.records import read_records
 
 
@@ -46,6 +49,24 @@ def test_it_is_not_repeated_and_a_weak_score_is_kept(task, tiny, compute, record
     first = finetune(task, **options)
     assert first["scores"]["validation"]["accuracy"] < 65 and first == finetune(task, **options)
     assert len(read_records(tmp_path)) == 1
+
+
+def test_another_tokenizer_is_another_run_and_too_long_a_text_is_refused(task, tiny, compute, monkeypatch, tmp_path):
+    monkeypatch.setenv("UKD_RUNS", str(tmp_path / "runs"))
+    folder = shutil.copytree(encoder_from_nothing(tiny, compute), tmp_path / "mine")
+    options = {"profile": tiny, "encoder": str(folder), "rate": 1e-3, "seed": 1, "compute": compute}
+    finetune(task, **options)
+    text = (folder / "tokenizer.json").read_text(encoding="utf-8")
+    said = json.loads(text)
+    vocabulary = said["model"]["vocab"]
+    first, second = sorted(vocabulary, key=vocabulary.get)[-2:]
+    vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
+    (folder / "tokenizer.json").write_text(json.dumps(said), encoding="utf-8")
+    finetune(task, **options)
+    assert len(read_records(tmp_path / "runs")) == 2
+    longest = 2 * tiny.max_length
+    with pytest.raises(ValueError, match=f"reads at most {longest} tokens, and {longest + 1} are asked for"):
+        finetune(task, **options | {"profile": replace(tiny, max_length=longest + 1)})
 
 
 def test_the_best_rate_is_so_by_the_mean_on_the_development_part_and_of_equals_the_lower():

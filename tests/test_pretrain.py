@@ -1,5 +1,6 @@
 """The encoder from nothing, and the teacher made of it: deterministic, cached by what made it, never half-made."""
 
+import gzip
 import json
 import lzma
 import os
@@ -21,9 +22,9 @@ from ukd.grammar import discourse
 from ukd.masked import Pretraining
 from ukd.models import narrow_bert
 from ukd.pretrain import encoder_from_nothing, encoder_from_text, stack, stacking
-from ukd.prose import documents, fingerprint, mixture, passages
+from ukd.prose import documents, fingerprint, held_out_documents, mixture, passages
 from ukd.teacher import train_teacher
-from ukd.text import PairedText, examples, spoil
+from ukd.text import POOL, PairedText, examples, spoil
 from ukd.tokenizer import wordpiece
 
 
@@ -62,6 +63,7 @@ def test_a_pretraining_that_is_killed_leaves_nothing_that_looks_whole(tiny, comp
     def die(*args, **kwargs):
         raise KeyboardInterrupt
 
+    encoder_from_nothing(tiny, compute)
     before = sorted((cache_folder() / "encoders").iterdir())
     monkeypatch.setattr(pretrain, "save", die)
     with pytest.raises(KeyboardInterrupt):
@@ -108,6 +110,10 @@ def test_the_loss_at_masked_positions_equals_the_librarys_over_all(tiny, tokeniz
     torch.testing.assert_close(ours, theirs)
 
 
+def test_a_batch_larger_than_the_pool_is_made(tokenizer):
+    assert next(PairedText(tokenizer, 32, POOL + 8).batches(discourse(5), seed=1)).labels.shape[0] == POOL + 8
+
+
 def test_text_is_masked_by_its_own_dice(tokenizer):
     text = PairedText(tokenizer, 32, 8)
     torch.manual_seed(1)
@@ -139,11 +145,15 @@ def test_about_half_of_the_second_segments_are_wrong_and_wrong_ones_differ():
 
 def test_the_right_word_is_asked_for_wherever_another_is_shown(tokenizer):
     text = PairedText(tokenizer, 32, 8)
-    labels = torch.full((8,), -100)
-    text.ask_for_the_right_word(labels, [2, 10, 11, 12, 13, 14, 15, 3], [2, 10, 12, 11, 13, 14, 15, 3], random.Random(0))
-    assert labels[[2, 3]].tolist() == [12, 11]
-    kept = [place for place in (1, 4, 5, 6) if labels[place] != -100]
-    assert all(labels[place] == [2, 10, 12, 11, 13, 14, 15, 3][place] for place in kept)
+    right, asked = [2, 10, 12, 11, 13, 14, 15, 3], set()
+    for seed in range(20):
+        labels = torch.full((8,), -100)
+        text.ask_for_the_right_word(labels, [2, 10, 11, 12, 13, 14, 15, 3], right, random.Random(seed))
+        assert labels[[2, 3]].tolist() == [12, 11]
+        kept = [place for place in (1, 4, 5, 6) if labels[place] != -100]
+        assert all(labels[place] == right[place] for place in kept) and len(kept) <= 2
+        asked |= set(kept)
+    assert asked == {1, 4, 5, 6}, "where the shown word is right, it is asked for as well"
     for shown in ([2, 10, 3], [2, 20, 21, 22, 23, 24, 25, 3]):
         untouched = torch.full((8,), -100)
         text.ask_for_the_right_word(untouched, shown, [2, 10, 12, 11, 13, 14, 15, 3], random.Random(0))
@@ -187,15 +197,42 @@ def test_documents_and_passages(text_file, tmp_path):
         documents(plain)
     with pytest.raises(ValueError, match="no text file at"):
         documents(tmp_path / "missing.txt")
-    for name, content in (("cut.xz", text_file.read_bytes()[:99]), ("wrong.gz", b"no gzip"), ("latin.txt", "Über".encode("latin-1"))):
+    torn = bytearray(gzip.compress(TEXT.encode()))
+    torn[40:60] = b"?" * 20
+    for name, content in (("cut.xz", text_file.read_bytes()[:99]), ("wrong.gz", b"no gzip"),
+                          ("torn.gz", torn), ("latin.txt", "Über".encode("latin-1"))):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=f"{name} can't be read as UTF-8 text"):
             documents(tmp_path / name)
 
 
+def test_short_documents_are_held_out_until_there_are_enough(tmp_path, compute):
+    assert held_out_documents([9] * 10, 5) == held_out_documents([1] * 10, 5) == 2, "two at least"
+    assert held_out_documents([1] * 100, 5) == 5 and held_out_documents([1] * 30, 5) == 3, "a tenth at most"
+    path = tmp_path / "short.txt"
+    path.write_text("\n\n".join(islice(discourse(1), 400)), encoding="utf-8")
+    out = encoder_from_text(str(path), str(tmp_path / "out"), steps=9, compute=compute, **SMALL)
+    assert json.loads((out / "pretraining.json").read_text())["text"]["documents"] == 400
+
+
+def test_an_encoder_that_appears_meanwhile_is_kept(text_file, compute, tmp_path, monkeypatch):
+    make = lambda: encoder_from_text(text_file, tmp_path / "new" / "out", steps=9, compute=compute, **SMALL)  # noqa: E731
+
+    def save_late(*args):
+        (tmp_path / "new" / "out").mkdir()
+        (tmp_path / "new" / "out" / "theirs").touch()
+
+    with monkeypatch.context() as patch, pytest.raises(FileExistsError, match="made by another meanwhile"):
+        patch.setattr(pretrain, "save", save_late)
+        make()
+    assert [path.name for path in (tmp_path / "new").rglob("*")] == ["out", "theirs"]
+    with pytest.raises(ValueError, match="multiple of 32, got 100"):
+        encoder_from_text(text_file, tmp_path / "wide", steps=9, compute=compute, **SMALL | {"width": 100})
+
+
 def test_empty_lines_between_paragraphs_are_noticed_before_the_training(tmp_path, compute):
     path = tmp_path / "text.txt"
-    path.write_text("\n\n".join(islice(discourse(1), 50)), encoding="utf-8")
+    path.write_text("\n\n".join(islice(discourse(1), 20)), encoding="utf-8")
     with pytest.raises(ValueError, match="put empty lines between documents and not between paragraphs"):
         encoder_from_text(path, tmp_path / "out", steps=9, compute=compute, **SMALL)
 
@@ -243,9 +280,15 @@ def test_a_killed_pretraining_resumes_bit_exactly_and_is_sealed(text_file, compu
         make("again")
 
 
-def test_minutes_become_steps_once(text_file, compute, tmp_path, monkeypatch):
+def test_minutes_become_steps_once(text_file, compute, tmp_path, monkeypatch, killed):
     monkeypatch.setenv("UKD_CACHE", str(tmp_path / "cache"))
-    out = encoder_from_text(text_file, tmp_path / "out", minutes=0.02, compute=compute, **SMALL)
+    make = lambda: encoder_from_text(text_file, tmp_path / "out", minutes=0.02, compute=compute, **SMALL)  # noqa: E731
+    with monkeypatch.context() as patch, killed(2):
+        patch.setattr(pretrain, "CALIBRATION_STEPS", (1, 2))
+        patch.setattr(pretrain, "_calibrated", lambda *_: 30)
+        make()
+    monkeypatch.setattr(pretrain, "_calibrated", lambda *_: pytest.fail("calibrated again after an interruption"))
+    out = make()
     said = json.loads((out / "pretraining.json").read_text())
     planned = json.loads(next((tmp_path / "cache" / "pretraining").rglob("stages.json")).read_text())["stages"]
     assert said["minutes asked for"] == 0.02
@@ -325,7 +368,7 @@ def test_wrong_settings_are_refused(options, message, text_file, compute, tmp_pa
         encoder_from_text(text_file, tmp_path / "out", compute=compute, **options)
 
 
-def test_going_on_from_an_encoder_is_checked_before_anything_runs(tmp_path, capsys):
+def test_going_on_from_an_encoder_is_checked_before_anything_runs(tmp_path, capsys, compute):
     text = tmp_path / "text.txt"
     text.write_text("\n\n".join("One line. And another one here." for _ in range(5)))
     command = ["pretrain", "--text", str(text), "--steps", "3", "--out", str(tmp_path / "out"), "--start"]
@@ -338,6 +381,8 @@ def test_going_on_from_an_encoder_is_checked_before_anything_runs(tmp_path, caps
     ):
         assert main([*command, *options]) == 2
         assert said in capsys.readouterr().err
+    with pytest.raises(ValueError, match="has max_position_embeddings 256, and 128 is asked for"):
+        encoder_from_text(text, tmp_path / "out", steps=3, start=embedded, seed=2, max_length=64, compute=compute)
     for wrong in ("0.5", "0.1,0.2", "1,1,1,1", "-1,0,0,0", "nan,0,0,0", "a,b,c,d"):
         with pytest.raises(SystemExit):
             main([*command, embedded, f"--wrong={wrong}"])

@@ -28,6 +28,9 @@ def card(name: str = EMBEDDED) -> str:
     ]  # fmt: skip
     rows += [["starts from", f"the encoder made on {start['made'][:10]}, steps: {_steps(start)}"]] if start else []
     rows += [["words", "first set to what words stand next to in this text (Levy and Goldberg 2014)"]] if said.get("new words") else []
+    if wrong := said.get("wrong segments"):
+        kinds = {"other": "another's", "shuffled": "two words exchanged", "exchanged": "two of a kind", "replaced": "one replaced"}
+        rows.append(["second segment", ", ".join(f"{kinds[kind]} {share:g}" for kind, share in wrong.items()) + "; else the right one"])
     rows += [["note", said["note"]]] if "note" in said else []
     states = ([("start", start["stages"][-1])] if start else []) + [(f"{stage['layers']} layers", stage) for stage in stages]
     losses = [
@@ -37,8 +40,9 @@ def card(name: str = EMBEDDED) -> str:
     ]  # fmt: skip
     first = "at the start, " if start else ""
     explained = (
-        f"Losses on held-out text, in nats: of masked words, always guessing by the frequency of single words, {first}and after each "
-        "stage; of telling a right second segment from a wrong one at the end (guessing: 0.69)."
+        f"Losses on held-out text, in nats: of the words asked for (most are masked, others shown, right or wrong), always guessing by the "
+        f"frequency of single words in all that it read, {first}and after each stage; of telling a right second segment from a wrong one "
+        "at the end (guessing: 0.69)."
     )
     header = ["held-out text", "single words", *(name for name, _ in states), "second segment"]
     return "\n\n".join([markdown(["what", "how it was made"], rows), explained, markdown(header, losses)])

@@ -78,8 +78,8 @@ def _training(add: Callable) -> None:
     tune = add("finetune", commands.finetune, "Compare encoders by fine-tuning them on tasks under one budget; scores layer by layer.")
     tune.add_argument("--tasks", required=True, help="comma-separated, or 'all' for the five embedded ones")
     tune.add_argument(
-        "--encoders", help="comma-separated: 'embedded', 'prose', 'random', 'scratch', folders, hub ids (default: the tasks' own, "
-        "and 'random')",
+        "--encoders", help="comma-separated: 'embedded', 'prose', 'random' (their network and tokenizer, weights drawn anew, once for all "
+        "seeds), 'scratch', folders, hub ids (default: the tasks' own, and 'random')",
     )  # fmt: skip
     tune.add_argument("--rates", default="1e-4,2e-4", help="tried with the first seed; the best on the development part is kept")
     tune.add_argument("--seeds", default=None, help="comma-separated (default by profile)")
@@ -138,7 +138,7 @@ def _making(add: Callable) -> None:
     text.add_argument("--out", type=Path, required=True, help="new folder for the encoder, as from_pretrained takes it")
     text.add_argument("--preset", default="narrow-12", help="narrow-12: BERT with 12 layers, 128 wide, 8,192 entries")
     text.add_argument("--minutes", type=_positive, help="about the time to take; becomes a number of steps, from a calibration")
-    text.add_argument("--steps", type=_number, help="steps to take, instead of minutes")
+    text.add_argument("--steps", type=_number, help="steps to take, instead of minutes; three a stage at least")
     text.add_argument(
         "--share", type=float, default=1 / 3, help="probability of a passage of the file; the rest is discourse (default 1/3)"
     )

@@ -236,7 +236,12 @@ class Batch:
 
 
 def encode(task: Task, split: str, tokenizer: PreTrainedTokenizerBase, max_length: int, rows: list[int] | None = None) -> Encoded:
-    """Tokenise the given rows of a split (all by default), cut to `max_length` tokens, unpadded; once, then found in the cache."""
+    """Tokenise the given rows of a split (all by default), cut to `max_length` tokens, unpadded; once, then found in the cache.
+
+    Raises ValueError for more tokens than the tokenizer's model has positions for.
+    """
+    if max_length > tokenizer.model_max_length:
+        raise ValueError(f"the encoder reads at most {tokenizer.model_max_length} tokens, and {max_length} are asked for (--max-length)")
     if rows is None:
         rows = list(range(len(task.dataset[split])))
     chosen = task.dataset[split].select(rows)

@@ -15,7 +15,7 @@ from ukd.metrics import headline
 from ukd.probing import train_heads
 from ukd.profiles import Profile
 from ukd.records import FORMAT, provenance, whole_folder, write_json
-from ukd.teacher import resolve_encoder, train_teacher
+from ukd.teacher import resolve_encoder, tokenizer_digest, train_teacher
 
 FINE_TUNING = "fine-tuning"
 CODE = ("data", "heads", "losses", "metrics", "models", "probing", "students", "teacher", "train")
@@ -30,13 +30,13 @@ def finetune(
     `searched` are the rates among which this one was chosen by the development part, for the record.
     """
     budget = replace(profile, enforce_floor=False)
-    _, name = resolve_encoder(encoder, budget, compute)
+    source, name = resolve_encoder(encoder, budget, compute)
     settings = {
         "encoder": name, "rate": rate, "searched": list(searched), "epochs": budget.teacher_epochs, "batch": budget.batch,
         "max_length": budget.max_length, "max_train": budget.max_train, "max_validation": budget.max_validation,
         "precision": compute.precision, "select": budget.select, "compiled": compute.compiled,
     }  # fmt: skip
-    key = digest(settings, task.name, task.fingerprint, seed, torch.__version__, source_digest(*CODE))
+    key = digest(settings, task.name, task.fingerprint, seed, torch.__version__, tokenizer_digest(Path(source)), source_digest(*CODE))
     folder = runs_folder() / f"{task.name}-{FINE_TUNING}-{short_name(name).replace('/', '--')}-seed{seed}-{key}"
     if not (folder / "record.json").is_file():
         teacher = train_teacher(task, profile=budget, encoder=encoder, rate=rate, seed=seed, compute=compute)

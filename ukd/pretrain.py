@@ -24,7 +24,7 @@ from ukd.grammar import discourse
 from ukd.masked import Pretraining, held_out_losses, losses, unigram_losses
 from ukd.models import FINE_TUNING_DROPOUT, narrow_bert, save
 from ukd.profiles import PROFILES, Profile
-from ukd.prose import HELD_OUT_DOCUMENTS, documents, fingerprint, mixture, passages
+from ukd.prose import documents, fingerprint, held_out_documents, mixture, passages
 from ukd.records import made_once, provenance, whole_folder, write_json
 from ukd.text import POOL, USUAL, PairedText, Wrong
 from ukd.tokenizer import trained_wordpiece, wordpiece
@@ -53,7 +53,7 @@ def encoder_from_nothing(profile: Profile, compute: Compute, *, seed: int = 1) -
         text = PairedText(tokenizer, profile.max_length, profile.pretrain_batch)
         network, found = pretrain(profile, stages, text, {"discourse": discourse(HELD_OUT_SEED)}, compute, seed)
         save(network, tokenizer, building)
-        write_json(building / RECORD, {**found, **provenance(compute)})
+        write_json(building / RECORD, {**settings(profile, stages, seed, compute), **found, **provenance(compute)})
 
     return made_once(folder, make, made)
 
@@ -72,15 +72,16 @@ def _grammar_modules() -> list[str]:
 
 
 def encoder_from_text(
-    file: Path, out: Path, *, preset: str = "narrow-12", steps: int | None = None, minutes: float | None = None,
-    share: float = 1 / 3, wrong: Wrong = USUAL, start: Path | None = None, new_words: bool = False, seed: int = 1, compute: Compute,
+    file: str | Path, out: str | Path, *, preset: str = "narrow-12", steps: int | None = None, minutes: float | None = None,
+    share: float = 1 / 3, wrong: Wrong = USUAL, start: str | Path | None = None, new_words: bool = False, seed: int = 1, compute: Compute,
     **changes: object,
 ) -> Path:  # fmt: skip
     """Pretrain the preset's encoder on a text file mixed with the suite's discourse, and save it in half precision at `out`.
 
     Args:
         file: one paragraph a line, an empty line between documents; plain, .gz or .xz.
-        steps, minutes: one of them. Minutes become steps once, from a calibration, and stay the same after an interruption.
+        steps, minutes: one of them; three steps a stage are the least. Minutes become steps once, from a calibration, and stay the
+            same after an interruption.
         share: probability that an example is a passage of the file; the rest is discourse.
         wrong: how often the second segment is wrong, and how.
         start: an encoder made by this function to go on from, with its tokenizer, at its whole depth; pass another seed than it
@@ -90,20 +91,25 @@ def encoder_from_text(
 
     A run that was cut off goes on from its last round of about a thousand steps, bit-exactly. Returns `out`.
 
-    Raises: FileExistsError when `out` exists; ValueError for an unknown preset, not exactly one of steps and minutes, or new
-        words without a start.
+    Raises: FileExistsError when `out` exists; ValueError for an unknown preset, not exactly one of steps and minutes, a width
+        that is no multiple of 32, or new words without a start.
     """
+    file, out, start = Path(file), Path(out), start and Path(start)
     _check(preset, steps, minutes, share, out)
     budget = replace(PROFILES["cpu"], name=preset, **{**PRESETS[preset], **changes})
+    if budget.width % 32:
+        raise ValueError(f"the width must be a multiple of 32, got {budget.width}")
     if start:
         _check_start(start, budget, seed)
     elif new_words:
         raise ValueError("new words replace those of a trained network: pass the encoder to start from (--start)")
     texts = documents(file)
     text_print = fingerprint(texts)
-    prose, held_out = _passages(texts, budget, random.Random(seed))
-    if share:
-        _check_held_out(len(held_out), budget.pretrain_batch, file)
+    prose, held_out, apart_from = _passages(texts, budget, random.Random(seed))
+    if share and len(held_out) < budget.pretrain_batch:
+        raise ValueError(f"the last {apart_from} documents of {file} give {len(held_out)} passages to hold out, of {budget.pretrain_batch} "
+                         "needed: pass a longer text, and put empty lines between documents and not between paragraphs")  # fmt: skip
+    out.parent.mkdir(parents=True, exist_ok=True)  # what can't be written is said before the training
     begun = {"text": text_print, "share": share, "layers": budget.teacher_layers, "steps": steps, "minutes": minutes, "wrong": wrong}
     begun |= {**settings(budget, [], seed, compute), "new words": new_words}
     begun["start"] = start and hashlib.sha256((start / WEIGHTS).read_bytes()).hexdigest()
@@ -117,15 +123,15 @@ def encoder_from_text(
     apart = ({"prose": held_out} if share else {}) | ({"discourse": discourse(HELD_OUT_SEED)} if share < 1 else {})  # what it reads
     first = start and AutoModelForPreTraining.from_pretrained(start, dtype=torch.float32)
     if new_words and not (work / "stage-0.safetensors").is_file():
-        _set_words(first, tokenizer, texts, seed)
+        _set_words(first, tokenizer, texts[:-apart_from], seed)
     network, found = pretrain(budget, stages, text, apart, compute, seed, work, first)
     said = {
         "text": {"file": file.name, "sha256": text_print, "documents": len(texts), "passages": len(prose), "share": share},
         "minutes asked for": minutes, "wrong segments": wrong._asdict(),
         "new words": new_words, "start": start and json.loads((start / RECORD).read_text()),
-        **settings(budget, stages, seed, compute), **found, **provenance(compute),
+        **settings(budget, stages, seed, compute), "vocabulary": len(tokenizer), **found, **provenance(compute),
     }  # fmt: skip
-    with whole_folder(out) as building:
+    with whole_folder(out, shared=False) as building:
         save(network.half(), tokenizer, building)
         write_json(building / RECORD, said)
         seal(building)
@@ -143,9 +149,9 @@ def _planned(
 
 
 def _set_words(network: BertForPreTraining, tokenizer: PreTrainedTokenizerBase, texts: list[list[str]], seed: int) -> None:
-    """Set a network's embeddings to what the words stand next to in all documents that are not held out."""
+    """Set a network's embeddings to what the words stand next to in the texts."""
     say("counting what the words of the text stand next to")
-    lines = chain.from_iterable(texts[:-HELD_OUT_DOCUMENTS])
+    lines = chain.from_iterable(texts)
     bare = {"add_special_tokens": False, "return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
     parts = iter(lambda: list(islice(lines, POOL)), [])  # lists of integers take many times the room of arrays
     tokens = (np.array(line, dtype=np.int32) for part in parts for line in tokenizer(part, **bare)["input_ids"])
@@ -165,33 +171,28 @@ def _check(preset: str, steps: int | None, minutes: float | None, share: float, 
         raise FileExistsError(f"{out} exists; encoders are never overwritten: remove it or choose another folder")
 
 
-def _check_held_out(count: int, needed: int, file: Path) -> None:
-    """Raise ValueError for a text whose last documents are too short to judge by."""
-    if count < needed:
-        raise ValueError(f"the last {HELD_OUT_DOCUMENTS} documents of {file} give {count} passages to hold out, of {needed} needed: put "
-                         "empty lines between documents and not between paragraphs")  # fmt: skip
-
-
 def _check_start(start: Path, budget: Profile, seed: int) -> None:
     """Raise ValueError for an encoder that can't be gone on from."""
     if missing := [name for name in (WEIGHTS, RECORD, "config.json") if not (start / name).is_file()]:
         raise ValueError(f"{start} lacks {missing[0]}: pass a folder made by `ukd pretrain`")
     config = json.loads((start / "config.json").read_text(encoding="utf-8"))
-    for name, asked in (("hidden_size", budget.width), ("num_hidden_layers", budget.teacher_layers)):
-        if config[name] != asked:
-            raise ValueError(f"{start} has {name} {config[name]}, and {asked} is asked for: pass a preset or width that agrees")
-    had = json.loads((start / RECORD).read_text(encoding="utf-8"))["seed"]
+    asked = narrow_bert(budget, config["vocab_size"], seed)
+    for name in ("hidden_size", "num_hidden_layers", "max_position_embeddings"):
+        if config[name] != (wanted := getattr(asked, name)):
+            raise ValueError(f"{start} has {name} {config[name]}, and {wanted} is asked for: pass a preset, width or length that agrees")
+    had = json.loads((start / RECORD).read_text(encoding="utf-8")).get("seed")
     if had == seed:
         raise ValueError(f"{start} was made with seed {had}, and would read the same text again: pass another (--seed)")
 
 
-def _passages(texts: list[list[str]], budget: Profile, dice: random.Random) -> tuple[list[str], list[str]]:
-    """Passages of all documents but the last ones, and of the last ones, shuffled."""
+def _passages(texts: list[list[str]], budget: Profile, dice: random.Random) -> tuple[list[str], list[str], int]:
+    """Passages of all documents but the last ones, of the last ones, shuffled, and the number of the last ones."""
     words = round(WORDS_A_TOKEN * budget.max_length)
     cut = [list(passages(document, words, dice)) for document in texts]
-    prose, held_out = (list(chain.from_iterable(part)) for part in (cut[:-HELD_OUT_DOCUMENTS], cut[-HELD_OUT_DOCUMENTS:]))
+    last = held_out_documents([len(document) for document in cut], HELD_OUT_BATCHES * budget.pretrain_batch)
+    prose, held_out = (list(chain.from_iterable(part)) for part in (cut[:-last], cut[-last:]))
     dice.shuffle(held_out)
-    return prose, held_out
+    return prose, held_out, last
 
 
 def seal(folder: Path) -> None:

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import lzma
 import random
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def documents(path: Path) -> list[list[str]]:
                     found[-1].append(line.strip())
                 elif found[-1]:
                     found.append([])
-    except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error, UnicodeDecodeError) as error:
         raise ValueError(f"{path} can't be read as UTF-8 text, plain, .gz or .xz: {error}") from error
     found = [document for document in found if document]
     if len(found) <= HELD_OUT_DOCUMENTS:
@@ -54,6 +55,14 @@ def passages(document: Sequence[str], words: int, dice: random.Random) -> Iterat
         count += length
     if held:
         yield " ".join(held)
+
+
+def held_out_documents(counts: Sequence[int], wanted: int) -> int:
+    """How many of the last documents to hold out for `wanted` passages, of `counts` passages each: two at least, a tenth at most."""
+    most, last = max(HELD_OUT_DOCUMENTS, len(counts) // 10), HELD_OUT_DOCUMENTS
+    while last < most and sum(counts[-last:]) < wanted:
+        last += 1
+    return last
 
 
 def mixture(prose: Sequence[str], share: float) -> Callable[[int], Iterator[str]]:

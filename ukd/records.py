@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+import secrets
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -149,14 +149,17 @@ def claim(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
+def whole_folder(folder: Path, *, shared: bool = True) -> Iterator[Path]:
     """A temporary folder that takes the name `folder` if the block succeeds and vanishes if it does not.
 
     Of several processes that train together the first one's takes the name (libraries write weights in that one alone), and the
     others wait for it.
+
+    shared: a folder that another process made meanwhile is the same thing, named by what made it. Without, FileExistsError is raised.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    building = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"  # mkdtemp would make it for this user alone
+    building.mkdir()
     try:
         yield building
         if rank() > 0:
@@ -165,8 +168,11 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         try:
             building.rename(folder)
         except OSError:
-            if not folder.is_dir():  # not the same thing, made by another process meanwhile
+            if not folder.is_dir():
                 raise
+            if not shared:
+                raise FileExistsError(f"{folder} was made by another meanwhile, and is kept: run again with another folder, what was "
+                                      "trained is found") from None  # fmt: skip
     finally:
         rmtree(building, ignore_errors=True)
 

@@ -134,7 +134,7 @@ def _bytes(paths: Iterable[Path]) -> str:
     return state.hexdigest()[:12]
 
 
-def _tokenizer(folder: Path) -> str:
+def tokenizer_digest(folder: Path) -> str:
     """Digest of a model folder's tokenizer, whatever its kind."""
     return _bytes(path for ending in ("json", "txt", "model") for path in folder.glob(f"*.{ending}") if path.name not in NOTES)
 
@@ -159,7 +159,7 @@ def train_teacher(
     source, name = resolve_encoder(encoder, profile, compute)
     rate = rate or profile.teacher_rate or rates(encoder)[0]
     made = {
-        "kind": "teacher", "tokenizer": _tokenizer(Path(source)),
+        "kind": "teacher", "tokenizer": tokenizer_digest(Path(source)),
         "task": task.name, "data": task.fingerprint, "encoder": name, "rate": rate, "seed": seed,
         "epochs": profile.teacher_epochs, "batch": profile.batch, "max_length": profile.max_length,
         "max_train": profile.max_train, "max_validation": profile.max_validation, "precision": compute.precision, "select": profile.select,

@@ -61,7 +61,7 @@ class PairedText:
         pool = examples(paragraphs, dice, self.wrong)
         options = {"truncation": True, "max_length": self.length, "return_special_tokens_mask": True}
         encode = lambda segments: self.tokenizer(*segments, **options)  # noqa: E731
-        while group := [(encode(shown), encode(right)["input_ids"]) for shown, right in islice(pool, POOL)]:
+        while group := [(encode(shown), encode(right)["input_ids"]) for shown, right in islice(pool, max(POOL, self.batch))]:
             group.sort(key=lambda example: len(example[0]["input_ids"]))
             batches = [group[i : i + self.batch] for i in range(0, len(group) - self.batch + 1, self.batch)]
             dice.shuffle(batches)
