@@ -24,7 +24,7 @@ from ukd.grammar import discourse
 from ukd.masked import Pretraining, held_out_losses, losses, unigram_losses
 from ukd.models import FINE_TUNING_DROPOUT, narrow_bert, save
 from ukd.profiles import PROFILES, Profile
-from ukd.prose import documents, fingerprint, held_out_documents, mixture, passages
+from ukd.prose import cut, documents, fingerprint, mixture
 from ukd.records import made_once, provenance, whole_folder, write_json
 from ukd.text import POOL, USUAL, PairedText, Wrong
 from ukd.tokenizer import trained_wordpiece, wordpiece
@@ -96,34 +96,29 @@ def encoder_from_text(
     """
     file, out, start = Path(file), Path(out), start and Path(start)
     _check(preset, steps, minutes, share, out)
-    budget = replace(PROFILES["cpu"], name=preset, **{**PRESETS[preset], **changes})
-    if budget.width % 32:
-        raise ValueError(f"the width must be a multiple of 32, got {budget.width}")
+    budget = _budget(preset, changes)
     if start:
         _check_start(start, budget, seed)
     elif new_words:
         raise ValueError("new words replace those of a trained network: pass the encoder to start from (--start)")
     texts = documents(file)
     text_print = fingerprint(texts)
-    prose, held_out, apart_from = _passages(texts, budget, random.Random(seed))
-    if share and len(held_out) < budget.pretrain_batch:
-        raise ValueError(f"the last {apart_from} documents of {file} give {len(held_out)} passages to hold out, of {budget.pretrain_batch} "
-                         "needed: pass a longer text, and put empty lines between documents and not between paragraphs")  # fmt: skip
+    prose, held_out, last = _cut(texts, budget, seed, file, needed=share > 0)
     out.parent.mkdir(parents=True, exist_ok=True)  # what can't be written is said before the training
     begun = {"text": text_print, "share": share, "layers": budget.teacher_layers, "steps": steps, "minutes": minutes, "wrong": wrong}
     begun |= {**settings(budget, [], seed, compute), "new words": new_words}
     begun["start"] = start and hashlib.sha256((start / WEIGHTS).read_bytes()).hexdigest()
     work = cache_folder() / "pretraining" / f"{preset}-{digest(begun)}"
-    folder = start or made_once(work / "tokenizer", lambda building: trained_wordpiece(
-        chain((line for document in texts for line in document), islice(discourse(seed), 5 * TOKENIZER_PARAGRAPHS)),
-        budget.vocabulary, budget.max_length).save_pretrained(building), begun)  # fmt: skip
+    lines = chain(chain.from_iterable(texts), islice(discourse(seed), 5 * TOKENIZER_PARAGRAPHS))
+    wordpiece_of = lambda building: trained_wordpiece(lines, budget.vocabulary, budget.max_length).save_pretrained(building)  # noqa: E731
+    folder = start or made_once(work / "tokenizer", wordpiece_of, begun)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     text = PairedText(tokenizer, budget.max_length, budget.pretrain_batch, mixture(prose, share), wrong)
     stages = _planned(work / "stages.json", budget, steps, minutes, text, compute, LONG_STACKING if not start else ((1, 1.0),))
     apart = ({"prose": held_out} if share else {}) | ({"discourse": discourse(HELD_OUT_SEED)} if share < 1 else {})  # what it reads
     first = start and AutoModelForPreTraining.from_pretrained(start, dtype=torch.float32)
     if new_words and not (work / "stage-0.safetensors").is_file():
-        _set_words(first, tokenizer, texts[:-apart_from], seed)
+        _set_words(first, tokenizer, texts[:-last], seed)
     network, found = pretrain(budget, stages, text, apart, compute, seed, work, first)
     said = {
         "text": {"file": file.name, "sha256": text_print, "documents": len(texts), "passages": len(prose), "share": share},
@@ -171,6 +166,24 @@ def _check(preset: str, steps: int | None, minutes: float | None, share: float, 
         raise FileExistsError(f"{out} exists; encoders are never overwritten: remove it or choose another folder")
 
 
+def _budget(preset: str, changes: dict[str, object]) -> Profile:
+    """The preset's profile with the changes. Raises ValueError for a width that heads of 32 units don't divide."""
+    budget = replace(PROFILES["cpu"], name=preset, **{**PRESETS[preset], **changes})
+    if budget.width % 32:
+        raise ValueError(f"the width must be a multiple of 32, got {budget.width}")
+    return budget
+
+
+def _cut(texts: list[list[str]], budget: Profile, seed: int, file: Path, *, needed: bool) -> tuple[list[str], list[str], int]:
+    """`ukd.prose.cut` for the budget. Raises ValueError where a text that is needed holds out less than a batch."""
+    words, least = round(WORDS_A_TOKEN * budget.max_length), budget.pretrain_batch
+    prose, held_out, last = cut(texts, words, HELD_OUT_BATCHES * least, random.Random(seed))
+    if needed and len(held_out) < least:
+        raise ValueError(f"the last {last} documents of {file} give {len(held_out)} passages to hold out, of {least} needed: pass a longer "
+                         "text, and put empty lines between documents and not between paragraphs")  # fmt: skip
+    return prose, held_out, last
+
+
 def _check_start(start: Path, budget: Profile, seed: int) -> None:
     """Raise ValueError for an encoder that can't be gone on from."""
     if missing := [name for name in (WEIGHTS, RECORD, "config.json") if not (start / name).is_file()]:
@@ -183,16 +196,6 @@ def _check_start(start: Path, budget: Profile, seed: int) -> None:
     had = json.loads((start / RECORD).read_text(encoding="utf-8")).get("seed")
     if had == seed:
         raise ValueError(f"{start} was made with seed {had}, and would read the same text again: pass another (--seed)")
-
-
-def _passages(texts: list[list[str]], budget: Profile, dice: random.Random) -> tuple[list[str], list[str], int]:
-    """Passages of all documents but the last ones, of the last ones, shuffled, and the number of the last ones."""
-    words = round(WORDS_A_TOKEN * budget.max_length)
-    cut = [list(passages(document, words, dice)) for document in texts]
-    last = held_out_documents([len(document) for document in cut], HELD_OUT_BATCHES * budget.pretrain_batch)
-    prose, held_out = (list(chain.from_iterable(part)) for part in (cut[:-last], cut[-last:]))
-    dice.shuffle(held_out)
-    return prose, held_out, last
 
 
 def seal(folder: Path) -> None:

@@ -8,6 +8,7 @@ import lzma
 import random
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from ukd.grammar import discourse
@@ -55,6 +56,15 @@ def passages(document: Sequence[str], words: int, dice: random.Random) -> Iterat
         count += length
     if held:
         yield " ".join(held)
+
+
+def cut(texts: Sequence[Sequence[str]], words: int, held_out: int, dice: random.Random) -> tuple[list[str], list[str], int]:
+    """Passages of all documents but the last ones; of the last ones, shuffled, at least `held_out` if it can be; how many these are."""
+    found = [list(passages(document, words, dice)) for document in texts]
+    last = held_out_documents([len(document) for document in found], held_out)
+    prose, apart = (list(chain.from_iterable(part)) for part in (found[:-last], found[-last:]))
+    dice.shuffle(apart)
+    return prose, apart, last
 
 
 def held_out_documents(counts: Sequence[int], wanted: int) -> int:
