@@ -1,6 +1,7 @@
 """Encoders compared by fine-tuning: one search for all, the rate chosen on the development part, and the table."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -100,6 +101,8 @@ def test_the_table_by_hand(records):
     assert "| embedded-aaaaaaaaaaaa " in results.tables(twins), "two encoders of one name stay two"
     mixed = results.tables([*records[0], *made])
     assert mixed.count("### ") == 2, "other budgets are another table"
+    longer = [{**record, "settings": {**record["settings"], "epochs": epochs}} for epochs in (2, 5) for record in made[: epochs - 1]]
+    assert re.findall(r"layers: (\d+) epochs", results.tables([*longer, *made])) == ["3", "5", "2"], "most runs first"
 
 
 def test_the_figure_has_a_row_a_budget_and_says_which():

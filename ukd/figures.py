@@ -15,7 +15,7 @@ from ukd.data import SPECS
 from ukd.grouping import attempts, decided, label, ordered, searched
 from ukd.methods import CORE, METHODS, TERMS
 from ukd.metrics import headline
-from ukd.results import budget, encoder_names, winners
+from ukd.results import by_budget, encoder_names, winners
 
 ENCODERS = ("embedded", "random", "prose")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -134,10 +134,9 @@ def pretraining_figure(said: dict, name: str) -> Figure:
 
 def encoders_figure(records: list[dict]) -> Figure:
     """Score of the pseudo classifiers by layer after fine-tuning, mean over seeds: a row a budget, a panel a task, a line an encoder."""
-    tasks, budgets = ordered({record["task"] for record in records}, SPECS), sorted({budget(record) for record in records})
+    tasks, budgets = ordered({record["task"] for record in records}, SPECS), by_budget(records)
     figure, axes = plt.subplots(len(budgets), len(tasks), figsize=(2.9 * len(tasks), 3.1 * len(budgets)), squeeze=False)
-    for row, name in zip(axes, budgets, strict=True):
-        mine = [record for record in records if budget(record) == name]
+    for row, mine in zip(axes, budgets.values(), strict=True):
         for ax, task in zip(row, tasks, strict=True):
             _draw_encoders(ax, [record for record in mine if record["task"] == task], encoder_names(mine))
             ax.set(title=task, xlabel="Layer, as a share of the depth")

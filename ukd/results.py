@@ -214,7 +214,7 @@ def tables(records: list[dict]) -> str:
     """Both tables for every setting among the records, each under a heading that says how its runs were made."""
     tuned = [r for r in apart(records) if r["method"] == FINE_TUNING]
     records = apart(decided([r for r in records if r["method"] != FINE_TUNING]))
-    parts = [fine_tuning_tables(tuned)] if tuned else []
+    parts = [_fine_tuning_table(mine, name) for name, mine in by_budget(tuned).items()]
     for name in sorted({setting(record) for record in records}):
         chosen = [record for record in records if setting(record) == name]
         title = f"### Student: {students(chosen[0]['settings'])}; {chosen[0]['settings']['precision']}"
@@ -243,10 +243,10 @@ def _work(records: list[dict]) -> str:
     return f"A run: {span([r['examples']['train'] for r in records])} training examples, {span([r['steps'] for r in records])} steps."
 
 
-def fine_tuning_tables(records: list[dict]) -> str:
-    """For every budget among the records: encoder rows, task columns, mean ± sample standard deviation (n), and the rates chosen."""
-    budgets = sorted({budget(record) for record in records})
-    return "\n\n".join(_fine_tuning_table([r for r in records if budget(r) == name], name) for name in budgets)
+def by_budget(records: list[dict]) -> dict[str, list[dict]]:
+    """The records of every fine-tuning budget, the one with the most runs first."""
+    names = Counter(sorted(budget(record) for record in records))
+    return {name: [record for record in records if budget(record) == name] for name, _ in names.most_common()}
 
 
 def encoder_names(records: list[dict]) -> dict[str, str]:
@@ -267,7 +267,7 @@ def budget(record: dict) -> str:
 
 
 def _fine_tuning_table(records: list[dict], heading: str) -> str:
-    """Of several rates with the first seed the one that is best on the development part counts."""
+    """Encoder rows, task columns, mean ± sample standard deviation (n), and the rates that the first seed chose."""
     tasks = ordered({record["task"] for record in records}, SPECS)
     rows, records = [], sorted(records, key=lambda record: record["made"])  # of two for one seed the newest counts
     encoders = encoder_names(records)
