@@ -313,6 +313,19 @@ def test_figures_are_byte_identical_when_drawn_again(records, tmp_path):
         assert (tmp_path / "one" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
+@pytest.mark.parametrize("score", [0.0, 100.0], ids=["teacher below", "teacher above"])
+def test_the_word_that_marks_the_teacher_stays_in_its_panel(records, score):
+    from ukd.figures import scores_figure
+
+    taught = [r | {"teacher": r["teacher"] | {"scores": {"validation": {"accuracy": score}}}} for r in records]
+    figure = scores_figure(taught)
+    figure.canvas.draw()
+    for ax in figure.axes:
+        (word,) = ax.texts
+        inside, panel = word.get_window_extent(), ax.get_window_extent()
+        assert panel.x0 <= inside.x0 and inside.x1 <= panel.x1, score
+
+
 # --- the command line -------------------------------------------------------------------------------------------------------
 
 

@@ -227,10 +227,12 @@ def scores_figure(records: list[dict]) -> Figure:
                 ax.vlines(mean(values), position - 0.35, position + 0.35, color=style["color"], linewidth=2)
         teacher = headline(chosen[0]["teacher"]["scores"]["validation"])
         ax.axvline(teacher, color="0.3", linestyle="--", linewidth=1)
-        ax.annotate("teacher", (teacher, 1), (-3, -3), ("data", "axes fraction"), "offset points", fontsize=8, va="top", ha="right")
         ax.set(title=task, xlabel="Validation score, %", yticks=range(len(methods)), ylim=(len(methods) - 0.4, -0.9))
         ax.set_yticklabels(methods, fontsize=8)
         ax.margins(x=0.12)
+        left = teacher < mean(ax.get_xlim())  # the word stands towards the middle: it stays in its panel
+        place = {"xytext": (3 if left else -3, -3), "textcoords": "offset points", "ha": "left" if left else "right", "va": "top"}
+        ax.annotate("teacher", (teacher, 1), xycoords=("data", "axes fraction"), fontsize=8, **place)
     return figure
 
 
