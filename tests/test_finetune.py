@@ -95,6 +95,9 @@ def test_the_table_by_hand(records):
     text = results.tables(made)
     assert "| embedded " in text and text.index("embedded") < text.index("random")
     assert "81.0 ± 1.0 (n=3)" in text and "72.0 ± 2.0 (n=3)" in text
+    lead = re.search(r"\| embedded minus random, 95% over seeds +\| \+9\.0 \((\S+) to (\S+), n=3\)", text)
+    assert [float(end) for end in lead.groups()] == pytest.approx([9 - 4.303 / 3**0.5, 9 + 4.303 / 3**0.5], abs=0.05)
+    assert "minus" not in results.tables(made[3:]), "there is no lead without random weights"
     assert "at most 4,000 labels" in text and "rates tried 0.0001, 0.0002" in text
     names = [f"embedded-{letter * 12}" for letter in "ab"]
     twins = [{**record, "settings": {**record["settings"], "encoder": name}} for record in made[:3] for name in names]

@@ -267,15 +267,18 @@ def budget(record: dict) -> str:
 
 
 def _fine_tuning_table(records: list[dict], heading: str) -> str:
-    """Encoder rows, task columns, mean ± sample standard deviation (n), and the rates that the first seed chose."""
+    """Encoder rows, task columns, mean ± sample standard deviation (n); then the leads over random weights, paired by seed."""
     tasks = ordered({record["task"] for record in records}, SPECS)
-    rows, records = [], sorted(records, key=lambda record: record["made"])  # of two for one seed the newest counts
+    rows, found, records = [], {}, sorted(records, key=lambda record: record["made"])  # of two for one seed the newest counts
     encoders = encoder_names(records)
     for name in ordered(encoders, (*SHIPPED, RANDOM)):
         mine = [winners([r for r in records if r["task"] == task and r["settings"]["encoder"] == encoders[name]]) for task in tasks]
-        scores = [str(Cell({r["seed"]: headline(r["scores"]["validation"]) for r in some})) for some in mine]
+        found[name] = [Cell({r["seed"]: headline(r["scores"]["validation"]) for r in some}) for some in mine]
         rates = ", ".join("/".join(f"{rate:g}" for rate in sorted({r["settings"]["rate"] for r in some})) or "-" for some in mine)
-        rows.append([name, *scores, rates])
+        rows.append([name, *map(str, found[name]), rates])
+    for name in (name for name in found if RANDOM in found and name != RANDOM):
+        leads = [difference(*pair) for pair in zip(found[name], found[RANDOM], strict=True)]
+        rows.append([f"{name} minus {RANDOM}, 95% over seeds", *(with_interval(lead) if lead else "-" for lead in leads), ""])
     metrics = [f"{task} ({metrics_of(task, records)})" for task in tasks]
     return f"### {heading}\n\n{markdown(['validation, %', *metrics, 'rates chosen'], rows)}"
 
