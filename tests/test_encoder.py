@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict
-from transformers import AutoModelForMaskedLM, AutoTokenizer
+from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from ukd import card
 from ukd.cli import main
@@ -16,7 +16,7 @@ from ukd.config import data_folder
 from ukd.data import EMBEDDED as SUITE
 from ukd.data import GLUE
 from ukd.profiles import PRESETS, PROFILES
-from ukd.teacher import EMBEDDED, PROSE, RANDOM, SHIPPED, default_encoder, embedded_encoder, resolve_encoder
+from ukd.teacher import DRAWN, EMBEDDED, PROSE, RANDOM, RANDOM_PROSE, SHIPPED, default_encoder, embedded_encoder, resolve_encoder
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "data" / "encoder"
@@ -100,11 +100,12 @@ def test_damaged_and_missing_files_are_refused(copy):
         embedded_encoder()
 
 
-def test_the_random_encoder_is_the_same_network_with_other_weights(tiny, compute):
-    source, name = resolve_encoder(RANDOM, tiny, compute)
-    drawn, kept = (AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32) for folder in (source, FOLDER))
-    assert drawn.config.num_hidden_layers == kept.config.num_hidden_layers and name.startswith("random-")
-    one, other = (model.bert.encoder.layer[0].output.dense.weight for model in (drawn, kept))
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_random_encoder_is_the_same_network_with_other_weights(name, tiny, compute):
+    source, full = resolve_encoder(name, tiny, compute)
+    drawn, kept = (AutoModel.from_pretrained(folder, dtype=torch.float32) for folder in (source, embedded_encoder(DRAWN[name])))
+    assert drawn.config.num_hidden_layers == kept.config.num_hidden_layers and full.startswith(f"{name}-")
+    one, other = (model.encoder.layer[0].output.dense.weight for model in (drawn, kept))
     assert one.shape == other.shape and not torch.equal(one, other)
     assert json.loads((Path(source) / "made.json").read_text())["kind"] == RANDOM
 
@@ -150,7 +151,7 @@ def test_fine_tuning_compares_the_encoder_for_the_task_with_random_weights(asked
     monkeypatch.setattr("ukd.jobs.compare_encoders", lambda plan, encoders, *_: given.append(encoders) or [])
     assert main(["finetune", "--tasks", "rte", *asked[1]]) == 0
     assert main(["finetune", "--tasks", "sentiment"]) == 0
-    assert given == [(PROSE, RANDOM), (EMBEDDED, RANDOM)]
+    assert given == [(PROSE, RANDOM_PROSE), (EMBEDDED, RANDOM)]
 
 
 def test_both_share_one_tokenizer_and_one_network():

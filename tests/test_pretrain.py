@@ -218,7 +218,7 @@ def test_short_documents_are_held_out_until_there_are_enough(tmp_path, compute):
 def test_an_encoder_that_appears_meanwhile_is_kept(text_file, compute, tmp_path, monkeypatch):
     make = lambda: encoder_from_text(text_file, tmp_path / "new" / "out", steps=9, compute=compute, **SMALL)  # noqa: E731
 
-    def save_late(*args):
+    def save_late(*args, **shards):
         (tmp_path / "new" / "out").mkdir()
         (tmp_path / "new" / "out" / "theirs").touch()
 
@@ -344,7 +344,7 @@ def test_an_encoder_goes_on_with_new_words(text_file, compute, tmp_path, monkeyp
     options = {"compute": compute, **SMALL, "share": 1.0}
     start = encoder_from_text(text_file, tmp_path / "start", steps=9, **options)
     given = []
-    monkeypatch.setattr("ukd.pretrain.set_words", lambda *given_: (given.append(given_), set_words(*given_)))
+    monkeypatch.setattr("ukd.cooccurrence.set_words", lambda *given_: (given.append(given_), set_words(*given_)))
     out = encoder_from_text(text_file, tmp_path / "out", steps=9, start=start, new_words=True, seed=2, **options)
     said = json.loads((out / "pretraining.json").read_text())
     assert said["new words"] is True and said["start"]["new words"] is False and len(given) == 1
@@ -374,7 +374,7 @@ def test_going_on_from_an_encoder_is_checked_before_anything_runs(tmp_path, caps
     command = ["pretrain", "--text", str(text), "--steps", "3", "--out", str(tmp_path / "out"), "--start"]
     embedded = str(data_folder() / "encoder")
     for options, said in (
-        ([str(tmp_path)], "lacks model.safetensors"),
+        ([str(tmp_path)], "lacks *.safetensors"),
         ([embedded, "--width", "64"], "has hidden_size 128, and 64 is asked for"),
         ([embedded], "was made with seed 1, and would read the same text again"),
         ([embedded, "--seed", "2"], "passages to hold out"),

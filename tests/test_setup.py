@@ -15,7 +15,7 @@ import ukd
 ROOT = Path(__file__).parents[1]
 ORDER = (
     "config", "profiles", "grammar", "data", "metrics", "own", "students", "models", "heads", "projection", "losses", "methods",
-    "hidden", "records", "train", "tokenizer", "text", "prose", "cooccurrence", "masked",
+    "hidden", "records", "train", "tokenizer", "text", "packed", "prose", "cooccurrence", "masked",
     "pretrain", "teacher", "probing", "finetune", "outputs", "describe",
     "objective", "observe", "distill", "predictions", "jobs", "bootstrap", "grouping", "results", "figures", "studies", "diagram",
     "datasheet", "card", "paper", "doctor", "timing", "plan", "peers", "contenders", "bench", "notebooks", "guide", "rebuild",

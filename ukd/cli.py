@@ -78,8 +78,8 @@ def _training(add: Callable) -> None:
     tune = add("finetune", commands.finetune, "Compare encoders by fine-tuning them on tasks under one budget; scores layer by layer.")
     tune.add_argument("--tasks", required=True, help="comma-separated, or 'all' for the five embedded ones")
     tune.add_argument(
-        "--encoders", help="comma-separated: 'embedded', 'prose', 'random' (their network and tokenizer, weights drawn anew, once for all "
-        "seeds), 'scratch', folders, hub ids (default: the tasks' own, and 'random')",
+        "--encoders", help="comma-separated: 'embedded', 'prose', 'random' and 'random-prose' (their networks, weights drawn anew, once "
+        "for all seeds), 'scratch', folders, hub ids (default: the tasks' own, and its network drawn anew)",
     )  # fmt: skip
     tune.add_argument("--rates", default="1e-4,2e-4", help="tried with the first seed; the best on the development part is kept")
     tune.add_argument("--seeds", default=None, help="comma-separated (default by profile)")
@@ -136,17 +136,19 @@ def _making(add: Callable) -> None:
     text = add("pretrain", commands.pretrain_encoder, "Pretrain an encoder on a text file and the suite's discourse, resumably.")
     text.add_argument("--text", type=Path, required=True, help="a paragraph a line, an empty line between documents; plain, .gz or .xz")
     text.add_argument("--out", type=Path, required=True, help="new folder for the encoder, as from_pretrained takes it")
-    text.add_argument("--preset", default="narrow-12", help="narrow-12: BERT with 12 layers, 128 wide, 8,192 entries")
+    text.add_argument("--preset", default="narrow-12", metavar="NAME", help="narrow-12: BERT with 12 "
+                      "layers, 128 wide, 8,192 entries (default); small-12: 224 wide, for a GPU, on packed text of the file alone")
     text.add_argument("--minutes", type=_positive, help="about the time to take; becomes a number of steps, from a calibration")
     text.add_argument("--steps", type=_number, help="steps to take, instead of minutes; three a stage at least")
     text.add_argument(
-        "--share", type=float, default=1 / 3, help="probability of a passage of the file; the rest is discourse (default 1/3)"
+        "--share", type=float, help="probability of a passage of the file; the rest is discourse (default 1/3, for small-12 1)"
     )
     text.add_argument("--start", type=Path, help="an encoder made by this command to go on from, with another --seed than it had")
     text.add_argument("--new-words", action="store_true", help="with --start: first set its word vectors to what the words of the text "
                       "stand next to")
-    said = "of a second segment that is another's, shuffled, exchanged, replaced (default 0.04,0.06,0.2,0.2)"
-    text.add_argument("--wrong", type=_wrong, default=USUAL, metavar="P,P,P,P", help=f"probabilities {said}")
+    text.add_argument("--tokenizer", type=Path, metavar="FOLDER", help="take the one in this folder instead of making one")
+    said = "of a second segment that is another's, shuffled, exchanged, replaced (default 0.04,0.06,0.2,0.2, for small-12 0.25,0.25,0,0)"
+    text.add_argument("--wrong", type=_wrong, metavar="P,P,P,P", help=f"probabilities {said}")
     text.add_argument("--width", type=_number, help="hidden units, a multiple of 32 (default by preset)")
     text.add_argument("--seed", type=_number, default=1, help="of weights and text (default 1)")
     text.add_argument("--precision", default="auto", choices=PRECISIONS, help="default: what the device does fast")
@@ -199,8 +201,8 @@ def _where(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--source", help="'embedded', 'hub' (GLUE), or a folder in the hub's layout (default by task)")
     sub.add_argument(
         "--teacher", metavar="ENCODER", help="encoder that teacher and student are made from: 'embedded' or 'prose' (they come with the "
-        "kit, for tasks of its suite and for others), 'scratch' (pretrained now, in minutes), 'random', a folder or a hub id (default by "
-        "profile and task)",
+        "kit, for tasks of its suite and for others), 'scratch' (pretrained now, in minutes), 'random', 'random-prose', a folder or a "
+        "hub id (default by profile and task)",
     )  # fmt: skip
     sub.add_argument(
         "--student", help=f"'layers' of the teacher's encoder, another architecture ({', '.join(STUDENTS)}), or a smaller "

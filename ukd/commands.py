@@ -126,13 +126,14 @@ def predictions(options: argparse.Namespace) -> int:
 def finetune(options: argparse.Namespace) -> int:
     """`ukd finetune`."""
     from ukd.jobs import Plan, compare_encoders, default_jobs
-    from ukd.teacher import RANDOM, default_encoder
+    from ukd.teacher import DRAWN, default_encoder
 
     here, budget = choose_compute(options.precision, compiled=options.compile), _profile(options)
     rates = tuple(dict.fromkeys(positive(rate) for rate in options.rates.split(",")))
     tasks = _tasks(options, budget)
     plan = Plan(tasks, (), _seeds(options, budget), budget, here, default_encoder(budget, *tasks), options.source)
-    encoders = tuple(options.encoders.split(",")) if options.encoders else (plan.encoder, RANDOM)
+    own = (plan.encoder, *(drawn for drawn, of in DRAWN.items() if of == plan.encoder))
+    encoders = tuple(options.encoders.split(",")) if options.encoders else own
     print(tables(compare_encoders(plan, encoders, rates, options.jobs or default_jobs(here))))
     return 0
 
@@ -227,7 +228,7 @@ def pretrain_encoder(options: argparse.Namespace) -> int:
     """`ukd pretrain`."""
     from ukd.pretrain import encoder_from_text
 
-    names = ("preset", "steps", "minutes", "share", "seed", "start", "wrong", "new_words")
+    names = ("preset", "steps", "minutes", "share", "seed", "start", "wrong", "new_words", "tokenizer")
     changes = {"width": options.width} if options.width else {}
     here = choose_compute(options.precision)
     print(encoder_from_text(options.text, options.out, compute=here, **{name: getattr(options, name) for name in names}, **changes))

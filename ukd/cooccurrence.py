@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 
 import numpy as np
 import torch
@@ -10,9 +11,13 @@ from scipy import sparse
 from sklearn.linear_model import LinearRegression
 from sklearn.utils.extmath import randomized_svd
 from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ukd.config import say
 
 WINDOW = 5  # tokens to either side
 SMOOTHING = 0.75  # exponent of the neighbours' frequencies
+LINES = 512
 
 
 def word_vectors(lines: Iterable[Sequence[int]], size: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -55,3 +60,14 @@ def set_words(embeddings: nn.Embedding, vectors: np.ndarray, seen: np.ndarray) -
     spread = lambda rows: np.average(((rows - middle) ** 2).sum(1), weights=weights) ** 0.5  # noqa: E731
     stretched = middle + (near - middle) * spread(own[chosen]) / spread(near)
     embeddings.weight[torch.from_numpy(chosen)] = torch.from_numpy(stretched).to(embeddings.weight.dtype)
+
+
+def set_words_from(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Iterable[Iterable[str]], seed: int) -> None:
+    """Set a network's embeddings to what the words stand next to in the texts, paragraphs by document."""
+    say("counting what the words of the text stand next to")
+    lines = chain.from_iterable(texts)
+    bare = {"add_special_tokens": False, "return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
+    parts = iter(lambda: list(islice(lines, LINES)), [])  # lists of integers take many times the room of arrays
+    tokens = (np.array(line, dtype=np.int32) for part in parts for line in tokenizer(part, **bare)["input_ids"])
+    embeddings = network.get_input_embeddings()
+    set_words(embeddings, *word_vectors(tokens, *embeddings.weight.shape, seed))

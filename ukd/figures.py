@@ -17,7 +17,7 @@ from ukd.methods import CORE, METHODS, TERMS
 from ukd.metrics import headline
 from ukd.results import by_budget, encoder_names, winners
 
-ENCODERS = ("embedded", "random", "prose")
+ENCODERS = ("embedded", "random", "prose", "random-prose")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 STYLE = {"svg.hashsalt": "ukd", "figure.dpi": 110, "savefig.dpi": 160, "font.size": 10, "axes.grid": True, "grid.alpha": 0.3}
 

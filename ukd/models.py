@@ -159,10 +159,13 @@ def narrow_bert(profile: Profile, vocabulary: int, seed: int) -> BertConfig:
     )  # fmt: skip
 
 
-def save(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """`save_pretrained` of both into one folder: safetensors, loadable by `from_pretrained` as any model is."""
+def save(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, **shards: str) -> None:
+    """`save_pretrained` of both into one folder: safetensors, loadable by `from_pretrained` as any model is.
+
+    `shards`: max_shard_size, where the library's default is too large.
+    """
     with _quiet():
-        network.save_pretrained(folder)
+        network.save_pretrained(folder, **shards)
         tokenizer.save_pretrained(folder)
 
 

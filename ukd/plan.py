@@ -23,7 +23,7 @@ from ukd.probing import MOST_EXAMPLES
 from ukd.profiles import Profile
 from ukd.results import markdown
 from ukd.students import STUDENTS
-from ukd.teacher import RANDOM, SCRATCH, SHIPPED, embedded_encoder
+from ukd.teacher import DRAWN, SCRATCH, SHIPPED, embedded_encoder
 from ukd.timing import optimizer_of
 from ukd.train import autocast
 
@@ -90,7 +90,7 @@ def network_of(encoder: str, profile: Profile, layers: int | None = None) -> Net
         size = taught.hidden_size if profile.embeddings == "teacher" else None
         return Network(STUDENTS[encoder](vocab_size=taught.vocab_size, embedding_size=size))
     else:
-        folder = embedded_encoder() if encoder in (*SHIPPED, RANDOM) else Path(encoder)  # of the same sizes
+        folder = embedded_encoder(DRAWN.get(encoder, encoder)) if encoder in (*SHIPPED, *DRAWN) else Path(encoder)
         if not (folder / "config.json").is_file():
             raise ValueError(f"the sizes of {encoder!r} are not known; pass a folder with its config.json, or one of: {', '.join(HUB)}")
         return Network(AutoConfig.from_pretrained(folder, **({"num_hidden_layers": layers} if layers else {})))

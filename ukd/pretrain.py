@@ -12,17 +12,17 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
-from transformers import AutoModelForPreTraining, AutoTokenizer, BertConfig, BertForPreTraining, PreTrainedTokenizerBase
+from transformers import AutoModelForPreTraining, AutoTokenizer, BertForPreTraining
 
-from ukd.config import Compute, attention_kernel, cache_folder, digest, say, source_digest
-from ukd.cooccurrence import set_words, word_vectors
+from ukd.config import Compute, cache_folder, digest, say, source_digest
+from ukd.cooccurrence import set_words_from
 from ukd.data import Batch
 from ukd.grammar import discourse
-from ukd.masked import Pretraining, held_out_losses, losses, unigram_losses
+from ukd.masked import LONG_STACKING, ROUNDS, Pretraining, Shares, held_out_losses, losses, stack, stacking, unigram_losses
 from ukd.models import FINE_TUNING_DROPOUT, narrow_bert, save
+from ukd.packed import PACKED, PackedText, Running
 from ukd.profiles import PROFILES, Profile
 from ukd.prose import cut, documents, fingerprint, mixture
 from ukd.records import made_once, provenance, whole_folder, write_json
@@ -30,15 +30,13 @@ from ukd.text import POOL, USUAL, PairedText, Wrong
 from ukd.tokenizer import trained_wordpiece, wordpiece
 from ukd.train import Schedule, fit
 
-CODE = ("pretrain", "cooccurrence", "masked", "prose", "text", "tokenizer", "models", "train")
-RATE, ROUNDS = 1e-3, 3
-Shares = tuple[tuple[int, float], ...]
-STACKING = ((4, 0.80), (2, 0.12), (1, 0.08))  # part of the depth, share of the steps; for minutes
-LONG_STACKING = ((4, 0.44), (2, 0.22), (1, 0.34))  # for hours: most of the time goes to the whole depth
-TOKENIZER_PARAGRAPHS, HELD_OUT_BATCHES, HELD_OUT_SEED, UNIGRAM_BATCHES = 20_000, 32, 9_999, 400
+CODE = ("pretrain", "cooccurrence", "masked", "packed", "prose", "text", "tokenizer", "models", "train")
+TOKENIZER_PARAGRAPHS, HELD_OUT_SEED, UNIGRAM_BATCHES = 20_000, 9_999, 400
 STEPS_A_ROUND, CALIBRATION_STEPS = 1000, (8, 40)
-PRESETS = {"narrow-12": {"width": 128, "teacher_layers": 12, "vocabulary": 8192, "pretrain_batch": 32, "max_length": 128}}
-WEIGHTS, RECORD = "model.safetensors", "pretraining.json"
+NARROW = {"width": 128, "teacher_layers": 12, "vocabulary": 8192, "pretrain_batch": 32, "max_length": 128}
+PRESETS = {"narrow-12": NARROW, "small-12": {**NARROW, "width": 224, "pretrain_batch": 256, "pretrain_rate": 7e-4}}
+READ_PACKED = ("small-12",)  # presets for a GPU
+WEIGHTS, RECORD, SHARD = "*.safetensors", "pretraining.json", "15MB"
 WORDS_A_TOKEN = 0.7  # passages are as long as the length in tokens allows, nearly
 
 
@@ -62,7 +60,8 @@ def settings(profile: Profile, stages: list[tuple[int, int]], seed: int, compute
     """All that decides the weights of an encoder, its text aside."""
     return {
         "width": profile.width, "vocabulary": profile.vocabulary, "stages": stages, "batch": profile.pretrain_batch,
-        "length": profile.max_length, "rate": RATE, "seed": seed, "precision": compute.precision, "torch": torch.__version__,
+        "length": profile.max_length, "rate": profile.pretrain_rate, "seed": seed, "precision": compute.precision,
+        "torch": torch.__version__,
         "source": source_digest(*CODE, *(f"grammar/{part}" for part in _grammar_modules())),
     }  # fmt: skip
 
@@ -73,85 +72,93 @@ def _grammar_modules() -> list[str]:
 
 def encoder_from_text(
     file: str | Path, out: str | Path, *, preset: str = "narrow-12", steps: int | None = None, minutes: float | None = None,
-    share: float = 1 / 3, wrong: Wrong = USUAL, start: str | Path | None = None, new_words: bool = False, seed: int = 1, compute: Compute,
-    **changes: object,
+    share: float | None = None, wrong: Wrong | None = None, start: str | Path | None = None, new_words: bool = False,
+    tokenizer: str | Path | None = None, seed: int = 1, compute: Compute, **changes: object,
 ) -> Path:  # fmt: skip
-    """Pretrain the preset's encoder on a text file mixed with the suite's discourse, and save it in half precision at `out`.
+    """Pretrain the preset's encoder on a text file, or a mixture with the suite's discourse, and save it in half precision at `out`.
 
     Args:
+        preset: "narrow-12" for a CPU, "small-12" for a GPU, which reads packed text (`ukd.packed`).
         file: one paragraph a line, an empty line between documents; plain, .gz or .xz.
-        steps, minutes: one of them; three steps a stage are the least. Minutes become steps once, from a calibration, and stay the
-            same after an interruption.
-        share: probability that an example is a passage of the file; the rest is discourse.
-        wrong: how often the second segment is wrong, and how.
+        steps, minutes: one of them; three steps a stage are the least. Minutes become steps once, from a calibration.
+        share: probability that an example is a passage of the file, the rest is discourse: a third; packed text is the file alone.
+        wrong: how often the second segment is wrong, and how; by default `ukd.text.USUAL`, and `ukd.packed.PACKED` for packed text.
         start: an encoder made by this function to go on from, with its tokenizer, at its whole depth; pass another seed than it
             had, since the seed decides the text.
         new_words: set the start's embeddings to what the words of the file stand next to (`ukd.cooccurrence`) before going on.
+        tokenizer: folder of one to use in place of a new one, so that two encoders share theirs.
         changes: fields of the preset's profile to change (width, teacher_layers, vocabulary, pretrain_batch, max_length).
 
-    A run that was cut off goes on from its last round of about a thousand steps, bit-exactly. Returns `out`.
+    Returns `out`. A run that was cut off goes on from its last round of about a thousand steps, bit-exactly.
 
     Raises: FileExistsError when `out` exists; ValueError for an unknown preset, not exactly one of steps and minutes, a width
-        that is no multiple of 32, or new words without a start.
+        that is no multiple of 32, new words without a start, or packed text with discourse.
     """
-    file, out, start = Path(file), Path(out), start and Path(start)
+    file, out, start, tokenizer = Path(file), Path(out), start and Path(start), tokenizer and Path(tokenizer)
+    packed = preset in READ_PACKED
+    share, wrong = (1.0 if packed else 1 / 3) if share is None else share, wrong or (PACKED if packed else USUAL)
     _check(preset, steps, minutes, share, out)
     budget = _budget(preset, changes)
-    if start:
-        _check_start(start, budget, seed)
-    elif new_words:
-        raise ValueError("new words replace those of a trained network: pass the encoder to start from (--start)")
+    _check_start(start, budget, seed, new_words, tokenizer)
     texts = documents(file)
-    text_print = fingerprint(texts)
-    prose, held_out, last = _cut(texts, budget, seed, file, needed=share > 0)
+    prose, held_out, last = _cut(texts, budget, seed, file, needed=share > 0 and not packed)
     out.parent.mkdir(parents=True, exist_ok=True)  # what can't be written is said before the training
-    begun = {"text": text_print, "share": share, "layers": budget.teacher_layers, "steps": steps, "minutes": minutes, "wrong": wrong}
-    begun |= {**settings(budget, [], seed, compute), "new words": new_words}
-    begun["start"] = start and hashlib.sha256((start / WEIGHTS).read_bytes()).hexdigest()
+    begun = {"text": fingerprint(texts), "share": share, "layers": budget.teacher_layers, "steps": steps, "minutes": minutes}
+    begun |= {**settings(budget, [], seed, compute), "wrong": wrong, "new words": new_words, "packed": packed}
+    begun |= {"start": start and _sum_of(_shards(start)), "tokenizer": tokenizer and _sum_of([tokenizer / "tokenizer.json"])}
     work = cache_folder() / "pretraining" / f"{preset}-{digest(begun)}"
-    lines = chain(chain.from_iterable(texts), islice(discourse(seed), 5 * TOKENIZER_PARAGRAPHS))
-    wordpiece_of = lambda building: trained_wordpiece(lines, budget.vocabulary, budget.max_length).save_pretrained(building)  # noqa: E731
-    folder = start or made_once(work / "tokenizer", wordpiece_of, begun)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    text = PairedText(tokenizer, budget.max_length, budget.pretrain_batch, mixture(prose, share), wrong)
-    stages = _planned(work / "stages.json", budget, steps, minutes, text, compute, LONG_STACKING if not start else ((1, 1.0),))
+    entries = AutoTokenizer.from_pretrained(start or tokenizer or _tokenizer(work / "tokenizer", texts, budget, seed, begun))
+    sizes = entries, budget.max_length, budget.pretrain_batch
+    if packed:
+        text = PackedText(*sizes, chain.from_iterable(texts[:-last]), wrong, compute.device)
+        held_out = text.read(chain.from_iterable(texts[-last:]))
+    else:
+        text = PairedText(*sizes, mixture(prose, share), wrong)
     apart = ({"prose": held_out} if share else {}) | ({"discourse": discourse(HELD_OUT_SEED)} if share < 1 else {})  # what it reads
+    stages = _planned(work / "stages.json", budget, steps, minutes, text, compute, LONG_STACKING if not start else ((1, 1.0),))
     first = start and AutoModelForPreTraining.from_pretrained(start, dtype=torch.float32)
     if new_words and not (work / "stage-0.safetensors").is_file():
-        _set_words(first, tokenizer, texts[:-last], seed)
+        set_words_from(first, entries, texts[:-last], seed)
     network, found = pretrain(budget, stages, text, apart, compute, seed, work, first)
     said = {
-        "text": {"file": file.name, "sha256": text_print, "documents": len(texts), "passages": len(prose), "share": share},
+        "text": {"file": file.name, "sha256": begun["text"], "documents": len(texts), "passages": len(prose), "share": share},
         "minutes asked for": minutes, "wrong segments": wrong._asdict(),
-        "new words": new_words, "start": start and json.loads((start / RECORD).read_text()),
-        **settings(budget, stages, seed, compute), "vocabulary": len(tokenizer), **found, **provenance(compute),
+        "new words": new_words, "packed": packed, "start": start and json.loads((start / RECORD).read_text()),
+        **settings(budget, stages, seed, compute), "vocabulary": len(entries), **found, **provenance(compute),
     }  # fmt: skip
     with whole_folder(out, shared=False) as building:
-        save(network.half(), tokenizer, building)
+        save(network.half(), entries, building, max_shard_size=SHARD)
         write_json(building / RECORD, said)
         seal(building)
     return out
 
 
+def _tokenizer(folder: Path, texts: list[list[str]], budget: Profile, seed: int, made: dict) -> Path:
+    lines = chain(chain.from_iterable(texts), islice(discourse(seed), 5 * TOKENIZER_PARAGRAPHS))
+    make = lambda building: trained_wordpiece(lines, budget.vocabulary, budget.max_length).save_pretrained(building)  # noqa: E731
+    return made_once(folder, make, made)
+
+
+def _shards(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.safetensors"))
+
+
+def _sum_of(paths: Iterable[Path]) -> str:
+    """sha256 of the files, one after another."""
+    state = hashlib.sha256()
+    for path in paths:
+        state.update(path.read_bytes())
+    return state.hexdigest()
+
+
 def _planned(
-    file: Path, budget: Profile, steps: int | None, minutes: float | None, text: PairedText, compute: Compute, shares: Shares
+    file: Path, budget: Profile, steps: int | None, minutes: float | None, text: PairedText | PackedText, compute: Compute, shares: Shares
 ) -> list[tuple[int, int]]:
     """(layers, steps) of each stage, decided once and kept in a file."""
     if not file.is_file():
         steps = steps or _calibrated(budget, minutes, text, compute, shares)
         write_json(file, {"stages": stacking(budget.teacher_layers, steps, shares)})
     return [tuple(stage) for stage in json.loads(file.read_text(encoding="utf-8"))["stages"]]
-
-
-def _set_words(network: BertForPreTraining, tokenizer: PreTrainedTokenizerBase, texts: list[list[str]], seed: int) -> None:
-    """Set a network's embeddings to what the words stand next to in the texts."""
-    say("counting what the words of the text stand next to")
-    lines = chain.from_iterable(texts)
-    bare = {"add_special_tokens": False, "return_attention_mask": False, "return_token_type_ids": False, "verbose": False}
-    parts = iter(lambda: list(islice(lines, POOL)), [])  # lists of integers take many times the room of arrays
-    tokens = (np.array(line, dtype=np.int32) for part in parts for line in tokenizer(part, **bare)["input_ids"])
-    embeddings = network.get_input_embeddings()
-    set_words(embeddings, *word_vectors(tokens, *embeddings.weight.shape, seed))
 
 
 def _check(preset: str, steps: int | None, minutes: float | None, share: float, out: Path) -> None:
@@ -162,6 +169,8 @@ def _check(preset: str, steps: int | None, minutes: float | None, share: float, 
         raise ValueError("pass either steps or minutes")
     if not 0 <= share <= 1:
         raise ValueError(f"the share of the file must lie between 0 and 1, got {share}")
+    if preset in READ_PACKED and share < 1:
+        raise ValueError(f"{preset} reads the file alone: leave --share out, got {share}; for a mixture choose narrow-12")
     if out.exists():
         raise FileExistsError(f"{out} exists; encoders are never overwritten: remove it or choose another folder")
 
@@ -176,17 +185,23 @@ def _budget(preset: str, changes: dict[str, object]) -> Profile:
 
 def _cut(texts: list[list[str]], budget: Profile, seed: int, file: Path, *, needed: bool) -> tuple[list[str], list[str], int]:
     """`ukd.prose.cut` for the budget. Raises ValueError where a text that is needed holds out less than a batch."""
-    words, least = round(WORDS_A_TOKEN * budget.max_length), budget.pretrain_batch
-    prose, held_out, last = cut(texts, words, HELD_OUT_BATCHES * least, random.Random(seed))
+    words, least = round(WORDS_A_TOKEN * budget.max_length), min(budget.pretrain_batch, NARROW["pretrain_batch"])
+    prose, held_out, last = cut(texts, words, PairedText.held_out_batches * least, random.Random(seed))
     if needed and len(held_out) < least:
         raise ValueError(f"the last {last} documents of {file} give {len(held_out)} passages to hold out, of {least} needed: pass a longer "
                          "text, and put empty lines between documents and not between paragraphs")  # fmt: skip
     return prose, held_out, last
 
 
-def _check_start(start: Path, budget: Profile, seed: int) -> None:
-    """Raise ValueError for an encoder that can't be gone on from."""
-    if missing := [name for name in (WEIGHTS, RECORD, "config.json") if not (start / name).is_file()]:
+def _check_start(start: Path | None, budget: Profile, seed: int, new_words: bool, tokenizer: Path | None) -> None:
+    """Raise ValueError for an encoder that can't be gone on from, and for a tokenizer that can't be taken."""
+    if tokenizer and (start or not (tokenizer / "tokenizer.json").is_file()):
+        raise ValueError(f"a tokenizer is a folder with a tokenizer.json, for an encoder made from nothing; got {tokenizer}")
+    if not start:
+        if new_words:
+            raise ValueError("new words replace those of a trained network: pass the encoder to start from (--start)")
+        return
+    if missing := [WEIGHTS] * (not _shards(start)) + [name for name in (RECORD, "config.json") if not (start / name).is_file()]:
         raise ValueError(f"{start} lacks {missing[0]}: pass a folder made by `ukd pretrain`")
     config = json.loads((start / "config.json").read_text(encoding="utf-8"))
     asked = narrow_bert(budget, config["vocab_size"], seed)
@@ -205,9 +220,10 @@ def seal(folder: Path) -> None:
     (folder / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
 
 
-def _calibrated(budget: Profile, minutes: float, text: PairedText, compute: Compute, shares: Shares) -> int:
+def _calibrated(budget: Profile, minutes: float, text: PairedText | PackedText, compute: Compute, shares: Shares) -> int:
     """Steps that at the speed of this moment take the given minutes in all, the making of the text included."""
     few, many = CALIBRATION_STEPS
+    next(text.batches(text.source(0), seed=0))  # what only the first takes
     begun = time.perf_counter()
     batches, seconds = list(islice(text.batches(text.source(0), seed=0), many)), []
     reading = (time.perf_counter() - begun) / max(many, POOL / budget.pretrain_batch)  # text is made by the pool
@@ -216,7 +232,7 @@ def _calibrated(budget: Profile, minutes: float, text: PairedText, compute: Comp
 
         def run(count: int, model: nn.Module = model) -> float:
             start = time.perf_counter()
-            fit(model, lambda *_: batches[:count], losses, Schedule(1, count, RATE), compute, label="calibration")
+            fit(model, lambda *_: batches[:count], losses, Schedule(1, count, budget.pretrain_rate), compute, label="calibration")
             return time.perf_counter() - start
 
         run(few)
@@ -229,8 +245,8 @@ def _calibrated(budget: Profile, minutes: float, text: PairedText, compute: Comp
 
 
 def pretrain(
-    profile: Profile, stages: list[tuple[int, int]], text: PairedText, apart: dict[str, Iterable[str]], compute: Compute, seed: int,
-    checkpoints: Path | None = None, network: BertForPreTraining | None = None,
+    profile: Profile, stages: list[tuple[int, int]], text: PairedText | PackedText, apart: dict[str, Iterable[str] | Running],
+    compute: Compute, seed: int, checkpoints: Path | None = None, network: BertForPreTraining | None = None,
 ) -> tuple[BertForPreTraining, dict]:  # fmt: skip
     """The network after all stages, and what is known of them: losses by stage on the held-out texts `apart`, by name.
 
@@ -240,7 +256,7 @@ def pretrain(
         f"pretraining a {profile.teacher_layers}-layer encoder, {profile.width} wide: "
         + ", ".join(f"{n} steps of {k} layers" for k, n in stages)
     )
-    held_out = {name: list(islice(text.batches(paragraphs, seed=0), HELD_OUT_BATCHES)) for name, paragraphs in apart.items()}
+    held_out = {name: list(islice(text.batches(paragraphs, seed=0), text.held_out_batches)) for name, paragraphs in apart.items()}
     found, begun = [], time.perf_counter()
     for stage, (layers, steps) in enumerate(stages):
         network = stack(network, narrow_bert(replace(profile, teacher_layers=layers), len(text.tokenizer), seed))
@@ -249,7 +265,7 @@ def pretrain(
             model,
             partial(text.epoch, text_seed(seed, stage), steps // rounds),
             losses,
-            Schedule(rounds, steps // rounds, RATE, warmup=0.05),
+            Schedule(rounds, steps // rounds, profile.pretrain_rate, warmup=0.05),
             compute,
             score=(lambda model: -_mean(model, held_out)) if checkpoints else None,
             checkpoint=checkpoints and checkpoints / f"stage-{stage}.safetensors",
@@ -272,24 +288,3 @@ def _mean(model: nn.Module, held_out: dict[str, list[Batch]]) -> float:
 def text_seed(seed: int, stage: int) -> int:
     """Where a stage's discourse starts: every epoch of every stage reads discourse of its own, and none of the held-out text."""
     return 10_000 * seed + 1_000 * stage
-
-
-def stacking(layers: int, steps: int, shares: Shares = STACKING) -> list[tuple[int, int]]:
-    """(layers, steps) of each stage: a quarter of the depth first (at least 3 layers), then half, then all of it.
-
-    Twelve post-norm layers learn next to nothing in minutes; three do, and a stack that starts from two copies of a
-    trained one goes on from where that was. Source: Gong et al. 2019, "Efficient training of BERT by progressively
-    stacking"; the shares are our choice.
-    """
-    return [(max(min(3, layers), layers // part), max(ROUNDS, round(share * steps))) for part, share in shares]
-
-
-def stack(trained: BertForPreTraining | None, config: BertConfig) -> BertForPreTraining:
-    """A network of `config` whose layer i starts as layer i mod L of the trained one with L layers; new without one."""
-    network = AutoModelForPreTraining.from_config(config, attn_implementation=attention_kernel())
-    if trained is not None:
-        layers, encoder = trained.bert.encoder.layer, network.bert.encoder
-        network.load_state_dict({n: t for n, t in trained.state_dict().items() if ".layer." not in n}, strict=False)
-        for index, layer in enumerate(encoder.layer):
-            layer.load_state_dict(layers[index % len(layers)].state_dict())
-    return network

@@ -37,6 +37,7 @@ class Profile:
     vocabulary: int = 2000
     pretrain_steps: int = 7000
     pretrain_batch: int = 24
+    pretrain_rate: float = 1e-3
     teacher_epochs: int = 14
     student_epochs: int = 6
     teacher_rate: float | None = None

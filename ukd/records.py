@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from shutil import rmtree
+from shutil import rmtree, which
 
 from filelock import FileLock, Timeout
 
@@ -53,8 +53,8 @@ def device_name(device: str) -> str:
 
 
 def commit() -> str | None:
-    """The clone's commit, with "+changes" when the package's code differs from it; None outside a clone."""
-    if not in_clone():
+    """The clone's commit, with "+changes" when the package's code differs from it; None outside a clone and where there is no git."""
+    if not in_clone() or not which("git"):
         return None
     git = lambda *args: subprocess.run(("git", "-C", str(PACKAGE), *args), capture_output=True, text=True).stdout.strip()  # noqa: E731
     head = git("rev-parse", "--short=12", "HEAD")

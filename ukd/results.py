@@ -16,7 +16,7 @@ from ukd.finetune import FINE_TUNING, best_rate, short_name
 from ukd.grouping import apart, decided, label, like, metrics_of, ordered, selected, setting, students, whole
 from ukd.methods import METHODS
 from ukd.metrics import headline
-from ukd.teacher import RANDOM, SHIPPED
+from ukd.teacher import DRAWN, SHIPPED
 
 BASELINE = "kd"
 
@@ -271,14 +271,14 @@ def _fine_tuning_table(records: list[dict], heading: str) -> str:
     tasks = ordered({record["task"] for record in records}, SPECS)
     rows, found, records = [], {}, sorted(records, key=lambda record: record["made"])  # of two for one seed the newest counts
     encoders = encoder_names(records)
-    for name in ordered(encoders, (*SHIPPED, RANDOM)):
+    for name in ordered(encoders, (*SHIPPED, *DRAWN)):
         mine = [winners([r for r in records if r["task"] == task and r["settings"]["encoder"] == encoders[name]]) for task in tasks]
         found[name] = [Cell({r["seed"]: headline(r["scores"]["validation"]) for r in some}) for some in mine]
         rates = ", ".join("/".join(f"{rate:g}" for rate in sorted({r["settings"]["rate"] for r in some})) or "-" for some in mine)
         rows.append([name, *map(str, found[name]), rates])
-    for name in (name for name in found if RANDOM in found and name != RANDOM):
-        leads = [difference(*pair) for pair in zip(found[name], found[RANDOM], strict=True)]
-        rows.append([f"{name} minus {RANDOM}, 95% over seeds", *(with_interval(lead) if lead else "-" for lead in leads), ""])
+    for drawn, name in ((drawn, name) for drawn in DRAWN if drawn in found for name in found if name != drawn):
+        leads = [difference(*pair) for pair in zip(found[name], found[drawn], strict=True)]
+        rows.append([f"{name} minus {drawn}, 95% over seeds", *(with_interval(lead) if lead else "-" for lead in leads), ""])
     metrics = [f"{task} ({metrics_of(task, records)})" for task in tasks]
     return f"### {heading}\n\n{markdown(['validation, %', *metrics, 'rates chosen'], rows)}"
 

@@ -27,10 +27,11 @@ from ukd.records import made_once, provenance, write_json
 from ukd.students import STUDENTS
 from ukd.train import Schedule, fit, predict
 
-SCRATCH, EMBEDDED, PROSE, RANDOM = "scratch", "embedded", "prose", "random"
+SCRATCH, EMBEDDED, PROSE, RANDOM, RANDOM_PROSE = "scratch", "embedded", "prose", "random", "random-prose"
 SHIPPED = {EMBEDDED: "encoder", PROSE: "encoder-prose"}  # what comes with the kit, for its suite and for real text: folders in data/
+DRAWN = {RANDOM: EMBEDDED, RANDOM_PROSE: PROSE}  # the same networks with weights drawn anew
 NOTES = ("config.json", "pretraining.json", "made.json", "teacher.json")  # in a model's folder, but not of the model
-RATES = {SCRATCH: (1e-4, 5e-4), **dict.fromkeys((EMBEDDED, PROSE, RANDOM), (2e-4, 5e-4))}  # of teacher and student
+RATES = {SCRATCH: (1e-4, 5e-4), **dict.fromkeys((*SHIPPED, *DRAWN), (2e-4, 5e-4))}  # of teacher and student
 PRETRAINED_RATES = (5e-5, 5e-5)
 NEW_STUDENT_RATE = 1e-3  # a BiLSTM or CNN starts from random weights
 
@@ -66,12 +67,13 @@ class Teacher:
 
 
 def resolve_encoder(encoder: str, profile: Profile, compute: Compute) -> tuple[str, str]:
-    """(source, name that is no path) of "embedded", "prose", "random" (their weights drawn anew), "scratch", a folder or a hub id."""
+    """(source, name that is no path) of "embedded", "prose", these with weights drawn anew ("random", "random-prose"), "scratch", a
+    folder or a hub id."""
     if encoder == SCRATCH:
         folder = encoder_from_nothing(profile, compute)
         return str(folder), f"{SCRATCH}-{folder.name}"
-    if encoder in (*SHIPPED, RANDOM):
-        folder = _redrawn(embedded_encoder()) if encoder == RANDOM else embedded_encoder(encoder)
+    if encoder in (*SHIPPED, *DRAWN):
+        folder = _redrawn(embedded_encoder(DRAWN[encoder])) if encoder in DRAWN else embedded_encoder(encoder)
         return str(folder), f"{encoder}-{_content(folder)}"
     folder = Path(encoder)
     return encoder, f"{folder.name}-{_content(folder)}" if folder.is_dir() else encoder
@@ -146,7 +148,7 @@ def train_teacher(
 
     Args:
         encoder: "embedded" and "prose" for those that come with the kit, "scratch" for the profile's own, pretrained now on the
-            embedded suite's text, "random" for weights drawn anew, a folder, or a hub id; by default `default_encoder`.
+            embedded suite's text, "random" and "random-prose" for weights drawn anew, a folder, or a hub id; by default `default_encoder`.
         rate: peak learning rate; by default 2e-4 for the encoders that come with the kit, 1e-4 for one pretrained now, else 5e-5.
         seed: of the classifier's start, the order of the examples and dropout.
 

@@ -43,6 +43,8 @@ class PairedText:
     to tell them the first token has to compare what the segments say (our choice).
     """
 
+    held_out_batches = 32
+
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, length: int, batch: int, source: Callable[[int], Iterable[str]] = discourse,
         wrong: Wrong = USUAL,
