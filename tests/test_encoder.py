@@ -154,15 +154,12 @@ def test_fine_tuning_compares_the_encoder_for_the_task_with_random_weights(asked
     assert given == [(PROSE, RANDOM_PROSE), (EMBEDDED, RANDOM)]
 
 
-def test_both_share_one_tokenizer_and_one_network():
+def test_both_share_one_tokenizer_and_one_text():
     one, other = (embedded_encoder(name) for name in SHIPPED)
     assert (one / "tokenizer.json").read_bytes() == (other / "tokenizer.json").read_bytes()
-    read = lambda folder: {**json.loads((folder / "config.json").read_text()), "transformers_version": None}  # noqa: E731
-    assert read(one) == read(other)
+    assert len({card.committed_encoder(name)["text"]["sha256"] for name in SHIPPED}) == 1
 
 
-def test_the_prose_encoder_goes_on_from_the_embedded_one_and_knows_prose_better():
-    one, other = (card.committed_encoder(name) for name in SHIPPED)
-    assert other["start"] == one
-    lost = [said["stages"][-1]["held_out"]["prose"]["masked words"] for said in (one, other)]
+def test_the_prose_encoder_knows_prose_better():
+    lost = [card.committed_encoder(name)["stages"][-1]["held_out"]["prose"]["masked words"] for name in SHIPPED]
     assert lost[1] < lost[0]

@@ -13,6 +13,7 @@ import pytest
 
 import ukd
 from ukd import cli, reports, results, studies
+from ukd import records as records_module
 from ukd.config import runs_folder
 from ukd.distill import distill
 from ukd.losses import COMBINE, MAPPINGS
@@ -415,3 +416,8 @@ def test_the_doctor_reports_and_fails_when_something_is_missing(capsys, monkeypa
     assert doctor.doctor() == 1
     err = capsys.readouterr().err
     assert "pip install 'torch>=99'" in err and "no-such-package is not installed" in err
+
+
+def test_without_git_a_result_has_no_commit(monkeypatch):
+    monkeypatch.setattr("ukd.records.which", lambda name: None)
+    assert records_module.commit() is None

@@ -22,6 +22,7 @@ def card(name: str = EMBEDDED) -> str:
                  + (f", with probability {text['share']:.2f}; else the suite's unlabelled discourse" if text["share"] < 1 else "")],
         ["layers, width, entries", f"{stages[-1]['layers']}, {said['width']}, {said['vocabulary']:,}"],
         ["steps", _steps(said)],
+        *([["tokens", f"{_count(said) * said['batch'] * said['length'] / 1e6:,.0f} million, no padding"]] if said.get("packed") else []),
         ["minutes", f"{said['seconds'] / 60:.0f}" + (f" (asked for {asked:g})" if asked else "")],
         ["device", f"{said['device']}, {said['threads']} thread{'s' * (said['threads'] > 1)}, {said['precision']}"],
         ["made", f"{said['made'][:10]}, torch {said['versions']['torch']}, transformers {said['versions']['transformers']}"],
@@ -30,7 +31,8 @@ def card(name: str = EMBEDDED) -> str:
     rows += [["words", "first set to what words stand next to in this text (Levy and Goldberg 2014)"]] if said.get("new words") else []
     if wrong := said.get("wrong segments"):
         kinds = {"other": "another's", "shuffled": "two words exchanged", "exchanged": "two of a kind", "replaced": "one replaced"}
-        rows.append(["second segment", ", ".join(f"{kinds[kind]} {share:g}" for kind, share in wrong.items()) + "; else the right one"])
+        spoilt = ", ".join(f"{kinds[kind]} {share:g}" for kind, share in wrong.items() if share)
+        rows.append(["second segment", f"{spoilt}; else the right one"])
     rows += [["note", said["note"]]] if "note" in said else []
     states = ([("start", start["stages"][-1])] if start else []) + [(f"{stage['layers']} layers", stage) for stage in stages]
     losses = [
@@ -48,7 +50,13 @@ def card(name: str = EMBEDDED) -> str:
     return "\n\n".join([markdown(["what", "how it was made"], rows), explained, markdown(header, losses)])
 
 
+def _count(said: dict) -> int:
+    """Optimiser steps in all."""
+    return sum(stage["epochs"][-1]["step"] for stage in said["stages"])
+
+
 def _steps(said: dict) -> str:
     """Optimiser steps in all, and of each stage."""
-    steps = [(stage["epochs"][-1]["step"], stage["layers"]) for stage in said["stages"]]
-    return f"{sum(count for count, _ in steps):,} of {said['batch']} examples: " + ", then ".join(f"{n:,} of {k} layers" for n, k in steps)
+    stages = ", then ".join(f"{stage['epochs'][-1]['step']:,} of {stage['layers']} layers" for stage in said["stages"])
+    many = f"{said['batch'] * said['length']:,} tokens" if said.get("packed") else f"{said['batch']} examples"
+    return f"{_count(said):,} of {many}: {stages}"

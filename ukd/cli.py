@@ -79,7 +79,7 @@ def _training(add: Callable) -> None:
     tune.add_argument("--tasks", required=True, help="comma-separated, or 'all' for the five embedded ones")
     tune.add_argument(
         "--encoders", help="comma-separated: 'embedded', 'prose', 'random' and 'random-prose' (their networks, weights drawn anew, once "
-        "for all seeds), 'scratch', folders, hub ids (default: the tasks' own, and its network drawn anew)",
+        "for all seeds), 'scratch', folders, hub ids (default: the tasks' own, and 'random-prose' or 'random')",
     )  # fmt: skip
     tune.add_argument("--rates", default="1e-4,2e-4", help="tried with the first seed; the best on the development part is kept")
     tune.add_argument("--seeds", default=None, help="comma-separated (default by profile)")

@@ -126,14 +126,13 @@ def predictions(options: argparse.Namespace) -> int:
 def finetune(options: argparse.Namespace) -> int:
     """`ukd finetune`."""
     from ukd.jobs import Plan, compare_encoders, default_jobs
-    from ukd.teacher import DRAWN, default_encoder
+    from ukd.teacher import default_encoder, drawn_for
 
     here, budget = choose_compute(options.precision, compiled=options.compile), _profile(options)
     rates = tuple(dict.fromkeys(positive(rate) for rate in options.rates.split(",")))
     tasks = _tasks(options, budget)
     plan = Plan(tasks, (), _seeds(options, budget), budget, here, default_encoder(budget, *tasks), options.source)
-    own = (plan.encoder, *(drawn for drawn, of in DRAWN.items() if of == plan.encoder))
-    encoders = tuple(options.encoders.split(",")) if options.encoders else own
+    encoders = tuple(options.encoders.split(",")) if options.encoders else (plan.encoder, drawn_for(plan.encoder)[0])
     print(tables(compare_encoders(plan, encoders, rates, options.jobs or default_jobs(here))))
     return 0
 

@@ -11,7 +11,7 @@ from ukd.profiles import PROFILES
 from ukd.results import markdown
 
 _SUITE, _SEARCH, _REAL = (f"`data/runs/{name}`" for name in ("embedded-ild", "embedded-search", "glue-prose"))
-_TUNED = "fine-tuning in `data/runs`"
+_TUNED = "`data/runs/glue-fine-tuning`"
 DRAWN = {  # name of the file, or how it begins: what it shows, what it is drawn from, and the function in `ukd.figures` or `ukd.diagram`
     "attention_by_difficulty": ("where each student layer looks, by the examples' difficulty", _SUITE, "attention_by_difficulty"),
     "attention_entropy": ("how narrowly single examples look", _SUITE, "entropy_of_attention"),

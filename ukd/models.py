@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -167,6 +168,13 @@ def save(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: P
     with _quiet():
         network.save_pretrained(folder, **shards)
         tokenizer.save_pretrained(folder)
+
+
+def seal(folder: Path) -> None:
+    """Write SHA256SUMS of the weights and all else that decides what the encoder answers; see `embedded_encoder`."""
+    files = sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")])
+    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
+    (folder / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
 
 
 def parameters(module: nn.Module) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
@@ -18,6 +19,7 @@ from ukd.text import SENTENCE_END, Wrong
 PACKED = Wrong(other=0.25, shuffled=0.25, exchanged=0.0, replaced=0.0)
 ASKED, MASKED, RANDOM = 0.15, 0.8, 0.1  # BERT's shares: of all places, and of those asked for (Devlin et al. 2019, section 3.1)
 SHORTER = (4, 2, 1, 1)  # parts of the length that a batch's rows have: a quarter, half, and twice as often all of it (our choice)
+LEAST = 8  # tokens of the shortest rows
 LINES = 20_000
 
 
@@ -28,22 +30,30 @@ class Running(NamedTuple):
     starts: Tensor
 
 
+def check_wrong(wrong: Wrong) -> None:
+    """Raise ValueError for wrong segments that packed text does not have."""
+    if wrong.exchanged or wrong.replaced:
+        raise ValueError(f"in packed text no two of a kind are exchanged and none is replaced: pass 0 for both, got {tuple(wrong)}")
+
+
 class PackedText:
     """Batches of BERT's two tasks from running text, every one of as many tokens, made on the device.
 
-    A row is [CLS] first [SEP] second [SEP]. The first segment starts with a sentence; the second goes on where it ends, mostly with a
-    sentence of its own. With `wrong.other` it is from elsewhere instead, with `wrong.shuffled` two of its tokens are exchanged, and
-    the right ones asked for. Wrong segments of a kind take words, not tokens: for them there is `ukd.text.PairedText`.
+    A row is [CLS] first [SEP] second [SEP]. The first segment starts with a sentence; the second goes on where it ends, with a
+    sentence of its own where there is room, over the ends of documents, too. With `wrong.other` it is from elsewhere instead, with
+    `wrong.shuffled` two of its tokens are exchanged, and the right ones asked for. Wrong segments of a kind take words, not tokens: for
+    them there is `ukd.text.PairedText`. Raises ValueError for these, and for a length that can't be parted.
     """
 
     held_out_batches = 8
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, length: int, batch: int, paragraphs: Iterable[str] = (), wrong: Wrong = PACKED,
-        device: str = "cpu",
+        device: str | torch.device = "cpu",
     ) -> None:  # fmt: skip
-        if wrong.exchanged or wrong.replaced:
-            raise ValueError(f"in packed text no two of a kind are exchanged and none is replaced: pass 0 for both, got {tuple(wrong)}")
+        check_wrong(wrong)
+        if length % max(SHORTER) or length < LEAST * max(SHORTER):
+            raise ValueError(f"packed text has rows of a multiple of {max(SHORTER)} tokens, {LEAST * max(SHORTER)} at least, got {length}")
         self.tokenizer, self.length, self.batch, self.wrong, self.device = tokenizer, length, batch, wrong, device
         self.running = self.read(paragraphs)
 
@@ -59,7 +69,10 @@ class PackedText:
     def read(self, paragraphs: Iterable[str]) -> Running:
         """Paragraphs in their order as running text."""
         sentences = chain.from_iterable(map(SENTENCE_END.split, paragraphs))
-        encode = self.tokenizer.backend_tokenizer.encode_batch_fast
+        whole = copy.deepcopy(self.tokenizer.backend_tokenizer)  # a saved tokenizer may cut what it reads, or fill it up
+        whole.no_truncation()
+        whole.no_padding()
+        encode = whole.encode_batch_fast
         found = [np.zeros(0, dtype=np.int64)]
         while lines := list(islice(sentences, LINES)):
             found += [np.array(line.ids, dtype=np.int64) for line in encode(lines, add_special_tokens=False) if line.ids]
@@ -90,9 +103,10 @@ class PackedText:
         sentence, later = running.starts[after - 1], running.starts[after.clamp(max=len(running.starts) - 1)]
         later = torch.where((later > aim) & (later < begin + room), later, aim)  # a sentence that leaves no room for a second is cut
         split = torch.where(sentence > begin, sentence, later)
+        inside = (later == aim) & (sentence <= begin)  # of a sentence
         fate, elsewhere = draw(count), fits[(draw(count) * len(fits)).long()]
         other = fate < self.wrong.other
-        read_on = torch.where(other, elsewhere, split)
+        read_on = torch.where(other, elsewhere + inside * (split - begin), split)  # nothing but what it says tells that it is foreign
         place, size = torch.arange(length, device=self.device), (split - begin)[:, None]
         second = place > size + 1
         right = running.tokens[torch.where(second, read_on[:, None] + place - size - 2, begin[:, None] + place - 1).clamp(min=0)]

@@ -14,21 +14,21 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import AutoModelForPreTraining, AutoTokenizer, BertForPreTraining
+from transformers import AutoModelForPreTraining, BertForPreTraining
 
 from ukd.config import Compute, cache_folder, digest, say, source_digest
 from ukd.cooccurrence import set_words_from
 from ukd.data import Batch
 from ukd.grammar import discourse
 from ukd.masked import LONG_STACKING, ROUNDS, Pretraining, Shares, held_out_losses, losses, stack, stacking, unigram_losses
-from ukd.models import FINE_TUNING_DROPOUT, narrow_bert, save
-from ukd.packed import PACKED, PackedText, Running
+from ukd.models import FINE_TUNING_DROPOUT, narrow_bert, save, seal, sources_explained
+from ukd.packed import PACKED, PackedText, Running, check_wrong
 from ukd.profiles import PROFILES, Profile
 from ukd.prose import cut, documents, fingerprint, mixture
 from ukd.records import made_once, provenance, whole_folder, write_json
 from ukd.text import POOL, USUAL, PairedText, Wrong
-from ukd.tokenizer import trained_wordpiece, wordpiece
-from ukd.train import Schedule, fit
+from ukd.tokenizer import for_bert, trained_wordpiece, wordpiece
+from ukd.train import Schedule, accelerator_for, fit
 
 CODE = ("pretrain", "cooccurrence", "masked", "packed", "prose", "text", "tokenizer", "models", "train")
 TOKENIZER_PARAGRAPHS, HELD_OUT_SEED, UNIGRAM_BATCHES = 20_000, 9_999, 400
@@ -97,26 +97,26 @@ def encoder_from_text(
     file, out, start, tokenizer = Path(file), Path(out), start and Path(start), tokenizer and Path(tokenizer)
     packed = preset in READ_PACKED
     share, wrong = (1.0 if packed else 1 / 3) if share is None else share, wrong or (PACKED if packed else USUAL)
-    _check(preset, steps, minutes, share, out)
+    _check(preset, steps, minutes, share, wrong, out)
     budget = _budget(preset, changes)
-    _check_start(start, budget, seed, new_words, tokenizer)
+    first = _start(start, budget, seed, new_words, tokenizer)
     texts = documents(file)
-    prose, held_out, last = _cut(texts, budget, seed, file, needed=share > 0 and not packed)
+    prose, held_out, last = _cut(texts, budget, seed, file, needed=share > 0, packed=packed)
     out.parent.mkdir(parents=True, exist_ok=True)  # what can't be written is said before the training
     begun = {"text": fingerprint(texts), "share": share, "layers": budget.teacher_layers, "steps": steps, "minutes": minutes}
     begun |= {**settings(budget, [], seed, compute), "wrong": wrong, "new words": new_words, "packed": packed}
+    begun |= {"device": packed and compute.device}
     begun |= {"start": start and _sum_of(_shards(start)), "tokenizer": tokenizer and _sum_of([tokenizer / "tokenizer.json"])}
     work = cache_folder() / "pretraining" / f"{preset}-{digest(begun)}"
-    entries = AutoTokenizer.from_pretrained(start or tokenizer or _tokenizer(work / "tokenizer", texts, budget, seed, begun))
+    entries = for_bert(start or tokenizer or _tokenizer(work / "tokenizer", texts, budget, seed, begun), budget.max_length)
     sizes = entries, budget.max_length, budget.pretrain_batch
     if packed:
-        text = PackedText(*sizes, chain.from_iterable(texts[:-last]), wrong, compute.device)
-        held_out = text.read(chain.from_iterable(texts[-last:]))
+        text = PackedText(*sizes, chain.from_iterable(texts[:-last]), wrong, accelerator_for(compute).device)
+        held_out = _enough(text.read(chain.from_iterable(texts[-last:])), text, file, last)
     else:
         text = PairedText(*sizes, mixture(prose, share), wrong)
     apart = ({"prose": held_out} if share else {}) | ({"discourse": discourse(HELD_OUT_SEED)} if share < 1 else {})  # what it reads
     stages = _planned(work / "stages.json", budget, steps, minutes, text, compute, LONG_STACKING if not start else ((1, 1.0),))
-    first = start and AutoModelForPreTraining.from_pretrained(start, dtype=torch.float32)
     if new_words and not (work / "stage-0.safetensors").is_file():
         set_words_from(first, entries, texts[:-last], seed)
     network, found = pretrain(budget, stages, text, apart, compute, seed, work, first)
@@ -131,6 +131,14 @@ def encoder_from_text(
         write_json(building / RECORD, said)
         seal(building)
     return out
+
+
+def _enough(held_out: Running, text: PackedText, file: Path, last: int) -> Running:
+    """The held-out text. Raises ValueError where it is shorter than a batch."""
+    if len(held_out.tokens) < (needed := text.batch * text.length):
+        raise ValueError(f"the last {last} documents of {file} give {len(held_out.tokens)} tokens to hold out, of {needed} needed: pass a "
+                         "longer text, and put empty lines between documents and not between paragraphs")  # fmt: skip
+    return held_out
 
 
 def _tokenizer(folder: Path, texts: list[list[str]], budget: Profile, seed: int, made: dict) -> Path:
@@ -161,7 +169,7 @@ def _planned(
     return [tuple(stage) for stage in json.loads(file.read_text(encoding="utf-8"))["stages"]]
 
 
-def _check(preset: str, steps: int | None, minutes: float | None, share: float, out: Path) -> None:
+def _check(preset: str, steps: int | None, minutes: float | None, share: float, wrong: Wrong, out: Path) -> None:
     """Raise ValueError or FileExistsError for settings that can't be used."""
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; choose one of: {', '.join(PRESETS)}")
@@ -171,6 +179,8 @@ def _check(preset: str, steps: int | None, minutes: float | None, share: float, 
         raise ValueError(f"the share of the file must lie between 0 and 1, got {share}")
     if preset in READ_PACKED and share < 1:
         raise ValueError(f"{preset} reads the file alone: leave --share out, got {share}; for a mixture choose narrow-12")
+    if preset in READ_PACKED:
+        check_wrong(wrong)
     if out.exists():
         raise FileExistsError(f"{out} exists; encoders are never overwritten: remove it or choose another folder")
 
@@ -183,24 +193,28 @@ def _budget(preset: str, changes: dict[str, object]) -> Profile:
     return budget
 
 
-def _cut(texts: list[list[str]], budget: Profile, seed: int, file: Path, *, needed: bool) -> tuple[list[str], list[str], int]:
+def _cut(
+    texts: list[list[str]], budget: Profile, seed: int, file: Path, *, needed: bool, packed: bool
+) -> tuple[list[str], list[str], int]:
     """`ukd.prose.cut` for the budget. Raises ValueError where a text that is needed holds out less than a batch."""
-    words, least = round(WORDS_A_TOKEN * budget.max_length), min(budget.pretrain_batch, NARROW["pretrain_batch"])
+    words, least = round(WORDS_A_TOKEN * budget.max_length), NARROW["pretrain_batch"] if packed else budget.pretrain_batch
     prose, held_out, last = cut(texts, words, PairedText.held_out_batches * least, random.Random(seed))
-    if needed and len(held_out) < least:
+    if needed and not packed and len(held_out) < least:
         raise ValueError(f"the last {last} documents of {file} give {len(held_out)} passages to hold out, of {least} needed: pass a longer "
                          "text, and put empty lines between documents and not between paragraphs")  # fmt: skip
     return prose, held_out, last
 
 
-def _check_start(start: Path | None, budget: Profile, seed: int, new_words: bool, tokenizer: Path | None) -> None:
-    """Raise ValueError for an encoder that can't be gone on from, and for a tokenizer that can't be taken."""
-    if tokenizer and (start or not (tokenizer / "tokenizer.json").is_file()):
-        raise ValueError(f"a tokenizer is a folder with a tokenizer.json, for an encoder made from nothing; got {tokenizer}")
+def _start(start: Path | None, budget: Profile, seed: int, new_words: bool, tokenizer: Path | None) -> BertForPreTraining | None:
+    """The encoder to go on from. Raises ValueError where that can't be done, and for a tokenizer that can't be taken."""
+    if tokenizer and start:
+        raise ValueError(f"an encoder that is gone on from keeps its tokenizer: leave out --start or --tokenizer, got {tokenizer}")
+    if tokenizer and not (tokenizer / "tokenizer.json").is_file():
+        raise ValueError(f"there is no tokenizer.json in {tokenizer}: pass a folder made by save_pretrained")
     if not start:
         if new_words:
             raise ValueError("new words replace those of a trained network: pass the encoder to start from (--start)")
-        return
+        return None
     if missing := [WEIGHTS] * (not _shards(start)) + [name for name in (RECORD, "config.json") if not (start / name).is_file()]:
         raise ValueError(f"{start} lacks {missing[0]}: pass a folder made by `ukd pretrain`")
     config = json.loads((start / "config.json").read_text(encoding="utf-8"))
@@ -211,13 +225,8 @@ def _check_start(start: Path | None, budget: Profile, seed: int, new_words: bool
     had = json.loads((start / RECORD).read_text(encoding="utf-8")).get("seed")
     if had == seed:
         raise ValueError(f"{start} was made with seed {had}, and would read the same text again: pass another (--seed)")
-
-
-def seal(folder: Path) -> None:
-    """Write SHA256SUMS of the weights and all else that decides what the encoder answers; see `embedded_encoder`."""
-    files = sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")])
-    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
-    (folder / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
+    with sources_explained(start):
+        return AutoModelForPreTraining.from_pretrained(start, dtype=torch.float32)
 
 
 def _calibrated(budget: Profile, minutes: float, text: PairedText | PackedText, compute: Compute, shares: Shares) -> int:

@@ -15,6 +15,7 @@ from ukd.teacher import SHIPPED
 SUITE = "embedded-ild"  # every method at one rate: the set of which the figures are drawn
 SEARCH = "embedded-search"  # the core methods on three tasks, each at the best of the rates that all have tried
 REAL = "glue-prose"  # the core methods on real text
+TUNED = "glue-fine-tuning"  # encoders on real text
 MARKED = re.compile(r"(<!-- (?P<name>[\w-]+): written by `ukd rebuild` -->\n).*?(\n<!-- end of (?P=name) -->)", re.DOTALL)
 
 
@@ -84,11 +85,10 @@ def drawn(folder: Path) -> list[Path]:
     from ukd.card import committed_encoder
     from ukd.diagram import method_figure
     from ukd.figures import draw_encoders, draw_scores, save
-    from ukd.finetune import FINE_TUNING
     from ukd.studies import draw_records, draw_search
 
     runs = data_folder() / "runs"
-    tuned = [record for record in read_records(runs) if record["method"] == FINE_TUNING]
+    tuned = read_records(runs / TUNED) if (runs / TUNED).is_dir() else []
     made = {name: committed_encoder(name) for name in SHIPPED}
     suite = draw_records(read_records(runs / SUITE), folder)
     searched = draw_search(read_records(runs / SEARCH), folder) if (runs / SEARCH).is_dir() else []

@@ -16,7 +16,7 @@ from ukd.finetune import FINE_TUNING, best_rate, short_name
 from ukd.grouping import apart, decided, label, like, metrics_of, ordered, selected, setting, students, whole
 from ukd.methods import METHODS
 from ukd.metrics import headline
-from ukd.teacher import DRAWN, SHIPPED
+from ukd.teacher import DRAWN, SHIPPED, drawn_for
 
 BASELINE = "kd"
 
@@ -276,7 +276,7 @@ def _fine_tuning_table(records: list[dict], heading: str) -> str:
         found[name] = [Cell({r["seed"]: headline(r["scores"]["validation"]) for r in some}) for some in mine]
         rates = ", ".join("/".join(f"{rate:g}" for rate in sorted({r["settings"]["rate"] for r in some})) or "-" for some in mine)
         rows.append([name, *map(str, found[name]), rates])
-    for drawn, name in ((drawn, name) for drawn in DRAWN if drawn in found for name in found if name != drawn):
+    for name, drawn in ((one, drawn) for one in found if one not in DRAWN for drawn in drawn_for(one, found)):
         leads = [difference(*pair) for pair in zip(found[name], found[drawn], strict=True)]
         rows.append([f"{name} minus {drawn}, 95% over seeds", *(with_interval(lead) if lead else "-" for lead in leads), ""])
     metrics = [f"{task} ({metrics_of(task, records)})" for task in tasks]

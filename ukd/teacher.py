@@ -30,7 +30,8 @@ from ukd.train import Schedule, fit, predict
 SCRATCH, EMBEDDED, PROSE, RANDOM, RANDOM_PROSE = "scratch", "embedded", "prose", "random", "random-prose"
 SHIPPED = {EMBEDDED: "encoder", PROSE: "encoder-prose"}  # what comes with the kit, for its suite and for real text: folders in data/
 DRAWN = {RANDOM: EMBEDDED, RANDOM_PROSE: PROSE}  # the same networks with weights drawn anew
-NOTES = ("config.json", "pretraining.json", "made.json", "teacher.json")  # in a model's folder, but not of the model
+# in a model's folder, but not of the model
+NOTES = ("config.json", "pretraining.json", "made.json", "teacher.json", "model.safetensors.index.json")
 RATES = {SCRATCH: (1e-4, 5e-4), **dict.fromkeys((*SHIPPED, *DRAWN), (2e-4, 5e-4))}  # of teacher and student
 PRETRAINED_RATES = (5e-5, 5e-5)
 NEW_STUDENT_RATE = 1e-3  # a BiLSTM or CNN starts from random weights
@@ -77,6 +78,12 @@ def resolve_encoder(encoder: str, profile: Profile, compute: Compute) -> tuple[s
         return str(folder), f"{encoder}-{_content(folder)}"
     folder = Path(encoder)
     return encoder, f"{folder.name}-{_content(folder)}" if folder.is_dir() else encoder
+
+
+def drawn_for(encoder: str, among: Iterable[str] = DRAWN) -> list[str]:
+    """The networks with weights drawn anew that an encoder is compared with: its own, or all that there are."""
+    there = [drawn for drawn in DRAWN if drawn in among]
+    return [drawn for drawn in there if DRAWN[drawn] == encoder] or there
 
 
 def default_encoder(profile: Profile, task: str, *tasks: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import BertTokenizerFast, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerBase
 
 from ukd.config import bars
 
@@ -27,6 +28,15 @@ def wordpiece(texts: Iterable[str], size: int, max_length: int) -> PreTrainedTok
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
     return _as_bert(tokenizer, max_length)
+
+
+def for_bert(folder: Path, max_length: int) -> PreTrainedTokenizerBase:
+    """The tokenizer in a folder, for a network with 2 * max_length positions. Raises ValueError for one that isn't BERT's."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if None in (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id):
+        raise ValueError(f"the tokenizer in {folder} lacks one of [CLS], [SEP] and [MASK]: pass one made for BERT")
+    tokenizer.model_max_length = 2 * max_length
+    return tokenizer
 
 
 def _as_bert(tokenizer: Tokenizer, max_length: int) -> PreTrainedTokenizerBase:
