@@ -17,12 +17,14 @@ def card(name: str = EMBEDDED) -> str:
     """How an encoder was made and its losses on held-out text, as Markdown."""
     said = committed_encoder(name)
     text, stages, asked, start = said["text"], said["stages"], said["minutes asked for"], said.get("start")
+    packed = said.get("packed")  # of which the record's passages were only counted
+    passages = "" if packed else f", {text['passages']:,} passages"
     rows = [
-        ["text", f"{text['documents']} documents, {text['passages']:,} passages (sha256 {text['sha256'][:12]}...)"
+        ["text", f"{text['documents']} documents{passages} (sha256 {text['sha256'][:12]}...)"
                  + (f", with probability {text['share']:.2f}; else the suite's unlabelled discourse" if text["share"] < 1 else "")],
         ["layers, width, entries", f"{stages[-1]['layers']}, {said['width']}, {said['vocabulary']:,}"],
         ["steps", _steps(said)],
-        *([["tokens", f"{_count(said) * said['batch'] * said['length'] / 1e6:,.0f} million, no padding"]] if said.get("packed") else []),
+        *([["tokens", f"{_count(said) * said['batch'] * said['length'] / 1e6:,.0f} million, no padding"]] if packed else []),
         ["minutes", f"{said['seconds'] / 60:.0f}" + (f" (asked for {asked:g})" if asked else "")],
         ["device", f"{said['device']}, {said['threads']} thread{'s' * (said['threads'] > 1)}, {said['precision']}"],
         ["made", f"{said['made'][:10]}, torch {said['versions']['torch']}, transformers {said['versions']['transformers']}"],
@@ -30,7 +32,8 @@ def card(name: str = EMBEDDED) -> str:
     rows += [["starts from", f"the encoder made on {start['made'][:10]}, steps: {_steps(start)}"]] if start else []
     rows += [["words", "first set to what words stand next to in this text (Levy and Goldberg 2014)"]] if said.get("new words") else []
     if wrong := said.get("wrong segments"):
-        kinds = {"other": "another's", "shuffled": "two words exchanged", "exchanged": "two of a kind", "replaced": "one replaced"}
+        pieces = "tokens" if packed else "words"
+        kinds = {"other": "another's", "shuffled": f"two {pieces} exchanged", "exchanged": "two of a kind", "replaced": "one replaced"}
         spoilt = ", ".join(f"{kinds[kind]} {share:g}" for kind, share in wrong.items() if share)
         rows.append(["second segment", f"{spoilt}; else the right one"])
     rows += [["note", said["note"]]] if "note" in said else []

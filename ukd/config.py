@@ -53,6 +53,14 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def sum_of(paths: Iterable[Path]) -> str:
+    """sha256 of what is in the files, one after another."""
+    state = hashlib.sha256()
+    for path in paths:
+        state.update(path.read_bytes())
+    return state.hexdigest()
+
+
 @functools.cache
 def source_digest(*modules: str) -> str:
     """Digest of the code of the named `ukd` modules, comments aside, so that an edited loss is never served a stale run."""

@@ -150,7 +150,8 @@ def _labels(task: Task) -> dict:
 def narrow_bert(profile: Profile, vocabulary: int, seed: int) -> BertConfig:
     """Configuration of the profile's teacher made from nothing: BERT's post-norm stack, narrow (our choice).
 
-    Without dropout, since pretraining hardly sees a text twice; `FINE_TUNING_DROPOUT` is set before it is saved.
+    Without dropout, since on a CPU pretraining hardly sees a text twice, and what it asks for is drawn anew each time;
+    `FINE_TUNING_DROPOUT` is set before it is saved.
     """
     set_seed(seed)
     return BertConfig(

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from ukd.data import Batch
-from ukd.text import SENTENCE_END, Wrong
+from ukd.text import SENTENCE_END, Wrong, share
 
 PACKED = Wrong(other=0.25, shuffled=0.25, exchanged=0.0, replaced=0.0)
 ASKED, MASKED, RANDOM = 0.15, 0.8, 0.1  # BERT's shares: of all places, and of those asked for (Devlin et al. 2019, section 3.1)
@@ -64,7 +64,7 @@ class PackedText:
     def epoch(self, first: int, steps: int, epoch: int, rank: int, world: int) -> Iterator[Batch]:
         """`steps` batches drawn for this epoch alone; every process makes all and takes its share."""
         for batch in islice(self.batches(self.running, seed=first + epoch), steps):
-            yield Batch({name: t[rank::world] for name, t in batch.inputs.items()}, batch.labels[rank::world], batch.rows[rank::world])
+            yield share(batch, rank, world)
 
     def read(self, paragraphs: Iterable[str]) -> Running:
         """Paragraphs in their order as running text."""

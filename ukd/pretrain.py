@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import time
@@ -16,7 +15,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForPreTraining, BertForPreTraining
 
-from ukd.config import Compute, cache_folder, digest, say, source_digest
+from ukd.config import Compute, cache_folder, digest, say, source_digest, sum_of
 from ukd.cooccurrence import set_words_from
 from ukd.data import Batch
 from ukd.grammar import discourse
@@ -106,7 +105,7 @@ def encoder_from_text(
     begun = {"text": fingerprint(texts), "share": share, "layers": budget.teacher_layers, "steps": steps, "minutes": minutes}
     begun |= {**settings(budget, [], seed, compute), "wrong": wrong, "new words": new_words, "packed": packed}
     begun |= {"device": packed and compute.device}
-    begun |= {"start": start and _sum_of(_shards(start)), "tokenizer": tokenizer and _sum_of([tokenizer / "tokenizer.json"])}
+    begun |= {"start": start and sum_of(_shards(start)), "tokenizer": tokenizer and sum_of([tokenizer / "tokenizer.json"])}
     work = cache_folder() / "pretraining" / f"{preset}-{digest(begun)}"
     entries = for_bert(start or tokenizer or _tokenizer(work / "tokenizer", texts, budget, seed, begun), budget.max_length)
     sizes = entries, budget.max_length, budget.pretrain_batch
@@ -149,14 +148,6 @@ def _tokenizer(folder: Path, texts: list[list[str]], budget: Profile, seed: int,
 
 def _shards(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.safetensors"))
-
-
-def _sum_of(paths: Iterable[Path]) -> str:
-    """sha256 of the files, one after another."""
-    state = hashlib.sha256()
-    for path in paths:
-        state.update(path.read_bytes())
-    return state.hexdigest()
 
 
 def _planned(

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoConfig, AutoModel, set_seed
 
-from ukd.config import Compute, cache_folder, data_folder, digest, say, source_digest
+from ukd.config import Compute, cache_folder, data_folder, digest, say, source_digest, sum_of
 from ukd.config import compute as choose_compute
 from ukd.data import EMBEDDED as SUITE
 from ukd.data import Encoded, Task, carve, encode, steps_per_epoch, training_batches
@@ -133,19 +133,13 @@ def _content(folder: Path) -> str:
     """
     if not (folder / "config.json").is_file():
         raise ValueError(f"no model could be loaded from '{folder}': it has no config.json; pass a folder made by save_pretrained")
-    return _bytes([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"])
-
-
-def _bytes(paths: Iterable[Path]) -> str:
-    state = hashlib.sha256()
-    for path in sorted(paths):
-        state.update(path.read_bytes())
-    return state.hexdigest()[:12]
+    return sum_of(sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"]))[:12]
 
 
 def tokenizer_digest(folder: Path) -> str:
     """Digest of a model folder's tokenizer, whatever its kind."""
-    return _bytes(path for ending in ("json", "txt", "model") for path in folder.glob(f"*.{ending}") if path.name not in NOTES)
+    found = (path for ending in ("json", "txt", "model") for path in folder.glob(f"*.{ending}") if path.name not in NOTES)
+    return sum_of(sorted(found))[:12]
 
 
 def train_teacher(

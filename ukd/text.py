@@ -54,7 +54,7 @@ class PairedText:
     def epoch(self, first: int, steps: int, epoch: int, rank: int, world: int) -> Iterator[Batch]:
         """`steps` batches of text drawn for this epoch alone; every process reads all and takes its share."""
         for batch in islice(self.batches(self.source(first + epoch), seed=first + epoch), steps):
-            yield Batch({name: t[rank::world] for name, t in batch.inputs.items()}, batch.labels[rank::world], batch.rows[rank::world])
+            yield share(batch, rank, world)
 
     def batches(self, paragraphs: Iterable[str], seed: int) -> Iterator[Batch]:
         """Length-grouped batches. `labels`: (B, tokens), -100 where nothing was masked; `rows`: (B,), 1 for a wrong segment."""
@@ -90,6 +90,11 @@ class PairedText:
         for place in (*other, *same):
             if right[place] not in self.tokenizer.all_special_ids:
                 labels[place] = right[place]
+
+
+def share(batch: Batch, rank: int, world: int) -> Batch:
+    """The rows of a batch that one of several processes takes."""
+    return Batch({name: t[rank::world] for name, t in batch.inputs.items()}, batch.labels[rank::world], batch.rows[rank::world])
 
 
 def examples(paragraphs: Iterable[str], dice: random.Random, wrong: Wrong = USUAL) -> Iterator[Example]:
