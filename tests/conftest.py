@@ -9,10 +9,10 @@ os.environ["UKD_QUIET"] = "1"
 import pytest
 
 import ukd
-from ukd import train
-from ukd.config import Compute
-from ukd.probing import train_heads
-from ukd.teacher import train_teacher
+from ukd.config.runtime import Runtime
+from ukd.training import loop as train
+from ukd.training.teacher import train_teacher
+from ukd.training.teacher_heads import fit_heads
 
 TINY = {"width": 16, "pretrain_steps": 6, "max_train": 96, "max_validation": 64, "batch": 16}
 
@@ -28,21 +28,21 @@ def folders(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def compute():
+def choose_runtime():
     """float32 on whatever device there is, so that equalities hold closely."""
-    return ukd.compute("float32")
+    return ukd.choose_runtime("float32")
 
 
 @pytest.fixture(scope="session")
 def cpu():
     """float32 on the CPU."""
-    return Compute("cpu", "float32", 1, "tests")
+    return Runtime("cpu", "float32", 1, "tests")
 
 
 @pytest.fixture(scope="session")
 def tiny():
     """A profile of seconds."""
-    return ukd.profile("smoke", **TINY)
+    return ukd.preset("smoke", **TINY)
 
 
 @pytest.fixture(scope="session")
@@ -52,10 +52,10 @@ def task():
 
 
 @pytest.fixture(scope="session")
-def teacher(task, tiny, compute):
+def teacher(task, tiny, runtime):
     """A tiny teacher with its pseudo classifiers, made once for all tests."""
-    made = train_teacher(task, profile=tiny, compute=compute)
-    train_heads(made, task, profile=tiny, compute=compute)
+    made = train_teacher(task, config=tiny, runtime=runtime)
+    fit_heads(made, task, config=tiny, runtime=runtime)
     return made
 
 
@@ -65,7 +65,7 @@ def killed():
 
     @contextmanager
     def until(number):
-        finish, calls = train.Progress.finish_epoch, []
+        finish, calls = train.Checkpointer.finish_epoch, []
 
         def die(self, *args):
             calls.append(1)
@@ -74,7 +74,7 @@ def killed():
             return finish(self, *args)
 
         with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(train.Progress, "finish_epoch", die)
+            patch.setattr(train.Checkpointer, "finish_epoch", die)
             yield
 
     return until

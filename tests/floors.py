@@ -11,7 +11,7 @@ def requirements() -> dict[str, str]:
     """Name to lowest version, of the kit and of its development tools."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    return dict(re.fullmatch(r"([\w-]+)>=([\d.]+)", line).groups() for line in lines)
+    return dict(re.fullmatch(r"([\w-]+)>=([\d.]+)", line).parameter_groups() for line in lines)
 
 
 def constraints() -> dict[str, str]:

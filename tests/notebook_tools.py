@@ -29,7 +29,12 @@ def stub(name, function):
 
 def solution(name, function):
     """The exercise's function as the notebook's folded solution has it."""
-    blocks = [block for kind, text in cells(name) if kind == "markdown" for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+    blocks = [
+        block
+        for kind, text in cells(name)
+        if kind == "markdown"
+        for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    ]
     return _defined(next(block for block in blocks if f"def {function}(" in block), function, name)
 
 

@@ -16,12 +16,23 @@ import urllib.request
 import nbformat
 import pytest
 from notebook_tools import NOTEBOOKS
-
 from ukd.notebooks import WIDGETS, canonical, found, has_widget, read
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: see `make test-browser`")
-BROWSER = os.environ.get("UKD_BROWSER") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(not BROWSER, reason="no Chromium found: install one, or set UKD_BROWSER to its path")]
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: see `make test-browser`"
+)
+BROWSER = (
+    os.environ.get("UKD_BROWSER")
+    or shutil.which("chromium")
+    or shutil.which("chromium-browser")
+    or shutil.which("google-chrome")
+)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not BROWSER, reason="no Chromium found: install one, or set UKD_BROWSER to its path"
+    ),
+]
 FAILURES = """[...document.querySelectorAll('[data-mime-type$=".error"], [data-mime-type$=".stderr"]')]
     .map(output => output.textContent).filter(text => text.includes('Traceback (most recent call last)'))"""
 FINISHED = """[...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')].every(prompt => /\\[\\d+\\]/.test(prompt.textContent))"""
@@ -36,25 +47,56 @@ class Lab:
     def __init__(self, folder):
         self.notebooks = folder / "notebooks"
         self.notebooks.mkdir()
-        whole = folder / "config" / "lab" / "user-settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
+        whole = (
+            folder
+            / "config"
+            / "lab"
+            / "user-settings"
+            / "@jupyterlab"
+            / "notebook-extension"
+            / "tracker.jupyterlab-settings"
+        )
         whole.parent.mkdir(parents=True)
-        whole.write_text(json.dumps({"windowingMode": "none"}))  # all cells stay in the page, wherever one has scrolled to
+        whole.write_text(
+            json.dumps({"windowingMode": "none"})
+        )  # all cells stay in the page, wherever one has scrolled to
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.token, self.url = secrets.token_hex(16), f"http://127.0.0.1:{port}"
         options = {
-            "ip": "127.0.0.1", "port": port, "ServerApp.port_retries": 0, "IdentityProvider.token": self.token,
-            "ServerApp.root_dir": self.notebooks, "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
-        }  # fmt: skip
-        own = {"JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "UKD_PROFILE": "smoke"}
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", *(f"--{name}={options[name]}" for name in options)]
+            "ip": "127.0.0.1",
+            "port": port,
+            "ServerApp.port_retries": 0,
+            "IdentityProvider.token": self.token,
+            "ServerApp.root_dir": self.notebooks,
+            "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+        }
+        own = {
+            "JUPYTER_CONFIG_DIR": str(folder / "config"),
+            "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+            "UKD_PROFILE": "smoke",
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            "--no-browser",
+            "--allow-root",
+            *(f"--{name}={options[name]}" for name in options),
+        ]
         self.log = (folder / "log.txt").open("w")
-        self.process = subprocess.Popen(command, env=os.environ | own, stdout=self.log, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen(
+            command, env=os.environ | own, stdout=self.log, stderr=subprocess.STDOUT
+        )
 
     def ask(self, path, method="GET"):
         """The server's answer to a request of its interface; None while it does not answer."""
-        request = urllib.request.Request(f"{self.url}/api/{path}", method=method, headers={"Authorization": f"token {self.token}"})
+        request = urllib.request.Request(
+            f"{self.url}/api/{path}",
+            method=method,
+            headers={"Authorization": f"token {self.token}"},
+        )
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return json.loads(answer.read() or "null")
@@ -138,7 +180,11 @@ def move_a_slider(page, holder):
     before = slider.evaluate(SHOWN)
     low, now = (float(slider.get_attribute(name)) for name in ("aria-valuemin", "aria-valuenow"))
     slider.press("ArrowLeft" if now > low else "ArrowRight")
-    page.wait_for_function(f"([slider, before]) => ({SHOWN})(slider) !== before", arg=[slider.element_handle(), before], timeout=MINUTES)
+    page.wait_for_function(
+        f"([slider, before]) => ({SHOWN})(slider) !== before",
+        arg=[slider.element_handle(), before],
+        timeout=MINUTES,
+    )
 
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.stem) for path in found(NOTEBOOKS)])
@@ -149,7 +195,11 @@ def test_a_notebook_runs_in_the_browser_and_its_sliders_move_what_they_should(pa
 def test_cells_that_fail_and_sliders_that_fail_when_moved_are_seen(lab, browser, tmp_path):
     shown = [nbformat.v4.new_output("display_data", {"text/plain": WIDGETS})]
     slider = "from ipywidgets import interactive\ninteractive(lambda x: print({}), x=(1, 3))"
-    for name, code in (("fine", slider.format("2 / x")), ("moved", slider.format("2 / (x - 1)")), ("cell", "1 / 0")):
+    for name, code in (
+        ("fine", slider.format("2 / x")),
+        ("moved", slider.format("2 / (x - 1)")),
+        ("cell", "1 / 0"),
+    ):
         made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code, outputs=shown)])
         nbformat.write(canonical(made), tmp_path / f"{name}.ipynb")
     visit(tmp_path / "fine.ipynb", lab, browser)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from ukd import checks
-from ukd.objective import annealing
+from ukd.methods.objective import annealing
+from ukd.teaching import checks
 
 
 def plain(logits, dim=-1):

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from ukd import checks
+from ukd.teaching import checks
 
 
 def entropy(p):
@@ -21,7 +21,9 @@ ENTROPIES = {
     "mean over the examples is still to be taken": lambda w: entropy(w),
     "has become NaN": lambda w: -(w * w.log()).sum(-1).mean(0),
     "should have the shape": lambda w: entropy(w).mean(),
-    "eight layers all alike": lambda w: torch.tensor([0.5, 1.5]).mul(0.6931472) if w.shape[1] == 2 else torch.zeros(3),
+    "eight layers all alike": lambda w: (
+        torch.tensor([0.5, 1.5]).mul(0.6931472) if w.shape[1] == 2 else torch.zeros(3)
+    ),
 }
 
 

@@ -9,22 +9,26 @@ import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 import ukd
-from ukd import config, data, metrics
-from ukd.data import EMBEDDED, GLUE, carve, encode, evaluation_batches, load_task, steps_per_epoch, training_batches
+from ukd import config, data
+from ukd.data import metrics
+from ukd.data.batches import evaluation_batches, steps_per_epoch, tokenize_split, training_batches
+from ukd.data.tasks import GLUE, SYNTHETIC, load_task, train_dev_split
 
 
 @pytest.fixture
 def encoded(task, tiny, teacher):
-    from ukd.models import load_tokenizer
+    from ukd.models.encoders import load_tokenizer
 
-    return encode(task, "train", load_tokenizer(teacher.folder), 32, list(range(200)))
+    return tokenize_split(task, "train", load_tokenizer(teacher.folder), 32, list(range(200)))
 
 
-@pytest.mark.parametrize("name", EMBEDDED)
+@pytest.mark.parametrize("name", SYNTHETIC)
 def test_every_embedded_task_loads_with_its_columns_and_labels(name):
     task = load_task(name)
     assert set(task.dataset) == {"train", "validation"}
-    assert {*task.spec.columns, "label", "idx", "difficulty"} == set(task.dataset["train"].column_names)
+    assert {*task.spec.columns, "label", "idx", "difficulty"} == set(
+        task.dataset["train"].column_names
+    )
     assert len(task.dataset["validation"]) >= 1000
     assert task.num_labels == {"similarity": 1, "entailment": 3}.get(name, 2)
     assert (task.label_names is None) == (name == "similarity")
@@ -46,7 +50,7 @@ def test_the_hubs_name_is_used_for_the_hub(monkeypatch):
 def test_a_folder_and_a_saved_folder_give_the_same_task_as_the_suite(tmp_path):
     (tmp_path / "mirror").mkdir()
     shutil.copy(config.data_folder() / "README.md", tmp_path / "mirror")
-    for name in EMBEDDED:
+    for name in SYNTHETIC:
         shutil.copytree(config.data_folder() / name, tmp_path / "mirror" / name)
     suite = load_task("entailment")
     suite.dataset.save_to_disk(tmp_path / "saved")
@@ -57,7 +61,7 @@ def test_a_folder_and_a_saved_folder_give_the_same_task_as_the_suite(tmp_path):
 
 def test_a_folder_whose_files_changed_is_read_anew(tmp_path):
     shutil.copy(config.data_folder() / "README.md", tmp_path)
-    for name in EMBEDDED:
+    for name in SYNTHETIC:
         shutil.copytree(config.data_folder() / name, tmp_path / name)
     before = load_task("sentiment", str(tmp_path))
     path = tmp_path / "sentiment" / "validation-00000-of-00001.parquet"
@@ -74,7 +78,10 @@ def test_the_fingerprint_depends_on_texts_and_labels():
     for column, value in (("label", 0), ("sentence", "Changed.")):
         rows = task.dataset["validation"].to_dict()
         rows[column][0] = 1 - rows["label"][0] if column == "label" else value
-        changed = DatasetDict(train=task.dataset["train"], validation=Dataset.from_dict(rows, features=task.dataset["validation"].features))
+        changed = DatasetDict(
+            train=task.dataset["train"],
+            validation=Dataset.from_dict(rows, features=task.dataset["validation"].features),
+        )
         prints.add(data.fingerprint(changed, task.spec))
     assert len(prints) == 3
 
@@ -82,10 +89,14 @@ def test_the_fingerprint_depends_on_texts_and_labels():
 @pytest.mark.parametrize(
     ("name", "source", "message"),
     [
-        ("sentimant", "embedded", "unknown task 'sentimant'; choose one of: acceptability, sentiment"),
-        ("rte", "embedded", "source 'embedded' has no task 'rte'; it has: acceptability"),
+        (
+            "sentimant",
+            "embedded",
+            "unknown task 'sentimant'; choose one of: acceptability, sentiment",
+        ),
+        ("rte", "embedded", "source 'synthetic' has no task 'rte'; it has: acceptability"),
         ("sentiment", "hub", "source 'hub' has no task 'sentiment'; it has: cola"),
-        ("rte", "no/such/folder", "neither 'embedded', 'hub' nor a folder"),
+        ("rte", "no/such/folder", "neither 'synthetic', 'hub' nor a folder"),
     ],
 )
 def test_what_can_not_be_loaded_is_named(name, source, message):
@@ -94,8 +105,16 @@ def test_what_can_not_be_loaded_is_named(name, source, message):
 
 
 def test_missing_columns_are_named(tmp_path):
-    rows = Dataset.from_dict({"text": ["a"], "label": [0], "idx": [0]}, features=Features(
-        {"text": Value("string"), "label": ClassLabel(names=["no", "yes"]), "idx": Value("int32")}))  # fmt: skip
+    rows = Dataset.from_dict(
+        {"text": ["a"], "label": [0], "idx": [0]},
+        features=Features(
+            {
+                "text": Value("string"),
+                "label": ClassLabel(names=["no", "yes"]),
+                "idx": Value("int32"),
+            }
+        ),
+    )
     DatasetDict(train=rows, validation=rows).save_to_disk(tmp_path / "saved")
     with pytest.raises(ValueError, match=r"sst2 train lacks the columns \['sentence'\]"):
         load_task("sst2", str(tmp_path / "saved"))
@@ -104,47 +123,79 @@ def test_missing_columns_are_named(tmp_path):
 @pytest.mark.parametrize("validation", [["b", "c"], ["a", "d"]])
 def test_labels_without_an_order_get_one_order_for_both_splits(tmp_path, validation):
     made = {"train": ["c", "a", "b", "a"], "validation": validation}
-    DatasetDict({split: Dataset.from_dict({"sentence": labels, "label": labels, "idx": list(range(len(labels)))})
-                 for split, labels in made.items()}).save_to_disk(tmp_path / "saved")  # fmt: skip
+    DatasetDict(
+        {
+            split: Dataset.from_dict(
+                {"sentence": labels, "label": labels, "idx": list(range(len(labels)))}
+            )
+            for split, labels in made.items()
+        }
+    ).save_to_disk(tmp_path / "saved")
     if "d" in validation:
         with pytest.raises(ValueError, match=r"validation has the labels \['d'\]"):
             load_task("sst2", str(tmp_path / "saved"))
     else:
         task = load_task("sst2", str(tmp_path / "saved"))
-        assert task.label_names == ("a", "b", "c") and task.dataset["validation"]["label"][:] == [1, 2]
+        assert task.label_names == ("a", "b", "c") and task.dataset["validation"]["label"][:] == [
+            1,
+            2,
+        ]
 
 
 def test_classes_in_two_orders_are_refused(tmp_path):
     names = {"train": ["no", "yes"], "validation": ["yes", "no"]}
-    DatasetDict({split: Dataset.from_dict({"sentence": ["a"], "label": [0], "idx": [0]}, features=Features(
-        {"sentence": Value("string"), "label": ClassLabel(names=order), "idx": Value("int32")}))
-        for split, order in names.items()}).save_to_disk(tmp_path / "saved")  # fmt: skip
+    DatasetDict(
+        {
+            split: Dataset.from_dict(
+                {"sentence": ["a"], "label": [0], "idx": [0]},
+                features=Features(
+                    {
+                        "sentence": Value("string"),
+                        "label": ClassLabel(names=order),
+                        "idx": Value("int32"),
+                    }
+                ),
+            )
+            for split, order in names.items()
+        }
+    ).save_to_disk(tmp_path / "saved")
     with pytest.raises(ValueError, match="names its classes in two orders"):
         load_task("sst2", str(tmp_path / "saved"))
 
 
 def test_glue_has_its_eight_tasks_with_their_metrics():
     assert {name: spec.metrics for name, spec in GLUE.items()} == {
-        "cola": ("matthews",), "sst2": ("accuracy",), "mrpc": ("accuracy", "f1"), "qqp": ("accuracy", "f1"),
-        "stsb": ("pearson", "spearman"), "mnli": ("accuracy",), "qnli": ("accuracy",), "rte": ("accuracy",),
-    }  # fmt: skip
+        "cola": ("matthews",),
+        "sst2": ("accuracy",),
+        "mrpc": ("accuracy", "f1"),
+        "qqp": ("accuracy", "f1"),
+        "stsb": ("pearson", "spearman"),
+        "mnli": ("accuracy",),
+        "qnli": ("accuracy",),
+        "rte": ("accuracy",),
+    }
 
 
 def test_the_development_part_is_carved_from_train_stratified_and_apart():
     task = load_task("entailment")
-    train, dev = carve(task, seed=0)
+    train, dev = train_dev_split(task, seed=0)
     assert len(dev) == 600 and not set(train) & set(dev) and len(train) + len(dev) == 6000
     labels = np.array(task.dataset["train"]["label"])
     assert abs(np.bincount(labels[dev]) / len(dev) - np.bincount(labels) / len(labels)).max() < 0.01
-    assert carve(task, seed=0) == (train, dev) != carve(task, seed=1)
-    few, few_dev = carve(task, seed=0, most=100)
+    assert train_dev_split(task, seed=0) == (train, dev) != train_dev_split(task, seed=1)
+    few, few_dev = train_dev_split(task, seed=0, most=100)
     assert len(few) == 90 and len(few_dev) == 10
 
 
 def test_batches_have_one_size_cover_an_epoch_and_depend_on_seed_and_epoch(encoded):
-    epochs = {key: [batch.rows.tolist() for batch in training_batches(encoded, 32, *key)] for key in ((1, 0), (1, 1), (2, 0))}
+    epochs = {
+        key: [batch.rows.tolist() for batch in training_batches(encoded, 32, *key)]
+        for key in ((1, 0), (1, 1), (2, 0))
+    }
     for batches in epochs.values():
-        assert [len(rows) for rows in batches] == [32] * 6 and len(batches) == steps_per_epoch(200, 32)
+        assert [len(rows) for rows in batches] == [32] * 6 and len(batches) == steps_per_epoch(
+            200, 32
+        )
         assert len({row for rows in batches for row in rows}) == 192, "no example twice"
     assert epochs[1, 0] != epochs[1, 1] != epochs[2, 0]
     assert [batch.rows.tolist() for batch in training_batches(encoded, 32, 1, 0)] == epochs[1, 0]
@@ -152,7 +203,10 @@ def test_batches_have_one_size_cover_an_epoch_and_depend_on_seed_and_epoch(encod
 
 def test_two_processes_share_one_processes_batches(encoded):
     whole = [set(batch.rows.tolist()) for batch in training_batches(encoded, 32, 1, 0)]
-    halves = [[set(batch.rows.tolist()) for batch in training_batches(encoded, 32, 1, 0, rank, 2)] for rank in (0, 1)]
+    halves = [
+        [set(batch.rows.tolist()) for batch in training_batches(encoded, 32, 1, 0, rank, 2)]
+        for rank in (0, 1)
+    ]
     assert [one | other for one, other in zip(*halves, strict=True)] == whole
     assert not any(one & other for one, other in zip(*halves, strict=True))
 
@@ -168,7 +222,9 @@ def test_labels_and_rows_stay_with_their_texts(task, encoded):
     for batch in [*training_batches(encoded, 32, 1, 0), *evaluation_batches(encoded, 64)]:
         assert batch.labels.tolist() == [labels[row] for row in batch.rows.tolist()]
         for tokens, row in zip(batch.inputs["input_ids"], batch.rows.tolist(), strict=True):
-            expected = encoded.tokenizer(task.dataset["train"][row]["sentence"], truncation=True, max_length=32)["input_ids"]
+            expected = encoded.tokenizer(
+                task.dataset["train"][row]["sentence"], truncation=True, max_length=32
+            )["input_ids"]
             assert tokens[tokens != encoded.tokenizer.pad_token_id].tolist() == expected
 
 
@@ -193,7 +249,9 @@ def test_metrics_by_hand():
 
 
 def test_correlations_by_hand():
-    found = metrics.scores(np.array([[1.0], [2.0], [4.0]]), [1.0, 3.0, 2.0], ("pearson", "spearman"))
+    found = metrics.scores(
+        np.array([[1.0], [2.0], [4.0]]), [1.0, 3.0, 2.0], ("pearson", "spearman")
+    )
     assert found["pearson"] == pytest.approx(100 * 1.0 / (2 * (14 / 3)) ** 0.5 * 1.0, rel=1e-6)
     assert found["spearman"] == pytest.approx(50)
 
@@ -225,16 +283,21 @@ def test_what_can_not_be_scored_is_named():
 
 
 def test_profiles_are_changed_by_name_and_unknown_ones_are_refused():
-    assert ukd.profile("cpu", batch=8, width=None).batch == 8
-    with pytest.raises(ValueError, match="unknown profile 'gpu'; choose one of: smoke, lesson, cpu"):
-        ukd.profile("gpu")
+    assert ukd.preset("cpu", batch_size=8, width=None).batch == 8
+    with pytest.raises(
+        ValueError, match="unknown profile 'gpu'; choose one of: smoke, lesson, cpu"
+    ):
+        ukd.preset("gpu")
 
 
 def test_precision_is_chosen_with_a_reason_and_a_wrong_one_refused():
-    assert ukd.compute().precision in ("float32", "bf16", "fp16") and ukd.compute().reason
-    assert ukd.compute("float32").reason == "asked for"
+    assert (
+        ukd.choose_runtime().precision in ("float32", "bf16", "fp16")
+        and ukd.choose_runtime().reason
+    )
+    assert ukd.choose_runtime("float32").reason == "asked for"
     with pytest.raises(ValueError, match="unknown precision 'int8'"):
-        ukd.compute("int8")
+        ukd.choose_runtime("int8")
 
 
 def test_random_state_outside_is_not_touched_by_batches(encoded):

@@ -11,19 +11,29 @@ from datasets import ClassLabel, Dataset, DatasetDict
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
 from ukd import card
-from ukd.cli import main
-from ukd.config import data_folder
-from ukd.data import EMBEDDED as SUITE
-from ukd.data import GLUE
-from ukd.profiles import PRESETS, PROFILES
-from ukd.teacher import DRAWN, EMBEDDED, PROSE, RANDOM, RANDOM_PROSE, SHIPPED, default_encoder, embedded_encoder, resolve_encoder
+from ukd.cli.main import main
+from ukd.config.paths import data_folder
+from ukd.config.presets import HUB_PRESETS, PRESETS
+from ukd.data.tasks import GLUE
+from ukd.data.tasks import SYNTHETIC as SUITE
+from ukd.models.bundled import (
+    BUNDLED_ENCODERS,
+    PROSE,
+    RANDOM,
+    RANDOM_INIT,
+    RANDOM_PROSE,
+    SYNTHETIC,
+    bundled_encoder,
+    default_encoder,
+    resolve_encoder,
+)
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "data" / "encoder"
 SENTENCES = (ROOT / "tests" / "everyday.txt").read_text(encoding="utf-8").splitlines()
 
 
-@pytest.fixture(scope="module", params=SHIPPED)
+@pytest.fixture(scope="module", params=BUNDLED_ENCODERS)
 def encoder(request):
     return request.param
 
@@ -31,7 +41,7 @@ def encoder(request):
 @pytest.fixture(scope="module")
 def guesses(encoder):
     """(rank, loss in nats) of the bracketed word of each everyday sentence, masked; words that are no single entry are left out."""
-    folder = embedded_encoder(encoder)
+    folder = bundled_encoder(encoder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32).eval()
     found = {}
@@ -44,7 +54,10 @@ def guesses(encoder):
         place = (tokens["input_ids"][0] == tokenizer.mask_token_id).nonzero().item()
         with torch.no_grad():
             logits = model(**tokens).logits[0, place]
-        found[sentence] = int((logits > logits[answer]).sum()) + 1, float(torch.nn.functional.cross_entropy(logits, torch.tensor(answer)))
+        found[sentence] = (
+            int((logits > logits[answer]).sum()) + 1,
+            float(torch.nn.functional.cross_entropy(logits, torch.tensor(answer))),
+        )
     return found
 
 
@@ -60,11 +73,18 @@ def test_its_loss_on_our_own_sentences_is_well_below_that_of_single_words(guesse
 
 
 def test_it_is_what_its_checksums_say_and_small(encoder):
-    folder = embedded_encoder(encoder)
-    assert folder == data_folder() / SHIPPED[encoder]
+    folder = bundled_encoder(encoder)
+    assert folder == data_folder() / BUNDLED_ENCODERS[encoder]
     shards = list(folder.glob("*.safetensors"))
     assert shards and all(path.stat().st_size <= 15 * 2**20 for path in shards)
-    assert sum(path.stat().st_size for name in SHIPPED.values() for path in (data_folder() / name).iterdir()) <= 30e6
+    assert (
+        sum(
+            path.stat().st_size
+            for name in BUNDLED_ENCODERS.values()
+            for path in (data_folder() / name).iterdir()
+        )
+        <= 30e6
+    )
     assert not list(folder.glob("*.bin")), "no pickles"
 
 
@@ -76,7 +96,7 @@ def test_it_was_checked_early_and_learned(encoder):
 
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
-    """A copy of the embedded encoder to damage."""
+    """A copy of the bundled encoder to damage."""
     shutil.copytree(FOLDER, tmp_path / "encoder")
     monkeypatch.setattr("ukd.teacher.data_folder", lambda: tmp_path)
     return tmp_path / "encoder"
@@ -87,41 +107,59 @@ def test_damaged_and_missing_files_are_refused(copy):
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="model.safetensors is damaged.*git checkout data/encoder`"):
-        embedded_encoder()
+    with pytest.raises(
+        ValueError, match="model.safetensors is damaged.*git checkout data/encoder`"
+    ):
+        bundled_encoder()
     path.unlink()
-    with pytest.raises(ValueError, match="the embedded encoder lacks .*model.safetensors"):
-        embedded_encoder()
+    with pytest.raises(ValueError, match="the bundled encoder lacks .*model.safetensors"):
+        bundled_encoder()
     (copy / "SHA256SUMS").write_text("")
-    with pytest.raises(ValueError, match="the embedded encoder lacks .*SHA256SUMS.*git checkout data/encoder`"):
-        embedded_encoder()
+    with pytest.raises(
+        ValueError, match="the bundled encoder lacks .*SHA256SUMS.*git checkout data/encoder`"
+    ):
+        bundled_encoder()
     (copy / "SHA256SUMS").unlink()
-    with pytest.raises(ValueError, match="the embedded encoder lacks .*SHA256SUMS.*git checkout data/encoder`"):
-        embedded_encoder()
+    with pytest.raises(
+        ValueError, match="the bundled encoder lacks .*SHA256SUMS.*git checkout data/encoder`"
+    ):
+        bundled_encoder()
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_a_random_encoder_is_the_same_network_with_other_weights(name, tiny, compute):
-    source, full = resolve_encoder(name, tiny, compute)
-    drawn, kept = (AutoModel.from_pretrained(folder, dtype=torch.float32) for folder in (source, embedded_encoder(DRAWN[name])))
-    assert drawn.config.num_hidden_layers == kept.config.num_hidden_layers and full.startswith(f"{name}-")
+@pytest.mark.parametrize("name", RANDOM_INIT)
+def test_a_random_encoder_is_the_same_network_with_other_weights(name, tiny, runtime):
+    source, full = resolve_encoder(name)
+    drawn, kept = (
+        AutoModel.from_pretrained(folder, dtype=torch.float32)
+        for folder in (source, bundled_encoder(RANDOM_INIT[name]))
+    )
+    assert drawn.config.num_hidden_layers == kept.config.num_hidden_layers and full.startswith(
+        f"{name}-"
+    )
     one, other = (model.encoder.layer[0].output.dense.weight for model in (drawn, kept))
     assert one.shape == other.shape and not torch.equal(one, other)
     assert json.loads((Path(source) / "made.json").read_text())["kind"] == RANDOM
 
 
 def test_real_text_is_served_by_the_encoder_made_for_it_unless_another_is_asked_for():
-    assert {default_encoder(PROFILES["cpu"], task) for task in SUITE} == {EMBEDDED}
-    assert {default_encoder(PROFILES["cpu"], task) for task in GLUE} == {PROSE}
-    assert default_encoder(PROFILES["cpu"], "sst2", "sentiment") == EMBEDDED
-    assert default_encoder(PRESETS["bert-4"], "sst2") == "bert-base-uncased"
+    assert {default_encoder(PRESETS["cpu"], task) for task in SUITE} == {SYNTHETIC}
+    assert {default_encoder(PRESETS["cpu"], task) for task in GLUE} == {PROSE}
+    assert default_encoder(PRESETS["cpu"], "sst2", "sentiment") == SYNTHETIC
+    assert default_encoder(HUB_PRESETS["bert-4"], "sst2") == "bert-base-uncased"
 
 
 @pytest.fixture
 def asked(monkeypatch, tmp_path):
     """GLUE's RTE in a folder, and the encoders that commands go on to ask for, none of which is made."""
-    columns = {"sentence1": ["one"] * 40, "sentence2": ["two"] * 40, "label": [0, 1] * 20, "idx": list(range(40))}
-    data = Dataset.from_dict(columns).cast_column("label", ClassLabel(names=["entailment", "not_entailment"]))
+    columns = {
+        "sentence1": ["one"] * 40,
+        "sentence2": ["two"] * 40,
+        "label": [0, 1] * 20,
+        "idx": list(range(40)),
+    }
+    data = Dataset.from_dict(columns).cast_column(
+        "label", ClassLabel(names=["entailment", "not_entailment"])
+    )
     DatasetDict({"train": data, "validation": data}).save_to_disk(tmp_path / "rte")
     found = []
 
@@ -136,10 +174,15 @@ def asked(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ("command", "encoder"),
-    [("run --task rte --method kd", PROSE), ("run --task sentiment --method kd", EMBEDDED), ("reproduce --tasks rte --methods kd", PROSE),
-     ("finetune --tasks rte", PROSE), ("reproduce --tasks rte --methods kd --teacher random", RANDOM),
-     ("reproduce --tasks rte --methods kd --rates 1e-4,2e-4 --search-task sentiment", EMBEDDED)],
-)  # fmt: skip
+    [
+        ("run --task rte --method kd", PROSE),
+        ("run --task sentiment --method kd", SYNTHETIC),
+        ("reproduce --tasks rte --methods kd", PROSE),
+        ("finetune --tasks rte", PROSE),
+        ("reproduce --tasks rte --methods kd --teacher random", RANDOM),
+        ("reproduce --tasks rte --methods kd --rates 1e-4,2e-4 --search-task sentiment", SYNTHETIC),
+    ],
+)
 def test_commands_take_the_encoder_that_is_for_the_task(command, encoder, asked):
     found, source = asked
     assert main([*command.split(), *(source if "rte" in command else [])]) == 2
@@ -148,18 +191,23 @@ def test_commands_take_the_encoder_that_is_for_the_task(command, encoder, asked)
 
 def test_fine_tuning_compares_the_encoder_for_the_task_with_random_weights(asked, monkeypatch):
     given = []
-    monkeypatch.setattr("ukd.jobs.compare_encoders", lambda plan, encoders, *_: given.append(encoders) or [])
+    monkeypatch.setattr(
+        "ukd.jobs.compare_encoders", lambda plan, encoders, *_: given.append(encoders) or []
+    )
     assert main(["finetune", "--tasks", "rte", *asked[1]]) == 0
     assert main(["finetune", "--tasks", "sentiment"]) == 0
-    assert given == [(PROSE, RANDOM_PROSE), (EMBEDDED, RANDOM)]
+    assert given == [(PROSE, RANDOM_PROSE), (SYNTHETIC, RANDOM)]
 
 
 def test_both_share_one_tokenizer_and_one_text():
-    one, other = (embedded_encoder(name) for name in SHIPPED)
+    one, other = (bundled_encoder(name) for name in BUNDLED_ENCODERS)
     assert (one / "tokenizer.json").read_bytes() == (other / "tokenizer.json").read_bytes()
-    assert len({card.committed_encoder(name)["text"]["sha256"] for name in SHIPPED}) == 1
+    assert len({card.committed_encoder(name)["text"]["sha256"] for name in BUNDLED_ENCODERS}) == 1
 
 
 def test_the_prose_encoder_knows_prose_better():
-    lost = [card.committed_encoder(name)["stages"][-1]["held_out"]["prose"]["masked words"] for name in SHIPPED]
+    lost = [
+        card.committed_encoder(name)["stages"][-1]["held_out"]["prose"]["masked words"]
+        for name in BUNDLED_ENCODERS
+    ]
     assert lost[1] < lost[0]

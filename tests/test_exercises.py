@@ -8,20 +8,24 @@ import re
 import pytest
 from notebook_tools import NOTEBOOKS, cells, solution, stub
 
-from ukd import checks
+from ukd.teaching import checks
 
 CHECKED = re.compile(r"checks\.(\w+)\((\w+)\)")
 NAMES = sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
 EXERCISES = [
     pytest.param(name, function, getattr(checks, match), id=f"{name[:2]}-{match}")
-    for name in NAMES for kind, text in cells(name) if kind == "code" and (found := CHECKED.fullmatch(text.strip()))
-    for match, function in [found.groups()]
-]  # fmt: skip
+    for name in NAMES
+    for kind, text in cells(name)
+    if kind == "code" and (found := CHECKED.fullmatch(text.strip()))
+    for match, function in [found.parameter_groups()]
+]
 
 
 def test_every_check_belongs_to_an_exercise():
     public = {name for name in vars(checks) if callable(getattr(checks, name))}
-    assert public == {param.values[2].__name__ for param in EXERCISES} and len(EXERCISES) == len(public) == 2 * (len(NAMES) - 1)
+    assert public == {param.values[2].__name__ for param in EXERCISES} and len(EXERCISES) == len(
+        public
+    ) == 2 * (len(NAMES) - 1)
 
 
 @pytest.mark.parametrize(("name", "function", "check"), EXERCISES)
@@ -41,8 +45,12 @@ def test_an_answer_that_returns_nothing_is_not_solved_yet(name, function, check,
     assert capsys.readouterr().out == "left: not solved yet\n"
 
 
-@pytest.mark.parametrize("name", ["03_projection.ipynb", "05_layer_maps.ipynb", "08_paper_and_ours.ipynb"])
+@pytest.mark.parametrize(
+    "name", ["03_projection.ipynb", "05_layer_maps.ipynb", "08_paper_and_ours.ipynb"]
+)
 def test_the_promises_at_the_top_are_kept_at_the_end(name):
     texts = [text for kind, text in cells(name) if kind == "markdown"]
     promises = re.findall(r"^- .*$", texts[0], re.MULTILINE)
-    assert len(promises) == 3 and all(promise in texts[-1].split("## You now know")[1] for promise in promises)
+    assert len(promises) == 3 and all(
+        promise in texts[-1].split("## You now know")[1] for promise in promises
+    )

@@ -8,15 +8,31 @@ from pathlib import Path
 
 import pytest
 
-from ukd.grammar import TASKS, acceptability, build, chains, discourse, events, examples, sentiment, similarity, suite
-from ukd.grammar import quantifiers as quant
-from ukd.grammar.events import Event
+from data.synthetic.make import (
+    TASKS,
+    acceptability,
+    build,
+    chains,
+    discourse,
+    events,
+    examples,
+    sentiment,
+    similarity,
+    suite,
+)
+from data.synthetic.make import quantifiers as quant
+from data.synthetic.make.events import Event
 
 DATA = Path(__file__).parents[1] / "data"
 FILES = [f"{name}/{split}-00000-of-00001.parquet" for name in TASKS for split in TASKS[name].sizes]
 # Accuracy (similarity: correlation) that a bag of words must not exceed.
-CEILINGS = {"acceptability": 0.68, "sentiment": 0.60, "paraphrase": 0.77, "similarity": 0.60,
-            "entailment": 0.50}
+CEILINGS = {
+    "acceptability": 0.68,
+    "sentiment": 0.60,
+    "paraphrase": 0.77,
+    "similarity": 0.60,
+    "entailment": 0.50,
+}
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +44,12 @@ def built(tmp_path_factory) -> Path:
 
 def texts(name: str) -> list[str]:
     """All texts of a task, every column and split."""
-    return [row[column] for split in TASKS[name].sizes for row in examples(name, split)
-            for column in TASKS[name].columns]
+    return [
+        row[column]
+        for split in TASKS[name].sizes
+        for row in examples(name, split)
+        for column in TASKS[name].columns
+    ]
 
 
 def test_tasks_stand_in_the_documented_order():
@@ -62,7 +82,8 @@ def test_files_are_small_and_load_with_datasets(built):
         data = Dataset.from_parquet(str(built / file), cache_dir=str(built / "cache"))
         assert data.column_names == [*task.columns, "label", "idx", "difficulty"]
         assert getattr(data.features["label"], "names", None) == (
-            list(task.label_names) if task.label_names else None)
+            list(task.label_names) if task.label_names else None
+        )
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -101,10 +122,12 @@ def test_sentences_are_well_formed(name):
 
 def features(row: dict, columns: tuple[str, ...]) -> dict[str, float]:
     """The words of each side and, for a pair, of either side alone and of both, with overlap."""
-    sides = [re.findall("[a-z]+", row[column].lower()) for column in columns]
-    found: dict[str, float] = Counter(f"{i} {word}" for i, side in enumerate(sides) for word in side)
-    if len(sides) == 2:
-        one, two = map(set, sides)
+    select_layers = [re.findall("[a-z]+", row[column].lower()) for column in columns]
+    found: dict[str, float] = Counter(
+        f"{i} {word}" for i, side in enumerate(select_layers) for word in side
+    )
+    if len(select_layers) == 2:
+        one, two = map(set, select_layers)
         found |= {f"both {w}": 1 for w in one & two} | {f"first {w}": 1 for w in one - two}
         found |= {f"second {w}": 1 for w in two - one}
         found["overlap"] = 5 * len(one & two) / len(one | two)
@@ -141,7 +164,9 @@ def test_hypothesis_alone_says_nothing():
 TURNS = re.compile(
     r"not at all|not true|did not|\bnot\b|far from|(?<!nobody would call )anything but"
     r"|could hardly|never once|\bless\b|I doubt|nobody believes|cannot agree|would be lying"
-    r"|would be wrong|they were wrong|it was a lie|[Nn]obody would call", re.I)
+    r"|would be wrong|they were wrong|it was a lie|[Nn]obody would call",
+    re.I,
+)
 
 
 TAIL = "they were wrong$|I cannot agree$|it was a lie$"
@@ -166,25 +191,31 @@ def test_sentiment_agrees_with_an_independent_reading():
     assert not [row for row in rows if polarity(row["sentence"]) != bool(row["label"])]
 
 
-@pytest.mark.parametrize("text, positive", [
-    ("Nobody would call the film dull.", True),
-    ("I doubt that the film was not dull.", False),
-    ("The plot was lovely, but the film was far from lovely.", False),
-    ("The critics said that the meal was bland, but they were wrong.", True)])
+@pytest.mark.parametrize(
+    "text, positive",
+    [
+        ("Nobody would call the film dull.", True),
+        ("I doubt that the film was not dull.", False),
+        ("The plot was lovely, but the film was far from lovely.", False),
+        ("The critics said that the meal was bland, but they were wrong.", True),
+    ],
+)
 def test_sentiment_by_hand(text, positive):
     assert polarity(text) == positive
 
 
 def test_orderings_agree_with_an_independent_closure():
-    from ukd.grammar.lexicon import OPPOSITES
+    from data.synthetic.make.lexicon import OPPOSITES
 
     more = {high for high, _ in OPPOSITES}
     pattern, checked = re.compile(r"(\w+) is (\w+) than (\w+)\."), 0
     for row in examples("entailment", "validation"):
-        facts = [(a, c) if word in more else (c, a) for a, word, c in pattern.findall(row["premise"])]
+        facts = [
+            (a, c) if word in more else (c, a) for a, word, c in pattern.findall(row["premise"])
+        ]
         if not facts:
             continue
-        a, word, c = pattern.match(row["hypothesis"]).groups()
+        a, word, c = pattern.match(row["hypothesis"]).parameter_groups()
         goal = (a, c) if word in more else (c, a)
         above = set(facts)
         for _ in facts:
@@ -200,8 +231,14 @@ def holds(form: quant.Form, world: dict[tuple[int, int], int]) -> bool:
     members = [key for key in world if key[0] <= form[1] for _ in range(world[key])]
     having = [key for key in members if key[1] <= form[2]]
     n, k = len(members), len(having)
-    return {"all": k == n, "none": not k, "some": k > 0, "notall": k < n, "two": k > 1,
-            "most": k > n / 2}[form[0]]
+    return {
+        "all": k == n,
+        "none": not k,
+        "some": k > 0,
+        "notall": k < n,
+        "two": k > 1,
+        "most": k > n / 2,
+    }[form[0]]
 
 
 def test_quantifiers_hold_in_larger_random_worlds():
@@ -210,7 +247,10 @@ def test_quantifiers_hold_in_larger_random_worlds():
         world = {key: rng.choice((0, 0, 0, 1, 2, 5, 9)) for key in product(range(3), range(3))}
         if sum(world[0, level] for level in range(3)) > 1:
             worlds.append(world)
-    truth = {form: sum(holds(form, world) << bit for bit, world in enumerate(worlds)) for form in quant.FORMS}
+    truth = {
+        form: sum(holds(form, world) << bit for bit, world in enumerate(worlds))
+        for form in quant.FORMS
+    }
     for count in (1, 2):
         for hypothesis in quant.hypotheses(count):
             for entailing, _, contradicting in quant.premises(hypothesis, count):
@@ -220,12 +260,16 @@ def test_quantifiers_hold_in_larger_random_worlds():
                     assert not truth[forms[0]] & truth[forms[-1]] & truth[hypothesis]
 
 
-@pytest.mark.parametrize("premise, hypothesis, label", [
-    (("all", 1, 0), ("all", 0, 1), 0),      # all dogs slept soundly: all poodles slept
-    (("all", 0, 0), ("all", 1, 0), 1),      # all poodles ...: all dogs ...?
-    (("none", 2, 1), ("some", 0, 0), 2),    # no animal slept: some poodle slept soundly
-    (("most", 0, 1), ("two", 2, 1), 0),     # most poodles slept: at least two animals slept
-    (("notall", 0, 1), ("all", 2, 1), 2)])
+@pytest.mark.parametrize(
+    "premise, hypothesis, label",
+    [
+        (("all", 1, 0), ("all", 0, 1), 0),  # all dogs slept soundly: all poodles slept
+        (("all", 0, 0), ("all", 1, 0), 1),  # all poodles ...: all dogs ...?
+        (("none", 2, 1), ("some", 0, 0), 2),  # no animal slept: some poodle slept soundly
+        (("most", 0, 1), ("two", 2, 1), 0),  # most poodles slept: at least two animals slept
+        (("notall", 0, 1), ("all", 2, 1), 2),
+    ],
+)
 def test_quantifiers_by_hand(premise, hypothesis, label):
     assert quant.label((premise,), hypothesis) == label
 

@@ -17,8 +17,6 @@ from pathlib import Path
 import nbformat
 import pytest
 from notebook_tools import NOTEBOOKS
-
-from ukd import cli, guide, notebooks
 from ukd.notebooks import (
     IGNORED,
     WIDGETS,
@@ -35,6 +33,10 @@ from ukd.notebooks import (
     text,
     traces,
 )
+
+from ukd import notebooks
+from ukd.analysis import guide
+from ukd.cli import main as cli
 
 ROOT = Path(__file__).parents[1]
 EVERY = [pytest.param(path, id=path.stem) for path in found(NOTEBOOKS)]
@@ -56,12 +58,23 @@ def is_stub(source):
 def test_a_notebook_has_the_common_form(path):
     cells = read(path).cells
     prose = [cell.source for cell in cells if cell.cell_type == "markdown"]
-    assert len(re.findall(r"^# ", re.sub(r"```.*?```", "", "\n".join(prose), flags=re.DOTALL), re.MULTILINE)) == 1, "one H1"
+    assert (
+        len(
+            re.findall(
+                r"^# ", re.sub(r"```.*?```", "", "\n".join(prose), flags=re.DOTALL), re.MULTILINE
+            )
+        )
+        == 1
+    ), "one H1"
     assert cells[0].source.startswith("# "), "the title comes first"
     start = next(number for number, cell in enumerate(cells) if cell.cell_type == "code")
     opening = "\n".join(cell.source for cell in cells[:start])
-    assert re.search(r"^\| *\*\*Goal\*\*", opening, re.MULTILINE) and "**Minutes**" in opening, "a box with goal and minutes"
-    assert sum("parameters" in cell.metadata.get("tags", []) for cell in cells) == 1 and default_profile(read(path)) in ("lesson", "cpu")
+    assert re.search(r"^\| *\*\*Goal\*\*", opening, re.MULTILINE) and "**Minutes**" in opening, (
+        "a box with goal and minutes"
+    )
+    assert sum(
+        "parameters" in cell.metadata.get("tags", []) for cell in cells
+    ) == 1 and default_profile(read(path)) in ("lesson", "cpu")
     assert "You now know" in "\n".join(prose) and "**Next" in prose[-1]
 
 
@@ -72,25 +85,34 @@ def test_cells_are_few_and_short(path):
     for number, cell in enumerate(cells):
         if cell.cell_type == "code":
             assert len(cell.source.splitlines()) <= 20, f"cell {number}"
-            assert [name for name, lines in functions(cell.source) if lines > 5] == [], f"cell {number}: this belongs to the package"
+            assert [name for name, lines in functions(cell.source) if lines > 5] == [], (
+                f"cell {number}: this belongs to the package"
+            )
 
 
 @pytest.mark.parametrize("path", EVERY)
 def test_committed_outputs_are_whole_and_those_of_any_machine(path):
     notebook = read(path)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), "run in order from a fresh kernel"
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), (
+        "run in order from a fresh kernel"
+    )
     assert errors(notebook) + traces(notebook) == []
     as_run = path.read_text(encoding="utf-8") == text(canonical(notebook))
     assert as_run, f"not in the form that `ukd notebooks --run {path.stem}` gives it"
     for cell in code:
-        assert not has_widget(cell) or IGNORED in cell.metadata.get("tags", []), "a widget's id is drawn anew each time: tag its cell"
+        assert not has_widget(cell) or IGNORED in cell.metadata.get("tags", []), (
+            "a widget's id is drawn anew each time: tag its cell"
+        )
 
 
 @pytest.mark.parametrize("path", LESSONS)
 def test_a_lesson_has_two_exercises_with_stub_check_hint_and_solution(path):
     cells = read(path).cells
-    every = "\n".join(cell.source if cell.cell_type == "markdown" else f"<code>\n{cell.source}\n</code>" for cell in cells)
+    every = "\n".join(
+        cell.source if cell.cell_type == "markdown" else f"<code>\n{cell.source}\n</code>"
+        for cell in cells
+    )
     _, *parts = re.split(r"^### Exercise (\d): ", every, flags=re.MULTILINE)
     assert parts[::2] == ["1", "2"]
     for part in parts[1::2]:
@@ -100,7 +122,9 @@ def test_a_lesson_has_two_exercises_with_stub_check_hint_and_solution(path):
         assert is_stub(stub) and "checks." in check and name in check, "a stub, then its check"
         said = next(cell.outputs for cell in cells if cell.source == check)
         assert f"{name}: not solved yet" in "".join(output.get("text", "") for output in said)
-        hint, solution = part.split("<summary>Hint</summary>")[1].split("<summary>Solution</summary>")
+        hint, solution = part.split("<summary>Hint</summary>")[1].split(
+            "<summary>Solution</summary>"
+        )
         blocks = re.findall(r"```python\n(.*?)```", solution.split("</details>")[0], re.DOTALL)
         assert "</details>" in hint and len(blocks) == 1 and f"def {name}(" in blocks[0]
 
@@ -135,7 +159,11 @@ PARAMETERS = 'import os\nPROFILE = os.environ.get("UKD_PROFILE", "cpu")'
 SLIDER = "from ipywidgets import interactive\ninteractive(lambda x: print(1 / (x + 1)), x=(0, 3))"
 
 
-def small(path, sums="print(1 + 1)\nimport sys; print('a warning', file=sys.stderr)\nprint(2 + 2)", slider=SLIDER):
+def small(
+    path,
+    sums="print(1 + 1)\nimport sys; print('a warning', file=sys.stderr)\nprint(2 + 2)",
+    slider=SLIDER,
+):
     cells = [
         nbformat.v4.new_markdown_cell("# Small"),
         nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
@@ -170,14 +198,25 @@ def test_a_notebook_run_again_is_the_same_byte_for_byte(kept, tmp_path):
     assert set(measured(tmp_path)["00_small"]) == {"cpu"}
     assert sorted(path.name for path in tmp_path.iterdir()) == [kept.name, "minutes.json"]
     notebook = read(again)
-    assert [cell.id for cell in notebook.cells] == ["c00", "c01", "c02", "c03"] and "version" not in notebook.metadata.language_info
-    assert [output.text for output in notebook.cells[2].outputs] == ["2\n4\n", "a warning\n"], "each stream in one piece"
+    assert [cell.id for cell in notebook.cells] == [
+        "c00",
+        "c01",
+        "c02",
+        "c03",
+    ] and "version" not in notebook.metadata.language_info
+    assert [output.text for output in notebook.cells[2].outputs] == ["2\n4\n", "a warning\n"], (
+        "each stream in one piece"
+    )
     assert notebook.cells[3].outputs[0].data == {"text/plain": WIDGETS} and compared(notebook) == 1
 
 
 def test_a_notebook_saved_elsewhere_is_tidied_without_a_run(kept, tmp_path):
     notebook = read(kept)
-    notebook.metadata.language_info.version, notebook.cells[1].metadata.trusted, notebook.cells[2].id = "3.99", True, "other"
+    (
+        notebook.metadata.language_info.version,
+        notebook.cells[1].metadata.trusted,
+        notebook.cells[2].id,
+    ) = "3.99", True, "other"
     nbformat.write(notebook, tmp_path / kept.name)
     assert cli.main(["notebooks", "--tidy", "--folder", str(tmp_path)]) == 0
     assert (tmp_path / kept.name).read_bytes() == kept.read_bytes()
@@ -188,7 +227,9 @@ def test_a_run_with_a_profile_keeps_the_minutes_alone(tmp_path):
     before = path.read_bytes()
     run([path], "smoke")
     assert path.read_bytes() == before and set(measured(tmp_path)["00_small"]) == {"smoke"}
-    assert executed(path, tmp_path).cells[2].outputs[0].text == "cpu\n", "the default where no profile is asked for, UKD_PROFILE or not"
+    assert executed(path, tmp_path).cells[2].outputs[0].text == "cpu\n", (
+        "the default where no profile is asked for, UKD_PROFILE or not"
+    )
 
 
 @pytest.mark.parametrize(
@@ -199,18 +240,30 @@ def test_a_run_with_a_profile_keeps_the_minutes_alone(tmp_path):
         ({"sums": "print(object())"}, "cell 2 prints 'at 0x"),
     ],
 )
-def test_one_that_fails_shows_a_failing_widget_or_tells_of_this_machine_leaves_all_files_as_they_are(tmp_path, capsys, cells, said):
-    first, second = small(tmp_path / "00_fine.ipynb", slider="1"), small(tmp_path / "01_wrong.ipynb", **cells)
+def test_one_that_fails_shows_a_failing_widget_or_tells_of_this_machine_leaves_all_files_as_they_are(
+    tmp_path, capsys, cells, said
+):
+    first, second = (
+        small(tmp_path / "00_fine.ipynb", slider="1"),
+        small(tmp_path / "01_wrong.ipynb", **cells),
+    )
     before = first.read_bytes(), second.read_bytes()
     assert cli.main(["notebooks", "--run", "--folder", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert said in error and "01_wrong.ipynb" in error
-    assert (first.read_bytes(), second.read_bytes()) == before and not (tmp_path / "minutes.json").exists()
+    assert (first.read_bytes(), second.read_bytes()) == before and not (
+        tmp_path / "minutes.json"
+    ).exists()
 
 
 def test_folders_and_addresses_of_this_machine_are_told_from_other_words():
     fine = "see https://a.org/" + "home/x and and/or, ../data/runs, 1/2, at 0x10"
-    for words, told in ((fine, 0), ("in /" + "home/somebody/kit: 3", 1), ("<object object at 0x7f0000ba0690>", 1), ("C:" + "\\Users", 1)):
+    for words, told in (
+        (fine, 0),
+        ("in /" + "home/somebody/kit: 3", 1),
+        ("<object object at 0x7f0000ba0690>", 1),
+        ("C:" + "\\Users", 1),
+    ):
         cell = nbformat.v4.new_code_cell("", outputs=[nbformat.v4.new_output("stream", text=words)])
         assert len(traces(nbformat.v4.new_notebook(cells=[cell]))) == told, words
 
@@ -228,10 +281,20 @@ def test_comparing_turns_red_for_another_output_a_broken_callback_and_an_excepti
         (tmp_path / f"{name}.ipynb").write_text(content, encoding="utf-8")
     report = tmp_path / "report.xml"
     options = ("--nbval", "-p", "no:cacheprovider", "-c", "/dev/null", f"--junitxml={report}")
-    subprocess.run((sys.executable, "-m", "pytest", *options, str(tmp_path)), capture_output=True, cwd=tmp_path)
+    subprocess.run(
+        (sys.executable, "-m", "pytest", *options, str(tmp_path)), capture_output=True, cwd=tmp_path
+    )
     cases = xml.parse(report).iter("testcase")
-    red = {f"{case.get('classname')} {case.get('name')}".split("::")[0] for case in cases if case.find("failure") is not None}
-    assert len(red) == 3 and {name for name in variants for line in red if name in line} == {"output", "callback", "exception"}
+    red = {
+        f"{case.get('classname')} {case.get('name')}".split("::")[0]
+        for case in cases
+        if case.find("failure") is not None
+    }
+    assert len(red) == 3 and {name for name in variants for line in red if name in line} == {
+        "output",
+        "callback",
+        "exception",
+    }
 
 
 def test_a_table_that_compares_less_is_refused(kept, tmp_path):

@@ -11,17 +11,18 @@ import pytest
 import torch
 
 import ukd
-from ukd.config import cache_folder
-from ukd.models import load_tokenizer
-from ukd.outputs import kept, live, teacher_outputs
-from ukd.teacher import Teacher, splits
+from ukd.config.paths import cache_folder
+from ukd.data.batches import tokenized_splits
+from ukd.models.encoders import load_tokenizer
+from ukd.training.teacher import Teacher
+from ukd.training.teacher_cache import cache_teacher, kept, live
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
 def train(task, teacher, tiny):
-    return splits(task, load_tokenizer(teacher.folder), tiny)[0]
+    return tokenized_splits(task, load_tokenizer(teacher.folder), tiny)[0]
 
 
 @pytest.fixture
@@ -31,29 +32,45 @@ def alone(tmp_path, teacher, monkeypatch):
     return tmp_path / "outputs"
 
 
-def test_kept_and_live_give_the_training_code_the_same(task, teacher, train, compute):
-    ask_kept, ask_live = kept(teacher_outputs(teacher, task, "train", train, compute=compute)), live(teacher, task, compute)
+def test_kept_and_live_give_the_training_code_the_same(task, teacher, train, runtime):
+    ask_kept, ask_live = (
+        kept(cache_teacher(teacher, task, "train", train, runtime=runtime)),
+        live(teacher, task, runtime),
+    )
     for positions in ([5, 3, 40], list(range(20, 37))):
         batch = train.batch(positions)
-        asked = ask_live(batch.to(compute.device)).cpu()
+        asked = ask_live(batch.to(runtime.device)).cpu()
         torch.testing.assert_close(ask_kept(batch), asked, rtol=1e-4, atol=1e-5)
         assert not ask_live(batch).requires_grad
 
 
-def test_a_run_with_a_live_teacher_ends_where_the_kept_one_does(task, tiny, teacher, compute, tmp_path):
+def test_a_run_with_a_live_teacher_ends_where_the_kept_one_does(
+    task, tiny, teacher, runtime, tmp_path
+):
     scores = [
-        ukd.distill(task, ukd.method("universal-kd"), teacher, profile=tiny, seed=1, compute=compute, folder=tmp_path, live_teacher=asked)
+        ukd.distill(
+            task,
+            ukd.get_method("universal-kd"),
+            teacher,
+            config=tiny,
+            seed=1,
+            runtime=runtime,
+            folder=tmp_path,
+            live_teacher=asked,
+        )
         for asked in (False, True)
     ]
     assert scores[0]["hash"] != scores[1]["hash"]
     terms = [record["history"]["teacher"]["curve"][-1] for record in scores]
     assert terms[0] == pytest.approx(terms[1], rel=1e-3)
-    assert scores[0]["scores"]["validation"]["accuracy"] == pytest.approx(scores[1]["scores"]["validation"]["accuracy"], abs=3.2)
+    assert scores[0]["scores"]["validation"]["accuracy"] == pytest.approx(
+        scores[1]["scores"]["validation"]["accuracy"], abs=3.2
+    )
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "removed"])
-def test_damaged_outputs_are_noticed_and_made_anew(damage, task, teacher, train, compute, alone):
-    whole = teacher_outputs(teacher, task, "train", train, compute=compute).clone()
+def test_damaged_outputs_are_noticed_and_made_anew(damage, task, teacher, train, runtime, alone):
+    whole = cache_teacher(teacher, task, "train", train, runtime=runtime).clone()
     path = next(alone.glob("*/outputs.npy"))
     content = bytearray(path.read_bytes())
     if damage == "removed":
@@ -62,38 +79,42 @@ def test_damaged_outputs_are_noticed_and_made_anew(damage, task, teacher, train,
         content[-1] ^= 1
         path.write_bytes(content[:-8] if damage == "cut" else content)
     with pytest.warns(UserWarning, match="are damaged; asking the teacher again"):
-        again = teacher_outputs(teacher, task, "train", train, compute=compute)
+        again = cache_teacher(teacher, task, "train", train, runtime=runtime)
     assert torch.equal(again.nan_to_num(), whole.nan_to_num())
 
 
-def test_writing_to_what_was_read_does_not_change_the_file(task, teacher, train, compute, alone):
-    table = teacher_outputs(teacher, task, "train", train, compute=compute)
+def test_writing_to_what_was_read_does_not_change_the_file(task, teacher, train, runtime, alone):
+    table = cache_teacher(teacher, task, "train", train, runtime=runtime)
     before = next(alone.glob("*/outputs.npy")).read_bytes()
     table.zero_()
     assert next(alone.glob("*/outputs.npy")).read_bytes() == before
 
 
-def test_other_tokens_another_teacher_and_other_heads_are_a_miss(task, tiny, teacher, train, compute, alone, tmp_path, monkeypatch):
-    count = lambda: len(list(alone.iterdir()))  # noqa: E731
-    teacher_outputs(teacher, task, "train", train, compute=compute)
-    shorter = splits(task, load_tokenizer(teacher.folder), replace(tiny, max_length=8))[0]
-    teacher_outputs(teacher, task, "train", shorter, compute=compute)
+def test_other_tokens_another_teacher_and_other_heads_are_a_miss(
+    task, tiny, teacher, train, runtime, alone, tmp_path, monkeypatch
+):
+    count = lambda: len(list(alone.iterdir()))
+    cache_teacher(teacher, task, "train", train, runtime=runtime)
+    shorter = tokenized_splits(task, load_tokenizer(teacher.folder), replace(tiny, max_length=8))[0]
+    cache_teacher(teacher, task, "train", shorter, runtime=runtime)
     assert count() == 2
-    other = ukd.train_teacher(task, profile=tiny, compute=compute, seed=3)
-    ukd.train_heads(other, task, profile=tiny, compute=compute)
-    teacher_outputs(other, task, "train", train, compute=compute)
+    other = ukd.train_teacher(task, config=tiny, runtime=runtime, seed=3)
+    ukd.fit_heads(other, task, config=tiny, runtime=runtime)
+    cache_teacher(other, task, "train", train, runtime=runtime)
     assert count() == 3
     shutil.copytree(teacher.heads, tmp_path / "heads-other")
     monkeypatch.setattr(Teacher, "heads", property(lambda self: tmp_path / "heads-other"))
-    teacher_outputs(teacher, task, "train", train, compute=compute)
+    cache_teacher(teacher, task, "train", train, runtime=runtime)
     assert count() == 4
 
 
-def test_memory_does_not_hold_the_table(task, teacher, train, compute, alone, monkeypatch):
+def test_memory_does_not_hold_the_table(task, teacher, train, runtime, alone, monkeypatch):
     """The table is a view of the file, mapped, and as large as rows x layers x classes."""
     seen, load = [], np.load
-    monkeypatch.setattr(np, "load", lambda *args, **options: seen.append(load(*args, **options)) or seen[-1])
-    table = teacher_outputs(teacher, task, "train", train, compute=compute)
+    monkeypatch.setattr(
+        np, "load", lambda *args, **options: seen.append(load(*args, **options)) or seen[-1]
+    )
+    table = cache_teacher(teacher, task, "train", train, runtime=runtime)
     assert isinstance(seen[0], np.memmap) and table.data_ptr() == seen[0].ctypes.data
     assert table.shape == (int(train.rows.max()) + 1, 4, 2)
 
@@ -103,26 +124,31 @@ import sys
 import ukd
 from ukd.models import load_tokenizer
 from ukd.outputs import teacher_outputs
-from ukd.teacher import splits, train_teacher
-task, compute = ukd.load_task("sentiment"), ukd.compute("float32")
-profile = ukd.profile("smoke", **eval(sys.argv[1]))
+from ukd.teacher import tokenized_splits, train_teacher
+task, compute = ukd.load_task("sentiment"), ukd.choose_compute("float32")
+profile = ukd.preset("smoke", **eval(sys.argv[1]))
 teacher = train_teacher(task, profile=profile, compute=compute)
-train = splits(task, load_tokenizer(teacher.folder), profile)[0]
+train = tokenized_splits(task, load_tokenizer(teacher.folder), profile)[0]
 print(float(teacher_outputs(teacher, task, "train", train, compute=compute).nan_to_num().sum()))
 """
 
 
-def test_two_processes_that_fill_at_once_agree(task, tiny, teacher, compute, train):
+def test_two_processes_that_fill_at_once_agree(task, tiny, teacher, runtime, train):
     from conftest import TINY
 
     for folder in (cache_folder() / "outputs").glob("sentiment-train-*"):
         for path in folder.iterdir():
             path.unlink()
         folder.rmdir()
-    both = [subprocess.Popen([sys.executable, "-c", FILL, repr(TINY)], stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)]
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", FILL, repr(TINY)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        for _ in range(2)
+    ]
     said = [process.communicate(timeout=120)[0].strip().splitlines()[-1] for process in both]
     assert [process.returncode for process in both] == [0, 0] and said[0] == said[1]
-    mine = float(teacher_outputs(teacher, task, "train", train, compute=compute).nan_to_num().sum())
+    mine = float(cache_teacher(teacher, task, "train", train, runtime=runtime).nan_to_num().sum())
     assert float(said[0]) == pytest.approx(mine, rel=1e-5)
 
 
@@ -178,9 +204,19 @@ print(seen[1] - seen[0], seen[1])
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="needs /proc to see what a process holds")
+@pytest.mark.skipif(
+    not Path("/proc/self/status").is_file(), reason="needs /proc to see what a process holds"
+)
 def test_a_million_examples_take_no_more_memory_at_the_end_of_an_epoch_than_at_its_start(tmp_path):
     """Tokens and teacher outputs are files that are mapped: 96 MB of outputs and 80 MB of tokens never become the process's own."""
-    done = subprocess.run([sys.executable, "-c", MILLION, "1000000", str(tmp_path)], capture_output=True, text=True, cwd=ROOT, timeout=300)
-    grown, held = map(float, done.stdout.split()[-2:]) if done.returncode == 0 else (done.stderr[-500:], "")
+    done = subprocess.run(
+        [sys.executable, "-c", MILLION, "1000000", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+    )
+    grown, held = (
+        map(float, done.stdout.split()[-2:]) if done.returncode == 0 else (done.stderr[-500:], "")
+    )
     assert grown < 40, f"grew by {grown} MB to {held}"

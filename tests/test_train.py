@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from ukd.config import Compute
-from ukd.data import Batch
-from ukd.train import Schedule, accelerator_for, fit, predict
+from ukd.config.runtime import Runtime
+from ukd.data.batches import Batch
+from ukd.training.loop import Schedule, accelerator_for, fit, predict
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,7 +23,11 @@ class Net(nn.Module):
     def __init__(self, dropout=0.0):
         super().__init__()
         torch.manual_seed(0)
-        self.first, self.second, self.dropout = nn.Linear(4, 8), nn.Linear(8, 1), nn.Dropout(dropout)
+        self.first, self.second, self.dropout = (
+            nn.Linear(4, 8),
+            nn.Linear(8, 1),
+            nn.Dropout(dropout),
+        )
         self.modes = []
 
     def forward(self, x):
@@ -36,7 +40,10 @@ def batches(size, count=4):
 
     def stream(epoch, rank=0, world=1):
         generator = torch.Generator().manual_seed(epoch)
-        x, y = torch.randn(count * 32, 4, generator=generator), torch.randn(count * 32, generator=generator)
+        x, y = (
+            torch.randn(count * 32, 4, generator=generator),
+            torch.randn(count * 32, generator=generator),
+        )
         for start in range(0, count * 32, size):
             part = slice(start + rank * size // world, start + (rank + 1) * size // world)
             yield Batch({"x": x[part]}, y[part], torch.arange(size // world))
@@ -56,10 +63,14 @@ def test_the_gradient_of_the_total_is_the_sum_of_the_gradients_of_the_named_term
         terms = two_terms(model, batch)
         if not seen:
             parameters = list(model.parameters())
-            each = [torch.autograd.grad(term, parameters, retain_graph=True) for term in terms.values()]
+            each = [
+                torch.autograd.grad(term, parameters, retain_graph=True) for term in terms.values()
+            ]
             seen["sum"] = [sum(gradients) for gradients in zip(*each, strict=True)]
             for index, parameter in enumerate(parameters):
-                parameter.register_hook(lambda grad, index=index: seen.setdefault(index, grad.clone()))
+                parameter.register_hook(
+                    lambda grad, index=index: seen.setdefault(index, grad.clone())
+                )
         return terms
 
     fit(Net(), batches(32, 1), spy, Schedule(1, 1, 0.01), cpu)
@@ -75,7 +86,14 @@ def test_every_term_is_in_the_curve_by_name(cpu):
 
 def test_every_step_is_in_training_mode_also_after_an_evaluation(cpu):
     model = Net()
-    fit(model, batches(32), two_terms, Schedule(3, 4, 0.01), cpu, score=lambda m: float(m.eval().second.bias.detach()))
+    fit(
+        model,
+        batches(32),
+        two_terms,
+        Schedule(3, 4, 0.01),
+        cpu,
+        score=lambda m: float(m.eval().second.bias.detach()),
+    )
     assert model.modes == [True] * 12
 
 
@@ -84,7 +102,9 @@ def test_everything_that_learns_moves_and_what_is_frozen_stays(cpu):
     model.first.bias.requires_grad_(False)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     fit(model, batches(32), two_terms, Schedule(1, 4, 0.01), cpu)
-    moved = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    moved = {
+        name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])
+    }
     assert moved == {"first.weight", "second.weight", "second.bias"}
 
 
@@ -99,7 +119,13 @@ def gradients(size, accumulate, cpu):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.optim.AdamW, "step", spy)
-        fit(model, batches(size, 1), two_terms, Schedule(1, 32 // size, 0.01, accumulate=accumulate, clip=1e9), cpu)
+        fit(
+            model,
+            batches(size, 1),
+            two_terms,
+            Schedule(1, 32 // size, 0.01, accumulate=accumulate, clip=1e9),
+            cpu,
+        )
     return seen["grads"]
 
 
@@ -128,7 +154,15 @@ def test_a_run_that_was_cut_off_resumes_bit_exactly(cpu, tmp_path):
 
         train.epochs = 0
         torch.manual_seed(5)
-        return fit(model, batches(32), two_terms, Schedule(4, 4, 0.05), cpu, score=score, checkpoint=checkpoint)
+        return fit(
+            model,
+            batches(32),
+            two_terms,
+            Schedule(4, 4, 0.05),
+            cpu,
+            score=score,
+            checkpoint=checkpoint,
+        )
 
     whole, cut, resumed = Net(0.3), Net(0.3), Net(0.3)
     expected = train(whole)
@@ -153,31 +187,33 @@ def test_the_best_epoch_is_kept_even_if_every_score_is_negative(cpu):
     assert torch.equal(model.second.weight, kept[1])
 
 
-@pytest.mark.parametrize("schedule", [Schedule(1, 1, 0.1), Schedule(3, 2, 0.1), Schedule(1, 100, 0.1)])
+@pytest.mark.parametrize(
+    "schedule", [Schedule(1, 1, 0.1), Schedule(3, 2, 0.1), Schedule(1, 100, 0.1)]
+)
 def test_the_rate_is_positive_at_both_ends_and_never_above_its_peak(schedule):
     rates = [schedule.rate_at(step) for step in range(schedule.steps)]
-    assert all(0 < rate <= schedule.rate for rate in rates)
-    assert max(rates) == pytest.approx(schedule.rate)
+    assert all(0 < learning_rate <= schedule.learning_rate for learning_rate in rates)
+    assert max(rates) == pytest.approx(schedule.learning_rate)
 
 
-def test_predictions_come_back_in_the_order_of_the_data(task, tiny, teacher, compute):
-    from ukd.models import load_tokenizer
-    from ukd.teacher import splits
+def test_predictions_come_back_in_the_order_of_the_data(task, tiny, teacher, runtime):
+    from ukd.data.batches import tokenized_splits
+    from ukd.models.encoders import load_tokenizer
 
-    train, *_ = splits(task, load_tokenizer(teacher.folder), tiny)
+    train, *_ = tokenized_splits(task, load_tokenizer(teacher.folder), tiny)
     frozen = teacher.load(task)
-    together = predict(frozen, train, compute)
+    together = predict(frozen, train, runtime)
     one_by_one = torch.stack([frozen(**train.batch([i]).inputs)[0] for i in range(8)])
     torch.testing.assert_close(together[:8], one_by_one, rtol=1e-4, atol=1e-5)
 
 
-def test_scoring_in_between_does_not_stop_the_accumulation(task, tiny, teacher, compute):
-    from ukd.models import load_tokenizer
-    from ukd.teacher import splits
+def test_scoring_in_between_does_not_stop_the_accumulation(task, tiny, teacher, runtime):
+    from ukd.data.batches import tokenized_splits
+    from ukd.models.encoders import load_tokenizer
 
-    data = splits(task, load_tokenizer(teacher.folder), tiny)[1]
-    accelerator = accelerator_for(compute, 4)
-    predict(teacher.load(task), data, compute)
+    data = tokenized_splits(task, load_tokenizer(teacher.folder), tiny)[1]
+    accelerator = accelerator_for(runtime, 4)
+    predict(teacher.load(task), data, runtime)
     assert accelerator.gradient_accumulation_steps == 4
 
 
@@ -197,12 +233,14 @@ def test_the_second_stage_of_a_model_computes_in_the_precision_of_the_first(cpu)
             seen.append(self.first(x).dtype)
             return super().forward(x)
 
-    model, half = Spy(), Compute("cpu", "bf16", 1, "test")
+    model, half = Spy(), Runtime("cpu", "bf16", 1, "test")
     for _ in range(2):
         fit(model, batches(32, 1), two_terms, Schedule(1, 1, 0.01), half)
         seen.append("stage")
     assert seen == [torch.bfloat16, "stage"] * 2
-    assert model(torch.ones(1, 4)).dtype == torch.float32, "outside of the loop the model is as it was"
+    assert model(torch.ones(1, 4)).dtype == torch.float32, (
+        "outside of the loop the model is as it was"
+    )
 
 
 def test_two_processes_start_with_the_loss_of_one(tmp_path):
@@ -213,7 +251,9 @@ def test_two_processes_start_with_the_loss_of_one(tmp_path):
         launch = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
         script = [str(ROOT / "tests" / "two_processes.py"), str(out)]
         env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run([sys.executable, *launch, *script], env=env, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            [sys.executable, *launch, *script], env=env, capture_output=True, text=True, timeout=120
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         found[processes] = json.loads(out.read_text())
     assert found[2]["processes"] == 2

@@ -9,12 +9,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 from accelerate import PartialState
 from test_train import Net, batches, two_terms
 
-from ukd.config import Compute
-from ukd.train import Schedule, fit
+from ukd.config.runtime import Runtime
+from ukd.training.loop import Schedule, fit
 
 model = Net()
-here = Compute("cpu", "float32", 1, "test")
-curve = [point for _ in range(2) for point in fit(model, batches(32), two_terms, Schedule(1, 4, 0.01), here)["curve"]]
+here = Runtime("cpu", "float32", 1, "test")
+curve = [
+    point
+    for _ in range(2)
+    for point in fit(model, batches(32), two_terms, Schedule(1, 4, 0.01), here)["curve"]
+]
 state = PartialState()
 if state.is_main_process:
     weights = [value for parameter in model.parameters() for value in parameter.flatten().tolist()]

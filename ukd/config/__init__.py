@@ -1,0 +1,1 @@
+"""Paths, device and precision, presets, cache keys, files."""

@@ -1,0 +1,1 @@
+"""Tasks, tokenised batches, metrics."""

@@ -1,0 +1,1 @@
+"""The table of methods, their loss terms, the hidden space."""

@@ -1,0 +1,1 @@
+"""Pretrained encoders, the bundled one, and students of other architectures."""

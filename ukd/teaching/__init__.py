@@ -1,0 +1,1 @@
+"""Diagrams, widgets and checks for the notebooks."""

@@ -1,0 +1,1 @@
+"""Teacher, pseudo classifiers, distillation, grids of runs."""
