@@ -1,4 +1,7 @@
-"""Print the lowest versions that pyproject.toml admits, as pip constraints; torch stays at the pinned version."""
+"""Print the lowest versions that pyproject.toml admits, as pip constraints for `make test-floors`.
+
+torch stays at its exact version: an older one may be missing where the tests run.
+"""
 
 import re
 import tomllib
@@ -11,7 +14,7 @@ def requirements() -> dict[str, str]:
     """Name to lowest version, of the kit and of its development tools."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    return dict(re.fullmatch(r"([\w-]+)>=([\d.]+)", line).parameter_groups() for line in lines)
+    return dict(re.fullmatch(r"([\w-]+)>=([\d.]+)", line).groups() for line in lines)
 
 
 def constraints() -> dict[str, str]:
