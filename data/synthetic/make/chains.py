@@ -124,7 +124,7 @@ PATTERNS = ((2, 1), (2, 1), (1, 2, 1), (2, 1, 1))
 
 
 def _move(rng: random.Random, places: dict[str, set[str]], rooms: list[str], choices: int) -> str:
-    """Moves one of the `choices` things to a room where it cannot be yet; "" without such a room."""
+    """Moves one of `choices` things to a room where it cannot be yet; "" without such a room."""
     moved = rng.sample(list(places), choices)
     free = [room for room in rooms if not any(room in places[thing] for thing in moved)]
     if not free:

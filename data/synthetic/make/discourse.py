@@ -18,7 +18,10 @@ def _so(rng: random.Random, text: str) -> str:
 
 
 def _said(rng: random.Random, words: tuple[str, ...], text: str) -> str:
-    """The text after one of the words that announce it, or, as often, without: labelled pairs have none either."""
+    """The text, half of the time after one of the words that announce it.
+
+    Labelled pairs have no such words, so the encoder should know the text without them.
+    """
     return f"{rng.choice(words)} {text}" if flip(rng) else text
 
 
@@ -177,7 +180,7 @@ def _plain(rng: random.Random) -> list[str]:
     return [acceptability.draw(rng, True)[0] for _ in range(rng.choice((2, 3, 4)))]
 
 
-# Retellings most of all: telling one from its spoilt copy takes a comparison of who did what to whom.
+# Retellings most of all: to tell one from its spoilt copy takes comparing who did what to whom.
 KINDS = (
     _carried,
     _moved,

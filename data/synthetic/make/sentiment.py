@@ -25,8 +25,10 @@ FIELDS = tuple(
         "film movie play show comedy drama | music acting plot ending dialogue dancing lighting |"
         "clever exciting amusing thoughtful graceful entertaining | clumsy lifeless confusing weak",
         "novel book story poem biography essay memoir | plot ending opening style cover title |"
-        "clever exciting amusing thoughtful elegant fascinating | clumsy lifeless confusing careless",
-        "meal dinner lunch breakfast supper picnic | soup sauce service dessert wine salad starter |"
+        "clever exciting amusing thoughtful elegant fascinating | clumsy lifeless confusing "
+        "careless",
+        "meal dinner lunch breakfast supper picnic |"
+        "soup sauce service dessert wine salad starter |"
         "tasty delicious generous satisfying | bland tasteless stale greasy",
         "journey trip voyage tour cruise holiday | weather scenery hotel food guide company |"
         "restful exciting cheerful rewarding | exhausting chaotic depressing irritating",
