@@ -35,7 +35,7 @@ def sure_in_place(largest, sure):
 )
 def test_mistakes_in_stopping_are_told_apart(answer, words):
     with pytest.raises(AssertionError, match=words):
-        checks.first_sure(answer)
+        checks.exit_layer(answer)
 
 
 @pytest.mark.parametrize(
@@ -58,4 +58,4 @@ def test_mistakes_in_stopping_are_told_apart(answer, words):
 )
 def test_mistakes_in_the_order_of_classes_are_told_apart(answer, words):
     with pytest.raises(AssertionError, match=words):
-        checks.reordered(answer)
+        checks.reorder_classes(answer)

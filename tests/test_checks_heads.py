@@ -60,7 +60,7 @@ SIZES = {
     "return three numbers": lambda n, layers, d, c: layers * (d * c + c),
     "BERT-base on MNLI should be": lambda n, layers, d, c: (54, 240, 960),
 }
-SLOPES = {
+GRADIENTS = {
     "you summed over the examples": lambda x, y, w, l2: len(x) * (slope(x, y, w) - w) + 2 * l2 * w,
     "2 l2 W, not l2 W": lambda x, y, w, l2: slope(x, y, w) - w + l2 * w,
     "left out the l2 term": lambda x, y, w, l2: slope(x, y, w) - w,
@@ -68,7 +68,7 @@ SLOPES = {
     "left out the labels": lambda x, y, w, l2: x.T @ (x @ w).softmax(-1) / len(x) + 2 * l2 * w,
     r"should have the shape \(2, 2\)": lambda x, y, w, l2: (slope(x, y, w) - w).sum(0),
 }
-DISTANCES = {
+LABEL_ERRORS = {
     r"this is p\(label\)": lambda z, y: z.softmax(-1).gather(1, y[:, None]).squeeze(1),
     "own favourite": lambda z, y: 1 - z.softmax(-1).amax(-1),
     "forgot the softmax": lambda z, y: 1 - z.gather(1, y[:, None]).squeeze(1),
@@ -93,8 +93,8 @@ MISTAKES = [
     for check, mistakes in (
         (checks.pseudo_classifier, HEADS),
         (checks.head_sizes, SIZES),
-        (checks.head_slope, SLOPES),
-        (checks.label_distance, DISTANCES),
+        (checks.head_gradient, GRADIENTS),
+        (checks.label_error, LABEL_ERRORS),
     )
     for words, answer in mistakes.items()
 ]
@@ -122,7 +122,7 @@ def test_the_packages_own_functions_solve_the_exercises(capsys):
     from ukd.training.teacher_heads import label_error
 
     checks.pseudo_classifier(lambda x, w, b: F.layer_norm(x, x.shape[-1:]) @ w + b)
-    checks.label_distance(lambda z, y: label_error(z, y, False))
-    checks.head_slope(lambda x, y, w, l2: slope(x, y, w) - w + 2 * l2 * w)
+    checks.label_error(lambda z, y: label_error(z, y, False))
+    checks.head_gradient(lambda x, y, w, l2: slope(x, y, w) - w + 2 * l2 * w)
     assert capsys.readouterr().out.count("right: ") == 3
     assert torch.is_grad_enabled()

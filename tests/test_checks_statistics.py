@@ -76,7 +76,7 @@ VERDICTS = {
         "match" if low <= p <= high else found(p, low, high)
     ),
     "only the size is another": lambda p, low, high: (
-        "differs" if found(p, low, high) == "close" else found(p, low, high)
+        "differs" if found(p, low, high) == "same sign" else found(p, low, high)
     ),
     "though the sign is the same": lambda p, low, high: (
         "match" if p * low > 0 and p * high > 0 else found(p, low, high)
@@ -85,12 +85,12 @@ VERDICTS = {
         "inconclusive" if low <= 0 <= high else found(p, low, high)
     ),
     "all of it": lambda p, low, high: (
-        "close" if found(p, low, high) == "differs" and high > 0 else found(p, low, high)
+        "same sign" if found(p, low, high) == "differs" and high > 0 else found(p, low, high)
     ),
     "mirror image": lambda p, low, high: found(p, low, high) if p > 0 else "differs",
     "is no verdict": lambda p, low, high: "equal",
     "inside": lambda p, low, high: (
-        "close" if found(p, low, high) == "match" else found(p, low, high)
+        "same sign" if found(p, low, high) == "match" else found(p, low, high)
     ),
     "shows a difference": lambda p, low, high: "inconclusive",
 }
@@ -99,4 +99,4 @@ VERDICTS = {
 @pytest.mark.parametrize("words", VERDICTS)
 def test_mistakes_in_the_verdict_are_named(words):
     with pytest.raises(AssertionError, match=re.escape(words)):
-        checks.judged(VERDICTS[words])
+        checks.verdict(VERDICTS[words])

@@ -1,59 +1,79 @@
-"""What all checks share: an unsolved stub is no failure, a wrong answer says what is likely wrong."""
+"""What all checks share: a stub is no failure, and a wrong answer gets a hint."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
+
+# The value that a common mistake gives, and the hint that names the mistake.
+Mistakes = Sequence[tuple[Any, str]]
 
 
 def exercise(check: Callable[[Callable], str]) -> Callable[[Callable], None]:
-    """Make `check(answer)` a check that prints: it raises AssertionError for a wrong answer, and returns what a right one shows.
+    """Decorator: print what the check of an answer returns, or that the answer is still a stub.
 
-    A stub that raises NotImplementedError, or returns nothing where something was asked, prints "not solved yet".
+    check: takes the learner's function, raises AssertionError for a wrong answer, and returns what
+        a right one shows. A stub raises NotImplementedError, or returns None.
     """
 
     @functools.wraps(check)
-    def shown(answer: Callable) -> None:
+    def checked(answer: Callable) -> None:
         try:
-            said = check(answer)
+            lesson = check(answer)
         except NotImplementedError:
             print(f"{answer.__name__}: not solved yet")
             return
-        print(f"right: {said}")
+        print(f"right: {lesson}")
 
-    return shown
+    return checked
 
 
 def expect(
-    found: Any,
+    value: Any,
     right: Any,
-    mistakes: dict[str, Any] | None = None,
+    mistakes: Mistakes = (),
     *,
     what: str = "the answer",
     tolerance: float = 1e-4,
 ) -> None:
-    """Raise AssertionError unless `found` equals `right`; a value that a known mistake gives is told by that mistake's words.
+    """Raise AssertionError unless the value is right; the value of a known mistake gets its hint.
 
-    found, right: numbers, (nested) lists or tensors; mistakes: {what the learner likely did: the value it gives}. Raises
-    NotImplementedError where `found` is None: the exercise has been left as it was.
+    Args:
+        value, right: numbers, (nested) lists or tensors.
+        mistakes: values that common mistakes give, with their hints.
+        what: what the value is, for the message.
+        tolerance: absolute and relative.
+
+    Raises: NotImplementedError where the value is None: the exercise was left as it is.
     """
-    if found is None:
+    if value is None:
         raise NotImplementedError
-    got, wanted = (torch.as_tensor(value, dtype=torch.float64) for value in (found, right))
-    same = lambda value: (
-        got.shape == value.shape and torch.allclose(got, value, atol=tolerance, rtol=tolerance)
-    )
-    if same(wanted):
+    given = _tensor(value)
+    wanted = _tensor(right)
+    if _close(given, wanted, tolerance):
         return
-    for words, value in (mistakes or {}).items():
-        if same(torch.as_tensor(value, dtype=torch.float64)):
-            raise AssertionError(f"{what}: {words}")
-    if got.shape != wanted.shape:
-        raise AssertionError(
-            f"{what} should have the shape {tuple(wanted.shape)}, got {tuple(got.shape)}"
-        )
-    rounded = lambda value: [round(x, 3) for x in value.flatten().tolist()]
-    raise AssertionError(f"{what} should be {rounded(wanted)}, got {rounded(got)}")
+    for wrong, hint in mistakes:
+        if _close(given, _tensor(wrong), tolerance):
+            raise AssertionError(f"{what}: {hint}")
+    if given.shape != wanted.shape:
+        shapes = f"{tuple(wanted.shape)}, got {tuple(given.shape)}"
+        raise AssertionError(f"{what} should have the shape {shapes}")
+    raise AssertionError(f"{what} should be {_rounded(wanted)}, got {_rounded(given)}")
+
+
+def _tensor(value: Any) -> Tensor:
+    return torch.as_tensor(value, dtype=torch.float64)
+
+
+def _close(one: Tensor, other: Tensor, tolerance: float) -> bool:
+    if one.shape != other.shape:
+        return False
+    return torch.allclose(one, other, atol=tolerance, rtol=tolerance)
+
+
+def _rounded(values: Tensor) -> list[float]:
+    return torch.round(values.flatten(), decimals=3).tolist()
