@@ -58,7 +58,8 @@ def agreement(rng: random.Random, good: bool, depth: int) -> str:
     subject = modified(rng, many, depth, THINGS if thing else HUMANS)
     if thing:
         return f"{subject} {('is', 'are')[seen]} {rng.choice(lex.LOOKS)}"
-    base, often = rng.choice(BASES), rng.choice(("every day", "at night", "again"))
+    base = rng.choice(BASES)
+    often = rng.choice(("every day", "at night", "again"))
     return f"{subject} " + rng.choice(
         (
             f"{('is', 'are')[seen]} {rng.choice(STATES)}",

@@ -14,7 +14,9 @@ from data.synthetic.make.quantifiers import CONTRADICTION, ENTAILMENT, NEUTRAL
 
 def reaches(facts: Iterable[tuple[str, str]], start: str, goal: str) -> int:
     """The steps from `start` to `goal` along the facts (more, less); 0 where there is no way."""
-    seen, edge, steps = {start}, [start], 0
+    seen = {start}
+    edge = [start]
+    steps = 0
     while edge:
         steps += 1
         edge = [b for a, b in facts if a in edge and b not in seen]
@@ -90,17 +92,21 @@ def _inside(
     """Where each thing and box is; `doubts` of them have two possible places."""
     movable = things + boxes
     doubtful = rng.sample(movable, doubts)
-    return {
-        item: rng.sample(boxes if item in things else rooms, 1 + (item in doubtful))
-        for item in movable
-    }
+    inside = {}
+    for item in movable:
+        places = boxes if item in things else rooms
+        inside[item] = rng.sample(places, 1 + (item in doubtful))
+    return inside
 
 
 def containment(rng: random.Random, target: int) -> tuple[list[str], str, int]:
     """Sentences on what is inside what, a hypothesis on a place, and the number of facts."""
-    things, boxes = rng.sample(lex.SMALL, 2), rng.sample(lex.BOXES, 2)
-    rooms, doubts = rng.sample(lex.ROOMS, 2), rng.choice((1, 1, 2))
-    denied, purse = flip(rng), flip(rng, 0.3)
+    things = rng.sample(lex.SMALL, 2)
+    boxes = rng.sample(lex.BOXES, 2)
+    rooms = rng.sample(lex.ROOMS, 2)
+    doubts = rng.choice((1, 1, 2))
+    denied = flip(rng)
+    purse = flip(rng, 0.3)
     while True:
         inside = _inside(rng, things, boxes, rooms, doubts)
         if purse:
@@ -150,8 +156,10 @@ def story(
 
 def movement(rng: random.Random, target: int) -> tuple[list[str], str, int]:
     """A story of things carried about, a hypothesis on where one is at the end, and its moves."""
-    things, rooms = rng.sample(lex.SMALL, 2), rng.sample(lex.ROOMS, 3)
-    denied, pattern = flip(rng), rng.choice(PATTERNS)
+    things = rng.sample(lex.SMALL, 2)
+    rooms = rng.sample(lex.ROOMS, 3)
+    denied = flip(rng)
+    pattern = rng.choice(PATTERNS)
     hypothesis = f"at the end the {things[0]} was {'not ' * denied}in the {rooms[0]}"
     while True:
         told, places = story(rng, things, rooms, pattern)

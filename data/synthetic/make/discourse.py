@@ -14,6 +14,7 @@ THAT_IS = ("in other words,", "that is,", "this means that")
 
 
 def _so(rng: random.Random, text: str) -> str:
+    """A conclusion, half of the time after a word that announces it."""
     return _said(rng, SO, text)
 
 
@@ -27,7 +28,8 @@ def _said(rng: random.Random, words: tuple[str, ...], text: str) -> str:
 
 def _carried(rng: random.Random) -> list[str]:
     """A person picks things up, walks and puts them down; the thing goes along."""
-    name, thing = rng.choice(lex.PEOPLE), rng.choice(lex.SMALL)
+    name = rng.choice(lex.PEOPLE)
+    thing = rng.choice(lex.SMALL)
     pronoun = "she" if name in lex.FEMALE else "he"
     rooms = rng.sample(lex.ROOMS, rng.choice((2, 3, 4)))
     story = [f"{name} picked up the {thing} in the {rooms[0]}"]
@@ -41,16 +43,12 @@ def _carried(rng: random.Random) -> list[str]:
 
 def _moved(rng: random.Random) -> list[str]:
     """Things are carried about, now and then one of two; where each may be follows."""
-    things, rooms = rng.sample(lex.SMALL, 2), rng.sample(lex.ROOMS, 3)
+    things = rng.sample(lex.SMALL, 2)
+    rooms = rng.sample(lex.ROOMS, 3)
     told, places = chains.story(rng, things, rooms, rng.choice(((1,), (1, 1), (2,), (2, 1))))
     thing = rng.choice(things)
-    return told + [
-        _so(
-            rng,
-            f"the {thing} was in "
-            + " or in ".join(f"the {room}" for room in sorted(places[thing])),
-        )
-    ]
+    possible = " or in ".join(f"the {room}" for room in sorted(places[thing]))
+    return [*told, _so(rng, f"the {thing} was in {possible}")]
 
 
 def _contained(rng: random.Random) -> list[str]:
@@ -99,7 +97,8 @@ def _taxonomy(rng: random.Random) -> list[str]:
     """Which kinds there are, and a thing named first by its kind and then by the one above."""
     head = rng.choice(tuple(lex.CHILDREN))
     one, two = rng.sample(lex.CHILDREN[head], 2)
-    buyer, verb = events.person(rng), rng.choice(("bought", "saw", "found", "wanted", "drew"))
+    buyer = events.person(rng)
+    verb = rng.choice(("bought", "saw", "found", "wanted", "drew"))
     text = [
         f"{indefinite(one)} is {indefinite(head)}, and so is {indefinite(two)}",
         f"{buyer} {verb} {indefinite(rng.choice((one, two)))}",
@@ -116,10 +115,10 @@ def _quantified(rng: random.Random) -> list[str]:
         first = rng.choice(quant.FORMS)
         follow = [form for form in quant.consequences(first) if form != first]
     chosen = [first] + rng.sample(follow, min(2, len(follow)))
-    told = [
-        rng.choice(quant.WORDING[q]).format(n=f"{plural(kinds[kind])} {place}") + f" {deeds[level]}"
-        for q, kind, level in chosen
-    ]
+    told = []
+    for quantifier, kind, level in chosen:
+        wording = rng.choice(quant.WORDING[quantifier])
+        told.append(wording.format(n=f"{plural(kinds[kind])} {place}") + f" {deeds[level]}")
     return told[:1] + [_so(rng, text) for text in told[1:]]
 
 
@@ -146,7 +145,8 @@ def _afterwards(rng: random.Random) -> list[str]:
 def _believed(rng: random.Random) -> list[str]:
     """Somebody misses a move and still believes what was true before it."""
     one, two = rng.sample(lex.PEOPLE, 2)
-    thing, (old, new) = rng.choice(lex.SMALL), rng.sample(lex.BOXES, 2)
+    thing = rng.choice(lex.SMALL)
+    old, new = rng.sample(lex.BOXES, 2)
     saw = flip(rng)
     return [
         f"{one} put the {thing} in the {old}",

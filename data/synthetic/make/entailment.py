@@ -25,7 +25,8 @@ def _told(rng: random.Random, form: quant.Form, setting: tuple) -> str:
 
 def quantity(rng: random.Random, target: int) -> Drawn:
     """One or two quantified premises and a quantified hypothesis."""
-    setting, count = quant.setting(rng), 1 + flip(rng, 0.75)
+    setting = quant.setting(rng)
+    count = 1 + flip(rng, 0.75)
     hypothesis = rng.choice(quant.hypotheses(count))
     forms = rng.choice(rng.choice(quant.premises(hypothesis, count))[target])
     told = [_told(rng, form, setting) for form in forms]
@@ -44,7 +45,8 @@ def member(rng: random.Random, target: int) -> Drawn:
     setting = quant.setting(rng)
     kinds, properties, place = setting
     name = rng.choice(lex.PETS if kinds[2] == "animal" else lex.PEOPLE)
-    level, denied = rng.randrange(2), flip(rng)
+    level = rng.randrange(2)
+    denied = flip(rng)
     # "all" decides in favour of an assertion and "none" against it; denials turn that round.
     decisive = rng.choice(("all", "none"))
     if target != quant.NEUTRAL:

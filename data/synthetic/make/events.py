@@ -179,7 +179,8 @@ def things(frame: Frame) -> tuple[str, ...]:
 
 def draw(rng: random.Random, frames: tuple[Frame, ...] = FRAMES, adjuncts: float = 0.5) -> Event:
     """A random event; place and time are each given with probability `adjuncts`."""
-    frame, a = rng.choice(frames), person(rng)
+    frame = rng.choice(frames)
+    a = person(rng)
     place = rng.choice(lex.OUTSIDE) if flip(rng, adjuncts) else ""
     time = rng.choice(lex.TIMES) if flip(rng, adjuncts) else ""
     return Event(frame, a, person(rng, a), rng.choice(things(frame)), place, time)

@@ -95,6 +95,7 @@ KIN = pairs(
 
 
 def _parse(text: str) -> dict[str, tuple[str, ...]]:
+    """Hyponyms by hypernym."""
     lines = (line.split(":") for line in text.strip().splitlines())
     return {head: tuple(rest.split()) for head, rest in lines}
 
@@ -122,24 +123,8 @@ def leaves(root: str) -> tuple[str, ...]:
 
 
 # Things that can be bought, lent, carried and lost.
-GOODS = tuple(
-    noun
-    for root in (
-        [
-            "fruit",
-            "vegetable",
-            "pastry",
-            "tool",
-            "garment",
-            "jewel",
-            "toy",
-            "instrument",
-            "flower",
-            "container",
-        ]
-    )
-    for noun in leaves(root)
-) + words(
+_TRADED = words("fruit vegetable pastry tool garment jewel toy instrument flower container")
+GOODS = tuple(noun for root in _TRADED for noun in leaves(root)) + words(
     "sofa chair stool bicycle lamp rug key cup map book letter photo parcel candle umbrella "
     "clock mirror pencil notebook ticket coin pillow blanket kettle spoon stone gift"
 )

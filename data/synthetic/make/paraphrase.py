@@ -42,10 +42,11 @@ def altered(rng: random.Random, event: Event) -> Event:
 
 def synonymous(rng: random.Random, event: Event) -> Event:
     """The event with each participant named, mostly, by a synonym where there is one."""
-    a, b, t = (
-        lex.synonym(word) if flip(rng, 0.7) else word for word in (event.a, event.b, event.t)
-    )
-    return replace(event, a=a, b=b, t=t)
+    words = {}
+    for role in ("a", "b", "t"):
+        word = getattr(event, role)
+        words[role] = lex.synonym(word) if flip(rng, 0.7) else word
+    return replace(event, **words)
 
 
 def draw(rng: random.Random) -> Event:
@@ -94,14 +95,16 @@ def _sequence(rng: random.Random, same: bool) -> tuple[str, str, int]:
     """Two events in order; disturbed by exchanging their order or the people of one."""
     x = events.draw(rng, events.FRAMES, 0)
     y = events.draw(rng, events.FRAMES, 0)
-    (x1, x_way), (y1, y_way) = (events.tell(rng, event, cleft=False) for event in (x, y))
+    x1, x_way = events.tell(rng, x, cleft=False)
+    y1, y_way = events.tell(rng, y, cleft=False)
     order = rng.choice(ORDERS)
     first = order.format(x=x1, y=y1)
     retold = flip(rng)
     if not same and flip(rng):
         x, y, x_way, y_way = y, x, y_way, x_way
     elif not same:
-        x, retold = altered(rng, x), True
+        x = altered(rng, x)
+        retold = True
     x1 = events.tell(rng, x, avoid=x_way, cleft=False)[0] if retold else events.clause(x, x_way)
     second = lex.pick(rng, ORDERS, order).format(x=x1, y=events.clause(y, y_way))
     return first, second, 2

@@ -15,18 +15,10 @@ from data.synthetic.make.base import flip, pairs
 
 Form = tuple[str, int, int]
 ENTAILMENT, NEUTRAL, CONTRADICTION = range(3)
+QUANTIFIERS = ("all", "none", "some", "notall", "two", "most")
 # The kind levels 0 to 2 rise from specific to general; this one is next to the most specific.
 SIBLING = 3
 
-# How a quantifier judges `n` individuals of the kind, `k` of which have the property.
-MEANING = {
-    "all": lambda n, k: k == n,
-    "none": lambda n, k: k == 0,
-    "some": lambda n, k: k >= 1,
-    "notall": lambda n, k: k < n,
-    "two": lambda n, k: k >= 2,
-    "most": lambda n, k: 2 * k > n,
-}
 WORDING = {
     "all": ("all the {n}", "every one of the {n}"),
     "none": ("none of the {n}", "not one of the {n}"),
@@ -87,6 +79,18 @@ def setting(rng: random.Random) -> tuple[tuple[str, str, str], tuple[str, str], 
     return rng.choice(CRAFTS), rng.choice(DEEDS), rng.choice(HUMAN_PLACES)
 
 
+def quantifies(quantifier: str, individuals: int, having: int) -> bool:
+    """Whether a quantifier is true of so many individuals, `having` of which have the property."""
+    return {
+        "all": having == individuals,
+        "none": having == 0,
+        "some": having >= 1,
+        "notall": having < individuals,
+        "two": having >= 2,
+        "most": 2 * having > individuals,
+    }[quantifier]
+
+
 @cache
 def _worlds() -> tuple[tuple[int, ...], ...]:
     """All worlds with at least two individuals of the most specific kind."""
@@ -99,13 +103,12 @@ def _worlds() -> tuple[tuple[int, ...], ...]:
 def mask(form: Form) -> int:
     """The worlds in which `form` is true, one bit for each."""
     quantifier, kind, level = form
-    evaluate_epoch = MEANING[quantifier]
     sorts = (3,) if kind == SIBLING else range(0, 3 * kind + 3, 3)
     bits = []
     for world in _worlds():
         number = sum(sum(world[sort : sort + 3]) for sort in sorts)
         having = sum(sum(world[sort : sort + level + 1]) for sort in sorts)
-        bits.append("01"[number > 0 and evaluate_epoch(number, having)])
+        bits.append("01"[number > 0 and quantifies(quantifier, number, having)])
     return int("".join(bits), 2)
 
 
@@ -118,7 +121,7 @@ def label(premises: tuple[Form, ...], hypothesis: Form) -> int | None:
     return ENTAILMENT if true == both else NEUTRAL if true else CONTRADICTION
 
 
-FORMS = tuple(product(MEANING, range(3), range(2)))
+FORMS = tuple(product(QUANTIFIERS, range(3), range(2)))
 
 
 @cache
@@ -129,11 +132,10 @@ def premises(hypothesis: Form, count: int) -> tuple[tuple[tuple, ...], ...]:
     that the choice of quantifiers does not give the label away.  Single premises are one group.
     """
     usable = [form for form in FORMS if form != hypothesis]
-    given = (
-        [(p,) for p in usable]
-        if count == 1
-        else [(p, q) for p in usable for q in usable if p[1] != q[1]]
-    )
+    if count == 1:
+        given = [(form,) for form in usable]
+    else:
+        given = [pair for pair in product(usable, usable) if pair[0][1] != pair[1][1]]
     groups: dict[tuple, tuple[list, list, list]] = {}
     for forms in given:
         found = label(forms, hypothesis)

@@ -56,17 +56,12 @@ PROPERTIES = (
     ("{s} could hardly be called {a}", True),
 )
 # Only these stay readable below another operator.
-SIMPLE = tuple(
-    p
-    for p in PROPERTIES
-    if p[0]
-    in (
-        "{s} was {a}",
-        "{s} turned out to be {a}",
-        "{s} was not {a}",
-        "{s} was far from {a}",
-        "{s} was anything but {a}",
-    )
+SIMPLE = (
+    ("{s} was {a}", False),
+    ("{s} turned out to be {a}", False),
+    ("{s} was not {a}", True),
+    ("{s} was far from {a}", True),
+    ("{s} was anything but {a}", True),
 )
 EMBEDDINGS = (
     ("I am sure that {c}", False),
@@ -120,20 +115,26 @@ def opinion(rng: random.Random) -> tuple[str, bool, int]:
     """An opinion without capital and stop, whether it is positive, and its operators."""
     things, aspects, good, bad = rng.choice(FIELDS)
     thing = rng.choice(things)
-    embedded, contrasted = flip(rng, 0.4), flip(rng, 0.4)
-    positive, turns = flip(rng), flip(rng, 0.3)
+    embedded = flip(rng, 0.4)
+    contrasted = flip(rng, 0.4)
+    positive = flip(rng)
+    turns = flip(rng, 0.3)
     template = _turn(rng, SIMPLE if embedded else PROPERTIES, turns)
     adjective = rng.choice(POSITIVE + tuple(good) if positive else NEGATIVE + tuple(bad))
     text = template.format(s=f"the {thing}", a=adjective)
-    positive, operators = positive != turns, int(template != PLAIN)
+    positive = positive != turns
+    operators = int(template != PLAIN)
     if embedded:
         turns = flip(rng, 0.45)
         template = _turn(rng, OPEN if contrasted else EMBEDDINGS, turns)
-        text, positive, operators = template.format(c=text), positive != turns, operators + 1
+        text = template.format(c=text)
+        positive = positive != turns
+        operators += 1
     if contrasted:
-        x, inner = _aspect(rng, rng.choice(aspects), not positive)
+        aspect, inner = _aspect(rng, rng.choice(aspects), not positive)
         contrast = rng.choice(CONTRASTS[:3] if embedded else CONTRASTS)
-        text, operators = contrast.format(x=x, c=text), operators + 1 + inner
+        text = contrast.format(x=aspect, c=text)
+        operators += 1 + inner
     return text, positive, operators
 
 

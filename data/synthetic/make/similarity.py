@@ -24,6 +24,7 @@ from data.synthetic.make.events import Event
 
 
 def _thing_loss(one: str, two: str) -> float:
+    """What the score loses by the things."""
     if one == two:
         return 0.0
     if two == lex.SYNONYMS.get(one):
@@ -34,6 +35,7 @@ def _thing_loss(one: str, two: str) -> float:
 
 
 def _people_loss(one: Event, two: Event) -> float:
+    """What the score loses by the people."""
     if "b" not in one.frame.roles or "b" not in two.frame.roles:
         return 0.0 if one.a == two.a else 1.2
     if (one.a, one.b) == (two.b, two.a):
@@ -59,11 +61,9 @@ def _other_thing(rng: random.Random, event: Event) -> str:
     if lex.siblings(thing):
         near.append(rng.choice(lex.siblings(thing)))
     near = [word for word in near if word]
-    return (
-        rng.choice(near)
-        if near and flip(rng, 0.7)
-        else lex.pick(rng, events.things(event.frame), thing)
-    )
+    if near and flip(rng, 0.7):
+        return rng.choice(near)
+    return lex.pick(rng, events.things(event.frame), thing)
 
 
 def _frame(rng: random.Random, event: Event) -> Event:
@@ -72,15 +72,19 @@ def _frame(rng: random.Random, event: Event) -> Event:
     return replace(event, frame=lex.pick(rng, frames, event.frame))
 
 
-CHANGES = {
-    "swap": lambda rng, e: e.swapped(),
-    "a": lambda rng, e: replace(e, a=events.person(rng, e.a, e.b)),
-    "b": lambda rng, e: replace(e, b=events.person(rng, e.a, e.b)),
-    "action": _frame,
-    "thing": lambda rng, e: replace(e, t=_other_thing(rng, e)),
-    "place": lambda rng, e: replace(e, place=lex.pick(rng, lex.OUTSIDE, e.place)),
-    "time": lambda rng, e: replace(e, time=lex.pick(rng, lex.TIMES, e.time)),
-}
+def _changed(rng: random.Random, event: Event, change: str) -> Event:
+    """The event after one of the changes of `_changes`."""
+    if change == "swap":
+        return event.swapped()
+    if change == "action":
+        return _frame(rng, event)
+    if change in ("a", "b"):
+        return replace(event, **{change: events.person(rng, event.a, event.b)})
+    if change == "thing":
+        return replace(event, t=_other_thing(rng, event))
+    if change == "place":
+        return replace(event, place=lex.pick(rng, lex.OUTSIDE, event.place))
+    return replace(event, time=lex.pick(rng, lex.TIMES, event.time))
 
 
 def _changes(rng: random.Random, event: Event) -> list[str]:
@@ -106,7 +110,7 @@ def generate(rng: random.Random) -> dict:
     two = one
     names = _changes(rng, one)
     for name in names:
-        two = CHANGES[name](rng, two)
+        two = _changed(rng, two, name)
     first, way = events.tell(rng, one)
     second, _ = events.tell(rng, two, avoid=way)
     if flip(rng):

@@ -4,6 +4,8 @@ import random
 from functools import cache
 from pathlib import Path
 
+from datasets import ClassLabel, Dataset, Features, Value
+
 from data.synthetic.make import acceptability, entailment, paraphrase, sentiment, similarity
 from data.synthetic.make.base import Grammar
 
@@ -24,8 +26,8 @@ def _quota(grammar: Grammar, size: int) -> dict:
     """How many examples of each label a split of `size` takes; one number without labels."""
     if grammar.shares is None:
         return {None: size}
-    counts = [round(share * size) for share in grammar.shares]
-    return dict(enumerate(counts[:-1])) | {len(counts) - 1: size - sum(counts[:-1])}
+    counts = [round(share * size) for share in grammar.shares[:-1]]
+    return dict(enumerate([*counts, size - sum(counts)]))
 
 
 @cache
@@ -62,17 +64,12 @@ def examples(name: str, split: str, seed: int = SEED) -> list[dict]:
 
 
 def build(folder: str | Path, seed: int = SEED) -> None:
-    """Writes every split to folder/<task>/<split>-00000-of-00001.parquet, in GLUE's layout."""
-    from datasets import ClassLabel, Dataset, Features, Value
+    """Write every split to folder/<task>/<split>-00000-of-00001.parquet, in GLUE's layout.
 
+    The same seed gives the same files.
+    """
     for name, grammar in TASKS.items():
-        label = (
-            ClassLabel(names=list(grammar.label_names)) if grammar.label_names else Value("float32")
-        )
-        features = Features(
-            {column: Value("string") for column in grammar.columns}
-            | {"label": label, "idx": Value("int32"), "difficulty": Value("int32")}
-        )
+        features = _features(grammar)
         target = Path(folder) / name
         target.mkdir(parents=True, exist_ok=True)
         for split in grammar.sizes:
@@ -81,3 +78,13 @@ def build(folder: str | Path, seed: int = SEED) -> None:
             Dataset.from_dict(table, features=features).to_parquet(
                 target / f"{split}-00000-of-00001.parquet"
             )
+
+
+def _features(grammar: Grammar) -> Features:
+    """The columns of a task's files with their types."""
+    columns = {column: Value("string") for column in grammar.columns}
+    label = Value("float32")
+    if grammar.label_names:
+        label = ClassLabel(names=list(grammar.label_names))
+    numbers = {"label": label, "idx": Value("int32"), "difficulty": Value("int32")}
+    return Features(columns | numbers)
