@@ -1,4 +1,4 @@
-"""Exercises on pooling and sizes: likely mistakes are told apart (see test_exercises.py for what all exercises share)."""
+"""Checks of pooling and sizes: each likely mistake gets its own hint."""
 
 import pytest
 

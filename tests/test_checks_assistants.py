@@ -1,4 +1,4 @@
-"""Exercises on annealed targets and entropies: likely mistakes are told apart (see test_exercises.py for what all exercises share)."""
+"""Checks of annealed targets and entropies: each likely mistake gets its own hint."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Exercises on early exit and the order of classes: likely mistakes are told apart (see test_exercises.py for what all exercises share)."""
+"""Checks of early exit and the order of classes: each likely mistake gets its own hint."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Exercises on the loss and its steps: likely mistakes are told apart (see test_exercises.py for what all exercises share)."""
+"""Checks of the loss and its steps: each likely mistake gets its own hint."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Exercises on pseudo classifiers: likely mistakes are told apart (see test_exercises.py for what all exercises share)."""
+"""Checks of pseudo classifiers: each likely mistake gets its own hint."""
 
 import pytest
 import torch
@@ -82,7 +82,7 @@ LABEL_ERRORS = {
 
 
 def slope(x, y, w):
-    """The right fit term plus the weights themselves, by autograd, so that the mistakes can be made from it."""
+    """Gradient of the mean loss plus the weights themselves; the mistakes are made from it."""
     w = w.clone().requires_grad_()
     (F.cross_entropy(x @ w, y) + w.square().sum() / 2).backward()
     return w.grad

@@ -1,4 +1,4 @@
-"""Exercises on the layer maps: likely mistakes are told apart (see test_exercises.py for what all exercises share)."""
+"""Checks of the layer maps: each likely mistake gets its own hint."""
 
 import re
 

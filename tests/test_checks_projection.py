@@ -1,4 +1,4 @@
-"""Exercises on the projection: likely mistakes are told apart (see test_exercises.py for what all exercises share)."""
+"""Checks of the projection: each likely mistake gets its own hint."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Exercises on the statistics: likely mistakes are told apart (see test_exercises.py for what all exercises share)."""
+"""Checks of the statistics: each likely mistake gets its own hint."""
 
 import re
 from statistics import mean, pstdev, stdev, variance

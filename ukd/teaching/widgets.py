@@ -1,11 +1,12 @@
-"""Explorers: sliders beside a figure that is drawn anew with every move. ipywidgets alone, and no need of a mouse or of colour.
+"""Widgets: controls beside a figure that is drawn again whenever one of them changes.
 
-Every control has a written label and shows its number; below every picture a sentence says what it shows.
+Every control has a written label, shows its number, and works without a mouse. Below every figure a
+sentence says what it shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from io import BytesIO
 from textwrap import fill
@@ -13,35 +14,26 @@ from textwrap import fill
 import ipywidgets
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ukd.analysis.figures import draw_attention
-from ukd.analysis.tables import decided, label, ordered
-from ukd.data.tasks import SPECS
+from ukd.analysis.figures import draw_layer_map
+from ukd.analysis.grouping import at_chosen_rate, methods_of, tasks_of
+from ukd.analysis.runs import Runs
 from ukd.losses import intermediate_loss
-from ukd.methods.registry import METHODS
 from ukd.teaching.diagrams import draw_projection, projection_axes
 
-STUDENT = (
-    (0.5, -0.5),
-    (-1.0, 1.0),
-    (0.0, 0.0),
-)  # what the playground's layers say at the start, (S, C)
-TEACHER = ((0.0, 0.0), (1.0, -1.0), (-2.0, 2.0), (3.0, -3.0))  # (T, C)
-ALL = "all examples"
-PLACES = {
-    "left": 0.06,
-    "right": 0.99,
-    "bottom": 0.24,
-    "top": 0.86,
-    "wspace": 0.13,
-}  # of layer maps on their figure
+# The playground's logits at the start: (S, C) and (T, C).
+STUDENT = ((0.5, -0.5), (-1.0, 1.0), (0.0, 0.0))
+TEACHER = ((0.0, 0.0), (1.0, -1.0), (-2.0, 2.0), (3.0, -3.0))
+FIGURE_WIDTH = 9.6  # inches
+DPI = 80
+MAP_MARGINS = {"left": 0.06, "right": 0.99, "bottom": 0.24, "top": 0.86, "wspace": 0.13}
+UNIFORM = 0.005  # weights that differ by less are called uniform
 
 
-def picture(figure: Figure) -> bytes:
-    """The figure as it stands, as a PNG; hardly compressed, for it is shown at once and thrown away."""
+def png_bytes(figure: Figure) -> bytes:
+    """The figure as a PNG. It is shown at once and thrown away, so it is hardly compressed."""
     file = BytesIO()
     figure.savefig(file, format="png", pil_kwargs={"compress_level": 1})
     return file.getvalue()
@@ -50,247 +42,189 @@ def picture(figure: Figure) -> bytes:
 def slider(
     label: str, value: float, low: float, high: float, *, step: float = 0.1
 ) -> ipywidgets.FloatSlider:
-    """A labelled slider with its number beside it, which can be typed over; arrow keys move it by a step."""
+    """A labelled slider. Arrow keys move it by a step, and its number can be typed over."""
     return ipywidgets.FloatSlider(
-        value, min=low, max=high, step=step, description=label, readout_format=".2f", **_look()
+        value, min=low, max=high, step=step, description=label, readout_format=".2f", **_layout()
     )
 
 
 def temperature_slider(label: str, value: float = 1.0) -> ipywidgets.FloatLogSlider:
     """A labelled slider for a temperature, 1/16 to 64, half an octave a step."""
     return ipywidgets.FloatLogSlider(
-        value, base=2, min=-4, max=6, step=0.5, description=label, readout_format=".3g", **_look()
+        value, base=2, min=-4, max=6, step=0.5, description=label, readout_format=".3g", **_layout()
     )
 
 
-def _look() -> dict:
-    return {"style": {"description_width": "9em"}, "layout": {"width": "24em"}}
+def choice(label: str, options: Sequence[str], value: str) -> ipywidgets.Dropdown:
+    """A labelled list to choose from. The space bar opens it, arrows and Enter choose."""
+    return ipywidgets.Dropdown(options=options, value=value, description=label, **_layout())
 
 
-def live(
-    figure: Figure, draw: Callable[[], str], controls: Iterable[ipywidgets.Widget]
+def _layout() -> dict[str, dict[str, str]]:
+    return {"style": {"description_width": "11em"}, "layout": {"width": "26em"}}
+
+
+def live_figure(
+    figure: Figure, draw: Callable[[], str], controls: Mapping[str, ipywidgets.Widget]
 ) -> ipywidgets.VBox:
-    """The figure's picture with a sentence below, both made anew whenever one of the controls changes.
+    """The figure with a sentence below, both drawn again whenever one of the controls changes.
 
-    draw: draws on the figure and returns the sentence. What it raises reaches whoever moved the control, nothing is caught here.
+    draw: draws on the figure and returns the sentence, as HTML. Its errors are shown below.
     """
-    image, text = ipywidgets.Image(format="png"), ipywidgets.HTML()
+    image = ipywidgets.Image(format="png")
+    sentence = ipywidgets.HTML()
 
-    def redraw(_change: object = None) -> None:
-        text.value = draw()
-        image.value = picture(figure)
+    def update(**_values: object) -> None:
+        sentence.value = draw()
+        image.value = png_bytes(figure)
 
-    for control in controls:
-        control.observe(redraw, names="value")
-    redraw()
-    return ipywidgets.VBox([image, text])
+    errors = ipywidgets.interactive_output(update, dict(controls))
+    return ipywidgets.VBox([image, sentence, errors])
+
+
+def alt_text(weights: Tensor | np.ndarray) -> str:
+    """Where each student layer attends most, in words; weights (S, T)."""
+    parts = []
+    for layer, row in enumerate(weights, 1):
+        if row.max() - row.min() < UNIFORM:
+            where = "to all teacher layers alike"
+        else:
+            where = f"most to teacher layer {int(row.argmax()) + 1} ({float(row.max()):.2f})"
+        parts.append(f"student layer {layer} attends {where}")
+    return "; ".join(parts).capitalize() + "."
 
 
 def playground() -> ipywidgets.VBox:
-    """Explorer of the projection: kappa, tau, and the two logits of three student and four teacher layers, each with a slider.
+    """Widget of the projection: both temperatures, three student layers, four teacher layers.
 
-    Shows weights, mixture and the gradient on the student's logits at once (see `ukd.diagram.draw_projection`).
+    Shows weights, mixture and gradient (see `draw_projection`).
     """
-    attention_temperature, temperature = (
-        temperature_slider("kappa (attention)"),
-        temperature_slider("tau (loss)"),
+    attention_temperature = temperature_slider("attention temperature κ")
+    temperature = temperature_slider("temperature τ")
+    detached = ipywidgets.Checkbox(
+        True, description="detach attention: no gradient through the weights", indent=False
     )
-    flows = ipywidgets.Checkbox(
-        False, description="gradients flow through the attention", indent=False
-    )
-    ours, theirs = _logits("student", STUDENT), _logits("teacher", TEACHER)
-    figure = Figure(figsize=(9.6, 3.0), dpi=80)
+    students = _logit_sliders("student", STUDENT)
+    teachers = _logit_sliders("teacher", TEACHER)
+    figure = Figure(figsize=(FIGURE_WIDTH, 3.0), dpi=DPI)
     axes = projection_axes(figure)
 
     def draw() -> str:
         options = {
-            "kappa": attention_temperature.value,
-            "tau": temperature.value,
-            "attention_grad": flows.value,
+            "attention_temperature": attention_temperature.value,
+            "temperature": temperature.value,
+            "detach_attention": detached.value,
         }
-        draw_projection(axes, _read(ours), _read(theirs), **options)
-        return alt_text(
-            intermediate_loss(_read(ours)[None], _read(theirs)[None], **options).weights[0]
-        )
+        student = _values(students)
+        teacher = _values(teachers)
+        draw_projection(axes, student, teacher, **options)
+        result = intermediate_loss(student.unsqueeze(0), teacher.unsqueeze(0), **options)
+        return alt_text(result.weights[0])
 
-    controls = [
-        attention_temperature,
-        temperature,
-        flows,
-        *(one for row in ours + theirs for one in row),
-    ]
-    rows = [
-        ipywidgets.HBox(row)
-        for row in ([attention_temperature, temperature, flows], *ours, *theirs)
-    ]
-    return ipywidgets.VBox([live(figure, draw, controls), *rows])
+    rows = [[attention_temperature, temperature, detached], *students, *teachers]
+    controls = {control.description: control for row in rows for control in row}
+    return ipywidgets.VBox([live_figure(figure, draw, controls), *map(ipywidgets.HBox, rows)])
 
 
-def _logits(side: str, start: Iterable[Iterable[float]]) -> list[list[ipywidgets.FloatSlider]]:
+def _logit_sliders(
+    side: str, logits: Sequence[Sequence[float]]
+) -> list[list[ipywidgets.FloatSlider]]:
     """Sliders for the logits of a network's layers: a row a layer, a column a class."""
-    rows = enumerate(start, 1)
-    return [
-        [slider(f"{side} {layer}, class {c}", value, -6, 6) for c, value in enumerate(row, 1)]
-        for layer, row in rows
-    ]
+    rows = []
+    for layer, values in enumerate(logits, 1):
+        row = []
+        for number, value in enumerate(values, 1):
+            row.append(slider(f"{side} {layer}, class {number}", value, -6, 6))
+        rows.append(row)
+    return rows
 
 
-def _read(sliders: list[list[ipywidgets.FloatSlider]]) -> Tensor:
-    """What the sliders say, (layers, C)."""
+def _values(sliders: list[list[ipywidgets.FloatSlider]]) -> Tensor:
+    """The sliders' values, (layers, C)."""
     return torch.tensor([[one.value for one in row] for row in sliders])
 
 
-def alt_text(weights: Tensor | np.ndarray) -> str:
-    """Where each student layer looks most, in words; weights (S, T)."""
-    said = []
-    for layer, row in enumerate(weights, 1):
-        most = f"most at teacher layer {int(row.argmax()) + 1} ({float(row.max()):.2f})"
-        said.append(
-            f"student layer {layer} looks "
-            + ("at all alike" if row.max() - row.min() < 0.005 else most)
-        )
-    return "; ".join(said).capitalize() + "."
+def layer_maps(runs: Runs) -> ipywidgets.Tab:
+    """Widget of layer maps, a tab a task: two methods side by side, and which examples or epoch.
 
-
-def views(record: dict) -> dict[str, np.ndarray]:
-    """The layer maps (S, T) that a record holds, by what each is a mean over: all examples, those of a class or of a level of
-    difficulty, at the end of the stage with the intermediate term (validation); or all examples after one of its epochs (development part).
-
-    Raises ValueError for a method without a term in the output space, which has no layer map.
+    Of a search over learning rates the chosen runs count. Raises ValueError for runs without layer
+    maps.
     """
-    said = record["attention"]
-    if not said:
-        raise ValueError(
-            f"{label(record)} has no layer map: no student layer of it looks at what the teacher's layers predict"
-        )
-    found = {ALL: said["mean"]} | {
-        f"class {name}": weights for name, weights in said.get("by_class", {}).items()
-    }
-    levels = said.get("by_difficulty", {})
-    found |= {f"difficulty {level}": levels[level] for level in sorted(levels, key=float)}
-    for stage in record["settings"]["method"]["stages"]:
-        for epoch in record["history"][stage["name"]]["epochs"]:
-            if "attention" in epoch:
-                found[f"epoch {epoch['epoch']}"] = epoch["attention"]
-    return {name: np.array(weights) for name, weights in found.items()}
+    runs = runs_with_layer_maps(runs)
+    tasks = tasks_of(runs.table)
+    tabs = ipywidgets.Tab([_task_maps(runs, task) for task in tasks])
+    for number, task in enumerate(tasks):
+        tabs.set_title(number, task)
+    return tabs
 
 
-def mean_layer_map(records: Iterable[dict], task: str, name: str, view: str = ALL) -> np.ndarray:
-    """A layer map (S, T) of a method (by its label) on a task, the mean over the records' seeds. view: one of `views`.
-
-    Raises ValueError where no record is of that method and task, or none has such a view.
-    """
-    chosen = [record for record in records if record["task"] == task and label(record) == name]
-    if not chosen:
-        raise ValueError(f"no record of {name!r} on {task!r}")
-    found = [maps[view] for record in chosen if view in (maps := views(record))]
-    if not found:
-        raise ValueError(
-            f"{name} on {task} has no view {view!r}; choose one of: {', '.join(views(chosen[0]))}"
-        )
-    return np.mean(found, axis=0)
+def runs_with_layer_maps(runs: Runs) -> Runs:
+    """The runs with a layer map, at the chosen learning rate. Raises ValueError without any."""
+    chosen = runs.only(at_chosen_rate(runs.table))
+    has_map = chosen.table["run"].isin(chosen.values("layer_map")["run"])
+    mapped = chosen.where(has_map)
+    if not len(mapped):
+        raise ValueError("no run has a layer map: `ukd run --method universal-kd` makes one")
+    return mapped
 
 
-def choice(label: str, options: Sequence[str], value: str) -> ipywidgets.Dropdown:
-    """A labelled list to choose from. The space bar opens it, arrows and Enter choose (JupyterLab keeps plain arrows for its cells)."""
-    return ipywidgets.Dropdown(options=options, value=value, description=label, **_look())
-
-
-def layer_maps(
-    records: list[dict], *, weights: Tensor | None = None, texts: Sequence[str] = ()
-) -> ipywidgets.VBox:
-    """Explorer of layer maps from run records: a task, two methods side by side, and which examples or which epoch.
-
-    weights (N, S, T) of the single examples `texts` of a run that is at hand: a third map below, with a slider over the examples;
-    records hold means alone. Raises ValueError for records without layer maps, and where weights and texts differ in number.
-    """
-    records = [record for record in decided(records) if record["attention"]]
-    if not records:
-        raise ValueError(
-            "no record with a layer map to explore: `ukd run --method universal-kd` makes one"
-        )
-    if weights is not None and len(weights) != len(texts):
-        raise ValueError(
-            f"{len(weights)} maps of single examples and {len(texts)} texts: give one text for each"
-        )
-    tasks = ordered({record["task"] for record in records}, SPECS)
-    task, left, right, view = (
-        choice(name, [" "], " ") for name in ("task", "left: method", "right: method", "mean over")
-    )
-    task.options = tasks
-    single = ipywidgets.IntSlider(
-        1, min=1, max=max(1, len(texts)), description="single example", **_look()
-    )
-    figure = Figure(figsize=(9.6, 4.2 if len(texts) else 2.2), dpi=80)
-    spaced = PLACES | ({"hspace": 0.9, "top": 0.92, "bottom": 0.13} if texts else {})
-    axes = figure.subplots(1 + bool(texts), 2, squeeze=False, gridspec_kw=spaced)
-    for ax in axes[1:, 1]:
-        ax.set_axis_off()
-    beside = axes[1, 1].text(0, 0.5, "", va="center", fontsize=11) if texts else None
-    changed = ipywidgets.IntText(
-        0
-    )  # counts what is to be drawn, so that a new task with its new lists is drawn once
-
-    def fill_lists() -> None:
-        mine = [record for record in records if record["task"] == task.value]
-        names = ordered({label(record) for record in mine}, METHODS)
-        shared = [name for name in views(mine[0]) if all(name in views(record) for record in mine)]
-        for control, options, first in (
-            (left, names, "universal-kd"),
-            (right, names, "uniform"),
-            (view, shared, ALL),
-        ):
-            kept = (
-                control.value
-                if control.value in options
-                else first
-                if first in options
-                else options[-1]
-            )
-            control.options = options
-            control.value = kept
+def _task_maps(runs: Runs, task: str) -> ipywidgets.VBox:
+    """One task's tab: the layer maps of two methods."""
+    runs = runs.where(runs.table["task"] == task)
+    names = methods_of(runs.table)
+    left = choice("left: method", names, _first_of(names, "universal-kd"))
+    right = choice("right: method", names, _first_of(names, "uniform"))
+    groups = _common_groups(runs, names)
+    group = choice("mean over", groups, groups[0])
+    figure = Figure(figsize=(FIGURE_WIDTH, 2.2), dpi=DPI)
+    axes = figure.subplots(1, 2, gridspec_kw=MAP_MARGINS)
 
     def draw() -> str:
-        found = [
-            (name.value, mean_layer_map(records, task.value, name.value, view.value))
-            for name in (left, right)
-        ]
-        for ax, (name, mean) in zip(axes[0], found, strict=True):
-            _draw_once(ax, mean, f"{task.value}, {name}: {view.value}")
-        said = [f"<b>{name}</b>: {alt_text(mean)}" for name, mean in found]
-        if texts:
-            number, text = single.value, texts[single.value - 1]
-            _draw_once(
-                axes[1, 0], np.asarray(weights[number - 1]), f"run at hand, single example {number}"
-            )
-            beside.set_text(fill(text, 46))
-            said.append(
-                f"<b>single example {number}</b>, {escape(text)}: {alt_text(weights[number - 1])}"
-            )
-        return "<br>".join(said)
+        sentences = []
+        for ax, name in zip(axes, (left.value, right.value), strict=True):
+            weights = runs.of(name).layer_map(group.value)
+            ax.clear()
+            draw_layer_map(ax, weights, f"{task}, {name}: {group.value}")
+            sentences.append(f"<b>{name}</b>: {alt_text(weights)}")
+        return "<br>".join(sentences)
 
-    def react(change: dict) -> None:
-        if busy:
-            return
-        if change["owner"] is task:
-            busy.append(True)
-            fill_lists()
-            busy.clear()
-        changed.value += 1
-
-    busy: list[bool] = []
-    fill_lists()
-    shown = live(figure, draw, [changed])
-    controls = [task, left, right, view, *([single] if texts else [])]
-    for control in controls:
-        control.observe(react, names="value")
-    return ipywidgets.VBox(
-        [shown, ipywidgets.HBox([task, view]), ipywidgets.HBox([left, right]), *controls[4:]]
-    )
+    controls = {"left": left, "right": right, "group": group}
+    shown = live_figure(figure, draw, controls)
+    return ipywidgets.VBox([shown, ipywidgets.HBox([left, right, group])])
 
 
-def _draw_once(ax: Axes, weights: np.ndarray, title: str) -> None:
-    """The map on its axes, unless just that is there already: a third of the time of a response is drawing cells."""
-    if ax.get_title() != title:
+def _first_of(names: list[str], wanted: str) -> str:
+    return wanted if wanted in names else names[-1]
+
+
+def _common_groups(runs: Runs, names: list[str]) -> list[str]:
+    """The groups of examples, and the epochs, that all methods have a layer map for."""
+    groups = runs.map_groups()
+    for name in names:
+        known = set(runs.of(name).map_groups())
+        groups = [group for group in groups if group in known]
+    return groups
+
+
+def example_maps(weights: Tensor, texts: Sequence[str]) -> ipywidgets.VBox:
+    """Widget of single examples' layer maps, with a slider over the examples.
+
+    weights: (N, S, T). texts: of the N examples. Raises ValueError where their numbers differ.
+    """
+    if len(weights) != len(texts):
+        raise ValueError(f"{len(weights)} layer maps and {len(texts)} texts: give one for each")
+    number = ipywidgets.IntSlider(1, min=1, max=len(texts), description="example", **_layout())
+    figure = Figure(figsize=(FIGURE_WIDTH, 2.2), dpi=DPI)
+    ax, beside = figure.subplots(1, 2, gridspec_kw=MAP_MARGINS)
+    beside.set_axis_off()
+    text_shown = beside.text(0, 0.5, "", va="center", fontsize=11)
+
+    def draw() -> str:
+        example = weights[number.value - 1]
+        text = texts[number.value - 1]
         ax.clear()
-        draw_attention(ax, weights, title)
+        draw_layer_map(ax, example, f"example {number.value}")
+        text_shown.set_text(fill(text, 46))
+        return f"{escape(text)}: {alt_text(example)}"
+
+    return ipywidgets.VBox([live_figure(figure, draw, {"number": number}), number])
