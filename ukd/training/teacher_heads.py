@@ -1,6 +1,7 @@
-"""The teacher's pseudo classifiers: fitted on labels with the backbone frozen, all layers at once, and judged layer by layer.
+"""The teacher's pseudo classifiers: fitted on labels with the backbone frozen, scored by layer.
 
-N examples, L layers below the last, D hidden size, C classes (1 for regression).
+N examples, L layers below the last, D hidden size, E = D + 1 with the bias, C classes (1 for
+regression).
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -16,94 +19,93 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from ukd.config.files import atomic_folder, write_json
+from ukd.config.files import write_json
 from ukd.config.presets import TrainingConfig
-from ukd.config.runtime import Runtime, choose_runtime, say
+from ukd.config.runtime import Runtime, choose_runtime, logger
 from ukd.data.batches import tokenized_splits
 from ukd.data.metrics import scores
 from ukd.data.tasks import Task
 from ukd.heads import Frozen, PseudoClassifiers, pooled_hidden_states
 from ukd.models.encoders import load_tokenizer
+from ukd.training.head_solvers import fit_newton, fit_quasi_newton
 from ukd.training.loop import predict
-from ukd.training.teacher import Teacher
+from ukd.training.teacher import HEADS_FILE, Teacher
+from ukd.training.verified import build_verified
 
 MOST_EXAMPLES = 50_000
+# Newton's second derivative takes (C E)^2 numbers: with 20 classes and width 768 that is 4.9 GB.
+NEWTON_CLASSES = 7
+DATA_SETTINGS = ("max_length", "max_train", "max_validation", "selection_split")
 
 
 def fit_heads(
     teacher: Teacher, task: Task, *, config: TrainingConfig, runtime: Runtime | None = None
 ) -> dict:
-    """Fit the teacher's pseudo classifiers on labels, the backbone frozen; written into the teacher's folder once.
+    """Fit the teacher's pseudo classifiers on labels with the backbone frozen, once.
 
-    One pass over the training part gives every layer's states; the heads of all layers are then fitted together (see
-    `ukd.heads.fit_pseudo_classifiers`). The last layer keeps the teacher's own classifier. At most 50,000 examples are used.
+    One pass over the training rows gives every layer's states, at most 50,000 of them; see
+    `fit_pseudo_classifiers`. The last layer keeps the teacher's own classifier. Rows and precision
+    are those that the teacher was trained with, so that one teacher has one set of heads. Damaged
+    heads are set aside with a warning and fitted anew.
 
-    Returns: what is kept beside them: per layer, the last included, validation scores and the mean distance of the
-    prediction from the label.
+    Returns: {"layers": [{"scores": {metric: percent}, "label_error"}], "examples": N}, on
+    validation, with an entry for each layer, the last included.
     """
     runtime = runtime or choose_runtime()
-    if not (teacher.heads / "made.json").is_file():
-        say(f"fitting the teacher's pseudo classifiers on {task.name}")
-        train, dev, validation = tokenized_splits(task, load_tokenizer(teacher.folder), config)
-        frozen = teacher.load(task)
+    settings = teacher.about["settings"]
+    config = replace(config, **{name: settings[name] for name in DATA_SETTINGS})
+    runtime = replace(runtime, precision=settings["precision"])
+
+    def make(building: Path) -> None:
+        logger.info(f"fitting the teacher's pseudo classifiers on {task.name}")
+        train, _, validation = tokenized_splits(task, load_tokenizer(teacher.folder), config)
         train = train.first(MOST_EXAMPLES)
+        frozen = teacher.load(task)
         states = predict(HiddenStateExtractor(frozen.module.network), train, runtime)
         heads = fit_pseudo_classifiers(
             states, train.labels, task.num_labels, regression=task.spec.regression
         )
         frozen.module.heads = heads.requires_grad_(False)
         logits = predict(frozen, validation, runtime)
-        with atomic_folder(teacher.heads) as building:
-            save_file(heads.state_dict(), building / "heads.safetensors")
-            write_json(
-                building / "made.json",
-                {
-                    "layers": per_layer_scores(logits, validation.labels, task),
-                    "examples": len(train),
-                },
-            )
-    return json.loads((teacher.heads / "made.json").read_text(encoding="utf-8"))
+        save_file(heads.state_dict(), building / HEADS_FILE)
+        layers = per_layer_scores(logits, validation.labels, task)
+        write_json(building / "heads.json", {"layers": layers, "examples": len(train)})
+
+    build_verified(teacher.heads, make, {"teacher": teacher.key}, "set of pseudo classifiers")
+    return json.loads((teacher.heads / "heads.json").read_text(encoding="utf-8"))
 
 
 class HiddenStateExtractor(Frozen):
-    """A frozen network that answers with its layers' states (B, L, D) instead of logits, pooled as asked (see `pooled_hidden_states`)."""
+    """A frozen network that gives its layers' states (B, L, D) instead of logits.
 
-    def __init__(self, network: PreTrainedModel, how: str | None = None) -> None:
+    pooling: of the tokens' states; see `pooled_hidden_states`.
+    """
+
+    def __init__(self, network: PreTrainedModel, pooling: str | None = None) -> None:
         super().__init__(network)
-        self.how = how
+        self.pooling = pooling
 
     @torch.no_grad()
     def forward(self, **inputs: Tensor) -> Tensor:
         """Tokenised inputs to the states of the layers below the last."""
-        return pooled_hidden_states(
-            self.module,
-            self.module(**inputs, output_hidden_states=True).hidden_states,
-            inputs,
-            self.how,
-        )
+        hidden_states = self.module(**inputs, output_hidden_states=True).hidden_states
+        return pooled_hidden_states(self.module, hidden_states, inputs, self.pooling)
 
 
 def per_layer_scores(logits: Tensor, labels: Tensor, task: Task) -> list[dict]:
-    """For every layer of (N, L, C): scores and the mean distance between prediction and label.
-
-    The distance is 1 - p(label) for classes and the absolute error for regression.
-    """
-    found = []
+    """Scores and mean label error of every layer of logits (N, L, C); see `label_error`."""
+    layers = []
     for layer in logits.unbind(1):
-        away = label_error(layer, labels, task.spec.regression)
+        error = label_error(layer, labels, task.spec.regression)
         with ignore_warnings():
-            found.append(
-                {
-                    "scores": scores(layer.numpy(), labels.numpy(), task.spec.metrics),
-                    "distance": float(away.mean()),
-                }
-            )
-    return found
+            layer_scores = scores(layer.numpy(), labels.numpy(), task.spec.metrics)
+        layers.append({"scores": layer_scores, "label_error": float(error.mean())})
+    return layers
 
 
 @contextmanager
 def ignore_warnings() -> Iterator[None]:
-    """Without the warning that every example got one class: low layers often guess so, and their score shows it."""
+    """Hide the warning that every example got one class, which low layers often deserve."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         yield
@@ -119,78 +121,35 @@ def label_error(logits: Tensor, labels: Tensor, regression: bool) -> Tensor:
 def fit_pseudo_classifiers(
     states: Tensor, labels: Tensor, num_labels: int, *, regression: bool = False, l2: float = 1e-3
 ) -> PseudoClassifiers:
-    """Fit the pseudo classifiers of all layers on fixed states, by Newton's method: with linear heads the problem is convex.
+    """Fit the pseudo classifiers of all layers on fixed states.
+
+    With linear heads the problem is convex: Newton's method solves it for few classes, a
+    quasi-Newton method, whose memory is linear in the classes, from 8 on.
 
     Args:
         states: (N, L, D), computed once from the frozen teacher.
-        labels: (N,) class indices, or values for regression. Labels are needed: without them a constant on both sides
-            would be a perfect match.
-        l2: weight of the squared norm, per layer, beside the mean loss.
+        labels: (N,) class indices, or values for regression. Without labels a constant on both
+            sides would be a perfect match.
+        l2: weight of the squared norm of each layer's map, beside the mean loss.
 
-    Returns: fitted PseudoClassifiers for L layers. Heads trained on labels with the backbone frozen: secondary summary.
+    Returns: fitted PseudoClassifiers for L layers.
+
+    Source: heads trained on labels with the backbone frozen: secondary summary.
     """
-    _, layers, hidden = states.shape
-    heads = PseudoClassifiers(hidden, num_labels, layers)
-    target = labels.float().unsqueeze(1) if regression else F.one_hot(labels, num_labels).float()
-    with torch.no_grad():
-        for layer in range(layers):
-            x = F.layer_norm(states[:, layer].float(), (hidden,))
-            found = _newton(F.pad(x, (0, 1), value=1.0), target, l2, regression)
-            heads.weight[layer], heads.bias[layer] = found[:-1], found[-1]
+    _, layers, hidden_size = states.shape
+    heads = PseudoClassifiers(hidden_size, num_labels, layers)
+    if regression:
+        target = labels.float().unsqueeze(1)
+    else:
+        target = F.one_hot(labels, num_labels).float()
+    for layer in range(layers):
+        x = F.layer_norm(states[:, layer].float(), (hidden_size,))
+        x = F.pad(x, (0, 1), value=1.0)  # (N, E)
+        if num_labels <= NEWTON_CLASSES:
+            weights = fit_newton(x, target, l2, regression)
+        else:
+            weights = fit_quasi_newton(x, labels, num_labels, l2)
+        with torch.no_grad():
+            heads.weight[layer] = weights[:-1]
+            heads.bias[layer] = weights[-1]
     return heads
-
-
-def _newton(
-    x: Tensor, target: Tensor, l2: float, regression: bool, most: int = 50, tolerance: float = 1e-5
-) -> Tensor:
-    """Weights (E, C) that minimise the mean loss of x (N, E), its last column 1, against target (N, C) and l2 times their square."""
-    (count, entries), classes = x.shape, target.shape[1]
-    weights, kept = torch.zeros(entries, classes), torch.full((entries, 1), l2)
-    kept[-1] = 0.0  # a bias may be as large as it likes
-
-    def loss(weights: Tensor) -> Tensor:
-        logits = x @ weights
-        fit = (logits - target).square() if regression else -target * logits.log_softmax(-1)
-        return fit.sum(1).mean() + (kept * weights.square()).sum()
-
-    for _ in range(most):
-        said = x @ weights if regression else (x @ weights).softmax(-1)
-        slope = x.T @ (said - target) * ((2 if regression else 1) / count) + 2 * kept * weights
-        if slope.abs().max() < tolerance:
-            break
-        step, size, here = _solve(x, said, slope, kept, regression), 1.0, loss(weights)
-        while (
-            loss(weights - size * step) > here - 1e-4 * size * (slope * step).sum() and size > 1e-6
-        ):
-            size /= 2
-        weights = weights - size * step
-    return weights
-
-
-def _solve(x: Tensor, said: Tensor, slope: Tensor, kept: Tensor, regression: bool) -> Tensor:
-    """Newton's step (E, C): the inverse of the second derivative (C E, C E), applied to the slope (E, C)."""
-    entries, classes = slope.shape
-    curved = torch.zeros(classes, entries, classes, entries)
-    free = max(
-        1, classes - 1
-    )  # probabilities add up to 1: the last class's part follows from the others'
-    for c in range(free):
-        for k in range(c + 1):
-            share = (
-                torch.full_like(said[:, c], 2.0)
-                if regression
-                else said[:, c] * (float(c == k) - said[:, k])
-            )
-            curved[c, :, k] = curved[k, :, c] = x.T @ (x * share.unsqueeze(1)) / len(x)
-    if classes > 1:
-        curved[:free, :, free] = -curved[:free, :, :free].sum(2)
-        curved[free] = -curved[:free].sum(0)
-    ridge = (
-        (2 * kept + 1e-7).expand(entries, classes).T.reshape(-1)
-    )  # the small part: equal biases for all classes change nothing
-    curved = curved.reshape(classes * entries, -1) + ridge.diag()
-    return (
-        torch.linalg.solve(curved.double(), slope.T.reshape(-1).double())
-        .reshape(classes, entries)
-        .T.float()
-    )
