@@ -1,4 +1,4 @@
-"""Run records: one immutable JSON file per run, from which every table and figure is derived."""
+"""How a result was made: versions, device, precision, commit and time; never a path."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from shutil import which
 
+import torch
+
 from ukd.config.paths import PACKAGE, in_clone
-from ukd.config.runtime import Runtime
+from ukd.config.runtime import Runtime, cpuinfo
 
 PACKAGES = (
     "ukd",
@@ -27,7 +29,7 @@ PACKAGES = (
 
 
 def provenance(runtime: Runtime) -> dict:
-    """How a result was made: versions, device, precision, threads, commit and time; never a path."""
+    """Time, device, precision, threads, processes, versions and commit of what is made now."""
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": device_name(runtime.device),
@@ -43,24 +45,23 @@ def provenance(runtime: Runtime) -> dict:
 def device_name(device: str) -> str:
     """Device and its model, as in "cpu (AMD EPYC)"."""
     if device == "cuda":
-        import torch
-
         return f"cuda ({torch.cuda.get_device_name()})"
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    model = next(
-        (line.split(":")[1].strip() for line in lines if line.startswith("model name")),
-        platform.processor(),
-    )
-    return f"{device} ({model})"
+    return f"{device} ({cpuinfo('model name') or platform.processor()})"
 
 
-def commit() -> str | None:
-    """The clone's commit, with "+changes" when the package's code differs from it; None outside a clone and where there is no git."""
+def commit(root: Path = PACKAGE) -> str | None:
+    """The clone's commit, with "+changes" if the package's code differs from it.
+
+    None outside a clone, and where there is no git.
+    """
     if not in_clone() or not which("git"):
         return None
-    git = lambda *args: subprocess.run(
-        ("git", "-C", str(PACKAGE), *args), capture_output=True, text=True
-    ).stdout.strip()
-    head = git("rev-parse", "--short=12", "HEAD")
-    return (head + ("+changes" if git("status", "--porcelain", "--", ".") else "")) or None
+    head = _git(root, "rev-parse", "--short=12", "HEAD")
+    changes = "+changes" if _git(root, "status", "--porcelain", "--", ".") else ""
+    return (head + changes) or None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """What a git command prints; empty where it fails."""
+    command = ("git", "-C", str(folder), *arguments)
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()

@@ -1,31 +1,34 @@
-"""Where things live, and how this machine computes.
-
-Everything that depends on the environment (device, precision, threads, folders, progress) is decided here and nowhere else.
-"""
+"""How this machine computes: device, precision, threads, progress and log lines."""
 
 from __future__ import annotations
 
-import functools
-import json
+import logging
 import multiprocessing
 import os
-import platform
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from ukd.config.paths import cache_folder
-
 PRECISIONS = ("auto", "float32", "bf16", "fp16")
+AMPERE = 8  # compute capability of the first NVIDIA GPUs with bf16
+BF16_FLAGS = {"avx512_bf16", "amx_bf16"}  # as Linux names a CPU's instructions
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """Device, precision and threads of this process, with the reason for the precision; `compiled`: train through `torch.compile`."""
+    """Device, precision and threads of this process.
+
+    Attributes:
+        device: "cuda", "mps" or "cpu".
+        precision: "float32", "bf16" or "fp16"; weights are float32 in all.
+        threads: of torch, in this process.
+        reason: why this precision.
+        compiled: train through `torch.compile`.
+    """
 
     device: str
     precision: str
@@ -35,83 +38,104 @@ class Runtime:
 
 
 def choose_runtime(precision: str = "auto", *, compiled: bool = False) -> Runtime:
-    """Choose device and precision: CUDA, then MPS, then CPU; the precision is what the device does fast.
+    """Choose the device (CUDA, then MPS, then CPU) and the precision.
 
-    Raises ValueError for a precision that is not one of `PRECISIONS`.
+    "auto" takes bf16 on GPUs of compute capability 8 and on CPUs with avx512_bf16 or amx_bf16,
+    fp16 on older GPUs, and float32 elsewhere. So machines of one kind make equal runs.
+
+    Raises: ValueError for a precision that is not one of `PRECISIONS`.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"unknown precision {precision!r}; choose one of: {', '.join(PRECISIONS)}")
-    device = (
-        "cuda"
-        if torch.cuda.is_available()
-        else "mps"
-        if torch.backends.mps.is_available()
-        else "cpu"
-    )
-    chosen, reason = (precision, "asked for") if precision != "auto" else _fast_precision(device)
-    return Runtime(device, chosen, torch.get_num_threads(), reason, compiled)
+    device = _best_device()
+    reason = "asked for"
+    if precision == "auto":
+        precision, reason = _default_precision(device)
+    return Runtime(device, precision, torch.get_num_threads(), reason, compiled)
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _default_precision(device: str) -> tuple[str, str]:
+    """The precision that a device is fast in, and why."""
+    if device == "cuda":
+        if torch.cuda.get_device_capability()[0] >= AMPERE:
+            return "bf16", "this GPU has bf16"
+        return "fp16", "this GPU has no bf16; fp16 with loss scaling"
+    if device == "mps":
+        return "float32", "autocast on MPS is not used"
+    flags = BF16_FLAGS & set(cpuinfo("flags").split())
+    if flags:
+        return "bf16", f"this CPU has {' and '.join(sorted(flags))}"
+    return "float32", "this CPU has no bf16 instructions"
+
+
+def cpuinfo(field: str, path: Path = Path("/proc/cpuinfo")) -> str:
+    """A field of the first CPU as Linux states it; empty on other systems."""
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == field:
+                return value.strip()
+    return ""
 
 
 def attention_kernel() -> str | None:
-    """transformers' name of the attention code to use: plain matrix products ("eager") where there is no CUDA device, since in
-    bf16 on a CPU a training step with torch's fused attention takes up to twice as long; the library's own choice elsewhere."""
+    """The name that transformers has for the attention code to use; None for its own choice.
+
+    "eager", plain matrix products, without a CUDA device: on a CPU in bf16 a training step with
+    torch's fused attention takes up to twice as long.
+    """
     return None if torch.cuda.is_available() else "eager"
 
 
-@functools.cache
-def _fast_precision(device: str) -> tuple[str, str]:
-    if device == "cuda":
-        if torch.cuda.get_device_capability()[0] >= 8:
-            return "bf16", "this GPU has fast bf16"
-        return "fp16", "this GPU has no fast bf16; fp16 with loss scaling"
-    if device == "mps":
-        return "float32", "autocast on MPS is not used"
-    ratio = _measured_once()
-    fast = ratio >= 1.5
-    return (
-        "bf16" if fast else "float32"
-    ), f"a bf16 matrix product ran {ratio:.2g} times as fast as a float32 one"
+def usable_cores() -> int:
+    """Cores that this process may use: those of its affinity, where the system has that."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def _measured_once() -> float:
-    """float32 seconds over bf16 seconds, kept in the cache: a busy moment must not change what settings are equal."""
-    path, key = cache_folder() / "precision.json", f"{platform.node()}, torch {torch.__version__}"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if key not in known:
-        known[key] = round(_matmul_seconds(torch.float32) / _matmul_seconds(torch.bfloat16), 3)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(known), encoding="utf-8")
-        temporary.replace(path)
-    return known[key]
+def rank() -> int:
+    """Number of this process among those that train together, as their launcher set it; else 0."""
+    return int(os.environ.get("RANK", "0"))
 
 
-def _matmul_seconds(dtype: torch.dtype, size: int = 512, repeats: int = 9) -> float:
-    """Best of `repeats` seconds for one product of two (size, size) matrices."""
-    a, best = torch.ones(size, size, dtype=dtype), float("inf")
-    for _ in range(repeats):
-        start = time.perf_counter()
-        a @ a
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
-def bars() -> bool:
-    """Whether progress shows as bars: on a terminal, in the process that owns it; elsewhere plain lines are printed."""
+def shows_bars() -> bool:
+    """Whether progress shows as bars: on a terminal, in the process that owns it."""
     return sys.stderr.isatty() and rank() == 0 and multiprocessing.parent_process() is None
 
 
 def progress(items: Iterable, label: str, total: int | None = None) -> Iterator:
-    """`items` with a progress bar on a terminal; silent elsewhere, where callers print plain lines with `say`."""
-    return tqdm(items, desc=label, total=total, leave=False, disable=not bars())
+    """`items` with a progress bar on a terminal; elsewhere callers log plain lines."""
+    return tqdm(items, desc=label, total=total, leave=False, disable=not shows_bars())
 
 
-def rank() -> int:
-    """The number of this process among those that train together, as their launcher set it; 0 for one alone."""
-    return int(os.environ.get("RANK", "0"))
+class _LogHandler(logging.Handler):
+    """Plain lines on standard error, above any progress bar; tables on standard output stay clean.
+
+    UKD_QUIET=1 hides all but warnings. Of processes that train together the first one speaks.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        warns = record.levelno >= logging.WARNING
+        if rank() > 0 or (os.environ.get("UKD_QUIET") == "1" and not warns):
+            return
+        tqdm.write(("warning: " if warns else "") + record.getMessage(), file=sys.stderr)
 
 
-def say(text: str) -> None:
-    """One plain line about what is going on, on standard error so that tables on standard output stay clean."""
-    if os.environ.get("UKD_QUIET") != "1" and rank() == 0:
-        tqdm.write(text, file=sys.stderr)
+def _logger() -> logging.Logger:
+    log = logging.getLogger("ukd")
+    if not log.handlers:
+        log.addHandler(_LogHandler())
+        log.setLevel(logging.INFO)
+        log.propagate = False
+    return log
+
+
+logger = _logger()
