@@ -1,46 +1,36 @@
-"""What `ukd bench` lets take turns: steps, heads, whole comparisons, and other people's training code, on one task and teacher."""
+"""What takes turns: the kit's own steps, losses, heads and whole comparisons."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 
-import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, BertConfig
-from ukd.analysis.tables import tables
 
-from benchmarks.peers import textbrewer_run, trainer_run
-from benchmarks.timing import Ratio, Steps, ratio, turns
-from ukd.config.presets import TrainingConfig
-from ukd.config.runtime import Runtime, attention_kernel
-from ukd.data.batches import Batch, TokenizedSplit, tokenized_splits, training_batches
-from ukd.data.tasks import Task
+from benchmarks.timing import Ratio, ratio, take_turns
+from benchmarks.workbench import Workbench
+from ukd.config.runtime import attention_kernel
 from ukd.heads import ClassifierWithHeads, Frozen, PseudoClassifiers
-from ukd.losses import intermediate_loss, kd_loss
-from ukd.methods.method import Stage
-from ukd.methods.objective import Objective
-from ukd.methods.registry import METHODS, get_method
+from ukd.losses import intermediate_loss
+from ukd.methods.registry import get_method
 from ukd.methods.scenarios import DEFAULT_METHODS
-from ukd.models.bundled import resolve_encoder
-from ukd.models.encoders import load_classifier, load_tokenizer, new_student
+from ukd.models.encoders import load_tokenizer
 from ukd.training.distill import distill
 from ukd.training.loop import predict
-from ukd.training.teacher import Teacher
-from ukd.training.teacher_cache import TeacherLogits, cache_teacher, kept, live
+from ukd.training.teacher_cache import cached_logits
 from ukd.training.teacher_heads import HiddenStateExtractor, fit_pseudo_classifiers
 
-STEPS = 12
-LONG, SHORT = 60, 10  # steps of the two epochs whose difference is compared with Trainer
-LABELS = Stage("labels", 1.0, labels=1.0)
-TEACHER = METHODS["universal-kd"].stages[0]
-LIVE = {  # limits of "a live teacher costs so many times as much"
+FEW_STEPS = 3  # in a turn with the large teacher
+BASE_LAYERS = 12
+BASE_WIDTH = 768
+SEEDS = (1, 2, 3)
+# Limits of "an online teacher costs so many times as much".
+ONLINE = {
     ("layers", "float32"): 1.75,
     ("layers", "bf16"): 1.5,
     ("bilstm", "float32"): 4,
@@ -50,333 +40,176 @@ LIVE = {  # limits of "a live teacher costs so many times as much"
 }
 
 
-@dataclass
-class Bench:
-    """What is measured on: a task, its teacher, a profile, and the first batches of an epoch."""
-
-    task: Task
-    teacher: Teacher
-    config: TrainingConfig
-    runtime: Runtime
-
-    def __post_init__(self) -> None:
-        self.source = resolve_encoder(self.teacher.encoder)[0]
-        self.train: TokenizedSplit = tokenized_splits(
-            self.task, load_tokenizer(self.source), self.config
-        )[0]
-        self.position = {int(row): number for number, row in enumerate(self.train.rows)}
-        self.batches: list[Batch] = list(
-            training_batches(self.train, self.config.batch_size, 1, 0)
-        )[:STEPS]
-
-    def student(self, kind: str, heads: bool) -> ClassifierWithHeads:
-        """A student with or without pseudo classifiers."""
-        if kind == "layers":
-            network = load_classifier(
-                self.source, self.task, seed=1, layers=self.config.student_depth
-            )
-        else:
-            network = new_student(kind, self.source, self.task, seed=1)
-        below = network.config.num_hidden_layers - 1
-        return ClassifierWithHeads(
-            network,
-            PseudoClassifiers(network.config.hidden_size, self.task.num_labels, below)
-            if heads
-            else None,
-        )
-
-    def steps(
-        self, kind: str, outputs: TeacherLogits | None, here: Runtime, count: int = STEPS
-    ) -> Steps:
-        """Steps of Universal-KD's first stage with these teacher outputs, or of fine-tuning without any."""
-        terms = Objective(
-            get_method("universal-kd"),
-            TEACHER if outputs else LABELS,
-            outputs,
-            self.task.spec.regression,
-        )
-        return Steps(
-            self.student(kind, heads=outputs is not None), terms, self.batches[:count], here
-        )
-
-    def kept(self, here: Runtime) -> TeacherLogits:
-        """The teacher's outputs, asked once."""
-        return kept(
-            cache_teacher(self.teacher, self.task, "train", self.train, runtime=here).to(
-                here.device
-            )
-        )
-
-    def one_step(self, here: Runtime, kind: str) -> list[Ratio]:
-        """A distillation step with kept outputs beside fine-tuning of the same student, and with a live teacher beside kept outputs."""
-        seconds = turns(
-            {
-                "fine-tuning": self.steps(kind, None, here),
-                "kept": self.steps(kind, self.kept(here), here),
-                "live": self.steps(kind, live(self.teacher, self.task, here), here),
-            }
-        )
-        name, parts = f"{kind}, {here.precision}", len(self.batches)
-        limit = f"at least {LIVE.get((kind, here.precision), 1)}"
-        return [
-            ratio(
-                f"{name}: distilling / fine-tuning",
-                "at most 1.05",
-                seconds,
-                "kept",
-                "fine-tuning",
-                parts,
-            ),
-            ratio(f"{name}: live teacher / kept outputs", limit, seconds, "live", "kept", parts),
-        ]
-
-    def big_teacher(self, here: Runtime) -> Ratio:
-        """A BiLSTM taught by a live teacher of BERT-base's size (random weights: its time does not depend on them)."""
-        config = BertConfig(
-            vocab_size=len(load_tokenizer(self.source)), num_labels=self.task.num_labels
-        )
-        heads = PseudoClassifiers(768, self.task.num_labels, 11)
-        network = AutoModelForSequenceClassification.from_config(
-            config, attn_implementation=attention_kernel()
-        )
-        base = Frozen(ClassifierWithHeads(network, heads)).to(here.device)
-        table = torch.randn(
-            int(self.train.rows.max()) + 1, 12, self.task.num_labels, device=here.device
-        )
-        seconds = turns(
-            {
-                "kept": self.steps("bilstm", kept(table), here, 3),
-                "live": self.steps("bilstm", lambda batch: base(**batch.inputs), here, 3),
-            },
-            5,
-        )
-        name = f"bilstm, {here.precision}, teacher of BERT-base's size: live teacher / kept outputs"
-        return ratio(name, "at least 8", seconds, "live", "kept", 3)
-
-    def comparison(self, here: Runtime) -> Ratio:
-        """All methods, three seeds, from the first run to the table: the teacher asked once, beside a live one; run by run in turns."""
-        found, records = {"kept": 0.0, "live": 0.0}, {"kept": [], "live": []}
-        with tempfile.TemporaryDirectory() as folder:
-            for number, (name, seed) in enumerate(
-                (name, seed) for seed in (1, 2, 3) for name in DEFAULT_METHODS
-            ):
-                for which in ("kept", "live") if number % 2 else ("live", "kept"):
-                    with _cache(
-                        Path(folder) / which
-                    ):  # the pass over the training set counts, once
-                        start = time.perf_counter()
-                        records[which].append(
-                            distill(
-                                self.task,
-                                get_method(name),
-                                self.teacher,
-                                config=self.config,
-                                seed=seed,
-                                runtime=here,
-                                folder=Path(folder) / which / "runs",
-                                live_teacher=which == "live",
-                            )
-                        )
-                        found[which] += time.perf_counter() - start
-            for which, made in records.items():
-                start = time.perf_counter()
-                tables(made)
-                found[which] += time.perf_counter() - start
-        limit = f"at least {1.3 if here.precision == 'float32' else 1.2}"
-        name = f"whole comparison ({len(DEFAULT_METHODS)} methods, 3 seeds), {here.precision}: live teacher / kept outputs"
-        return ratio(
-            name, limit, {which: [seconds] for which, seconds in found.items()}, "live", "kept"
-        )
-
-    def loss(self, here: Runtime) -> Ratio:
-        """The intermediate loss, forward and backward, beside a whole distillation step."""
-        outputs, shape = (
-            self.kept(here),
-            (self.config.batch_size, self.config.student_depth - 1, self.task.num_labels),
-        )
-        student, regression = (
-            torch.randn(shape, device=here.device, requires_grad=True),
-            self.task.spec.regression,
-        )
-
-        def alone() -> None:
-            for batch in self.batches:
-                seen = outputs(batch).to(here.device)[:, :-1]
-                intermediate_loss(
-                    student, seen, temperature=2.0, regression=regression
-                ).per_layer.sum().backward()
-
-        seconds = turns({"loss": alone, "step": self.steps("layers", outputs, here)})
-        return ratio(
-            f"layers, {here.precision}: intermediate loss / step",
-            "at most 0.03",
-            seconds,
-            "loss",
-            "step",
-            len(self.batches),
-        )
-
-    def attention(self, here: Runtime) -> Ratio:
-        """Fine-tuning steps with torch's fused attention beside plain matrix products, the kit's choice off CUDA."""
-        each = {}
-        for name, kernel in (("fused", "sdpa"), ("plain", "eager")):
-            each[name] = self.student("layers", False)
-            each[name].network.set_attn_implementation(kernel)
-        terms = Objective(get_method("universal-kd"), LABELS, None, self.task.spec.regression)
-        seconds = turns(
-            {name: Steps(model, terms, self.batches, here) for name, model in each.items()}
-        )
-        least = "at least 1" if here.device == "cpu" else "at least 0"
-        return ratio(
-            f"layers, {here.precision}: fused attention / plain",
-            least,
-            seconds,
-            "fused",
-            "plain",
-            len(self.batches),
-        )
-
-    def parts(self, here: Runtime) -> dict[str, float]:
-        """Milliseconds of the parts of a distillation step, median over the batches of three rounds."""
-        steps, outputs = self.steps("layers", self.kept(here), here), self.kept(here)
-        options = {"tau": 2.0, "regression": self.task.spec.regression}
-        found: dict[str, list[float]] = {}
-
-        def timed(name: str, work: Callable[[], object]) -> object:
-            start = time.perf_counter()
-            answer = work()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            found.setdefault(name, []).append(1000 * (time.perf_counter() - start))
-            return answer
-
-        for positions in [batch.rows for batch in self.batches] * 3:
-            where = [self.position[int(row)] for row in positions]
-            batch = timed("batch: choose and pad", lambda where=where: self.train.batch(where)).to(
-                here.device
-            )
-            teacher = timed("teacher's outputs: look up", lambda batch=batch: outputs(batch))
-            logits = timed(
-                "student: forward", lambda batch=batch: steps.model.train()(**batch.inputs)
-            )
-            loss = timed(
-                "losses",
-                lambda s=logits, t=teacher: (
-                    kd_loss(s[:, -1], t[:, -1], **options)
-                    + intermediate_loss(s[:, :-1], t[:, :-1], **options).per_layer.sum()
-                ),
-            )
-            timed("backward", lambda loss=loss: steps.accelerator.backward(loss))
-            timed(
-                "clipping", lambda: steps.accelerator.clip_grad_norm_(steps.model.parameters(), 1.0)
-            )
-            timed("optimiser", lambda: (steps.optimizer.step(), steps.optimizer.zero_grad()))
-        return {name: round(median(values), 2) for name, values in found.items()}
-
-    def heads(self) -> Ratio:
-        """All pseudo classifiers, features included, beside one pass of the teacher over the same examples."""
-        network = self.teacher.load(self.task).module.network
-
-        def everything() -> None:
-            states = predict(HiddenStateExtractor(network), self.train, self.runtime)
-            fit_pseudo_classifiers(
-                states,
-                self.train.labels,
-                self.task.num_labels,
-                regression=self.task.spec.regression,
-            )
-
-        seconds = turns(
-            {
-                "heads": everything,
-                "one pass": lambda: predict(ClassifierWithHeads(network), self.train, self.runtime),
-            },
-            5,
-        )
-        return ratio(
-            f"all pseudo classifiers, {self.runtime.precision} / one teacher pass",
-            "at most 1.3",
-            seconds,
-            "heads",
-            "one pass",
-        )
-
-    def trainer(self, here: Runtime) -> Ratio:
-        """Fine-tuning the student with our loop, batches made on the way, beside Hugging Face's Trainer: a long epoch less a short
-        one, so that neither pays for what happens once."""
-        train = tokenized_splits(
-            self.task, load_tokenizer(self.source), replace(self.config, max_train=None)
-        )[0]
-        long, short = (train.first(count * self.config.batch_size) for count in (LONG, SHORT))
-        terms = Objective(get_method("universal-kd"), LABELS, None, self.task.spec.regression)
-        each: dict[str, Callable[[], object]] = {}
-        for name, data in (("long", long), ("short", short)):
-            ours = Steps(self.student("layers", False), terms, [], here)
-            each[f"our {name}"] = lambda data=data, ours=ours: self.epoch(ours, data)
-            each[f"Trainer's {name}"] = trainer_run(
-                self.student("layers", False).network, data, self.config.batch_size, here
-            )
-        found = turns(each, 5)
-        less = {
-            who: list(np.subtract(found[f"{who} long"], found[f"{who} short"]))
-            for who in ("our", "Trainer's")
+def student_steps(bench: Workbench, kind: str) -> list[Ratio]:
+    """A step with cached logits beside fine-tuning, and an online teacher beside cached logits."""
+    seconds = take_turns(
+        {
+            "fine-tuning": bench.fine_tuning(bench.student(kind, heads=False)),
+            "cached": bench.distilling(kind, bench.cached()),
+            "online": bench.distilling(kind, bench.online()),
         }
-        seconds = {"ours": less["our"], "Trainer": less["Trainer's"]}
-        return ratio(
-            f"fine-tuning, {here.precision}: our loop / Trainer",
+    )
+    precision = bench.runtime.precision
+    name = f"{kind}, {precision}"
+    limit = f"at least {ONLINE.get((kind, precision), 1)}"
+    parts = len(bench.batches)
+    return [
+        ratio(
+            f"{name}: distilling / fine-tuning",
             "at most 1.05",
             seconds,
-            "ours",
-            "Trainer",
-            LONG - SHORT,
-        )
+            "cached",
+            "fine-tuning",
+            parts=parts,
+        ),
+        ratio(
+            f"{name}: online teacher / cached logits",
+            limit,
+            seconds,
+            "online",
+            "cached",
+            parts=parts,
+        ),
+    ]
 
-    def epoch(self, steps: Steps, data: TokenizedSplit) -> None:
-        """Our loop over an epoch of `data`, its batches made on the way."""
-        steps.batches = list(training_batches(data, self.config.batch_size, 1, 0))
-        steps()
 
-    def textbrewer(self, here: Runtime) -> list[Ratio]:
-        """Distilling the last layer and hidden states with TextBrewer, live and with its own cache, beside ours; none without it."""
-        both = lambda: (
-            self.teacher.load(self.task).module.network,
-            self.student("layers", False).network,
-        )
-        found = {
-            cached: textbrewer_run(*both(), self.batches, here, cached=cached)
-            for cached in (False, True)
+def base_size_teacher(bench: Workbench) -> Ratio:
+    """A BiLSTM taught by an online teacher of BERT-base's size.
+
+    Its weights are random: its time does not depend on them.
+    """
+    labels = bench.task.num_labels
+    config = BertConfig(vocab_size=len(load_tokenizer(bench.source)), num_labels=labels)
+    network = AutoModelForSequenceClassification.from_config(
+        config, attn_implementation=attention_kernel()
+    )
+    heads = PseudoClassifiers(BASE_WIDTH, labels, BASE_LAYERS - 1)
+    base = Frozen(ClassifierWithHeads(network, heads)).to(bench.runtime.device)
+    rows = int(bench.train.rows.max()) + 1
+    table = torch.randn(rows, BASE_LAYERS, labels, device=bench.runtime.device)
+    seconds = take_turns(
+        {
+            "cached": bench.distilling("bilstm", cached_logits(table), FEW_STEPS),
+            "online": bench.distilling("bilstm", lambda batch: base(**batch.inputs), FEW_STEPS),
         }
-        if found[True] is None:
-            return []
-        ours = self.steps("layers", self.kept(here), here)
-        seconds = turns({"TextBrewer": found[False], "its cache": found[True], "ours": ours})
-        limit, name, parts = (
-            f"at least {1.75 if here.precision == 'float32' else 1.4}",
-            f"layers, {here.precision}",
-            len(self.batches),
+    )
+    return ratio(
+        f"bilstm, {bench.runtime.precision}, teacher of BERT-base's size: "
+        "online teacher / cached logits",
+        "at least 8",
+        seconds,
+        "online",
+        "cached",
+        parts=FEW_STEPS,
+    )
+
+
+def whole_comparison(bench: Workbench) -> Ratio:
+    """All default methods and three seeds, with cached logits and with an online teacher.
+
+    The two take turns run by run. The pass of the teacher over the training split counts, once.
+    """
+    seconds = {"cached": 0.0, "online": 0.0}
+    runs = [(method, seed) for seed in SEEDS for method in DEFAULT_METHODS]
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (method, seed) in enumerate(runs):
+            for name in list(seconds)[:: 1 if number % 2 else -1]:
+                place = Path(folder) / name
+                with _cache_in(place):
+                    start = time.perf_counter()
+                    distill(
+                        bench.task,
+                        get_method(method),
+                        bench.teacher,
+                        config=bench.config,
+                        seed=seed,
+                        runtime=bench.runtime,
+                        folder=place / "runs",
+                        online_teacher=name == "online",
+                    )
+                    seconds[name] += time.perf_counter() - start
+    precision = bench.runtime.precision
+    return ratio(
+        f"whole comparison ({len(DEFAULT_METHODS)} methods, {len(SEEDS)} seeds), {precision}: "
+        "online teacher / cached logits",
+        f"at least {1.3 if precision == 'float32' else 1.2}",
+        {name: [total] for name, total in seconds.items()},
+        "online",
+        "cached",
+    )
+
+
+def intermediate_loss_alone(bench: Workbench) -> Ratio:
+    """The intermediate loss, forward and backward, beside a whole distillation step."""
+    lookup = bench.cached()
+    depth = bench.config.student_depth - 1
+    shape = (bench.config.batch_size, depth, bench.task.num_labels)
+    student = torch.randn(shape, device=bench.runtime.device, requires_grad=True)
+    regression = bench.task.spec.regression
+
+    def loss_alone() -> None:
+        for batch in bench.batches:
+            teacher = lookup(batch).to(bench.runtime.device)[:, :-1]
+            result = intermediate_loss(student, teacher, temperature=2.0, regression=regression)
+            result.per_layer.sum().backward()
+
+    seconds = take_turns({"loss": loss_alone, "step": bench.distilling("layers", lookup)})
+    return ratio(
+        f"layers, {bench.runtime.precision}: intermediate loss / step",
+        "at most 0.03",
+        seconds,
+        "loss",
+        "step",
+        parts=len(bench.batches),
+    )
+
+
+def attention_kernels(bench: Workbench) -> Ratio:
+    """Steps with torch's fused attention beside plain matrix products, our choice off CUDA."""
+    contenders = {}
+    for name, kernel in (("fused", "sdpa"), ("plain", "eager")):
+        student = bench.student("layers", heads=False)
+        student.network.set_attn_implementation(kernel)
+        contenders[name] = bench.fine_tuning(student)
+    return ratio(
+        f"layers, {bench.runtime.precision}: fused attention / plain",
+        "at least 1" if bench.runtime.device == "cpu" else "at least 0",
+        take_turns(contenders),
+        "fused",
+        "plain",
+        parts=len(bench.batches),
+    )
+
+
+def pseudo_classifiers(bench: Workbench) -> Ratio:
+    """Fitting all heads, states included, beside one pass of the teacher over the examples."""
+    network = bench.teacher.load(bench.task).module.network
+    runtime = bench.runtime
+
+    def fit_heads() -> None:
+        states = predict(HiddenStateExtractor(network), bench.train, runtime)
+        fit_pseudo_classifiers(
+            states,
+            bench.train.labels,
+            bench.task.num_labels,
+            regression=bench.task.spec.regression,
         )
-        return [
-            ratio(
-                f"{name}: TextBrewer, live teacher / ours",
-                limit,
-                seconds,
-                "TextBrewer",
-                "ours",
-                parts,
-            ),
-            ratio(
-                f"{name}: TextBrewer, cache filled by hand / ours",
-                "at least 1.0",
-                seconds,
-                "its cache",
-                "ours",
-                parts,
-            ),
-        ]
+
+    def one_pass() -> None:
+        predict(ClassifierWithHeads(network), bench.train, runtime)
+
+    return ratio(
+        f"all pseudo classifiers, {runtime.precision} / one teacher pass",
+        "at most 1.3",
+        take_turns({"heads": fit_heads, "one pass": one_pass}, 3),
+        "heads",
+        "one pass",
+    )
 
 
 @contextmanager
-def _cache(folder: Path) -> Iterator[None]:
+def _cache_in(folder: Path) -> Iterator[None]:
+    """Keep teacher logits in this folder, apart from the user's."""
     before = os.environ.get("UKD_CACHE")
     os.environ["UKD_CACHE"] = str(folder)
     try:
