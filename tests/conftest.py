@@ -1,4 +1,4 @@
-"""Shared fixtures: everything runs in temporary folders, on a preset of seconds, without the hub."""
+"""Shared fixtures: all runs in temporary folders, on a preset of seconds, without the hub."""
 
 import os
 from contextlib import contextmanager

@@ -126,7 +126,31 @@ def train_teacher(
     encoder = encoder or config.encoder
     source, name = resolve_encoder(encoder)
     rate = learning_rate or config.teacher_learning_rate or default_learning_rates(encoder)[0]
-    settings = {
+    settings = teacher_settings(task, config, source, name, rate, seed, runtime)
+    key = config_hash(settings)
+    folder = cache_folder() / "teachers" / f"{task.name}-{key}"
+
+    def make(building: Path) -> None:
+        _fine_tune(building, task, config, source, rate, seed, runtime)
+
+    build_verified(folder, make, settings, "teacher")
+    about = json.loads((folder / "teacher.json").read_text(encoding="utf-8"))
+    check_min_score(task, about["scores"]["dev"], enforce=config.enforce_min_teacher_score)
+    about |= {"encoder": name, "learning_rate": rate, "seed": seed, "settings": settings}
+    return Teacher(folder, key, about["weights"], encoder, about)
+
+
+def teacher_settings(
+    task: Task,
+    config: TrainingConfig,
+    source: str,
+    name: str,
+    learning_rate: float,
+    seed: int,
+    runtime: Runtime,
+) -> dict:
+    """All that decides a teacher, whose hash is its key. `name` ends in the encoder's weights."""
+    return {
         "kind": "teacher",
         "task": task.name,
         "data": task.key,
@@ -134,7 +158,7 @@ def train_teacher(
         "revision": hub_revision(source),
         "tokenizer": tokenizer_hash(Path(source)),
         "teacher_depth": config.teacher_depth,
-        "learning_rate": rate,
+        "learning_rate": learning_rate,
         "seed": seed,
         "epochs": config.teacher_epochs,
         "batch_size": config.batch_size,
@@ -147,17 +171,6 @@ def train_teacher(
         "torch": torch.__version__,
         "code": code_hash("ukd.training.teacher"),
     }
-    key = config_hash(settings)
-    folder = cache_folder() / "teachers" / f"{task.name}-{key}"
-
-    def make(building: Path) -> None:
-        _fine_tune(building, task, config, source, rate, seed, runtime)
-
-    build_verified(folder, make, settings, "teacher")
-    about = json.loads((folder / "teacher.json").read_text(encoding="utf-8"))
-    check_min_score(task, about["scores"]["dev"], enforce=config.enforce_min_teacher_score)
-    about |= {"encoder": name, "learning_rate": rate, "seed": seed, "settings": settings}
-    return Teacher(folder, key, about["weights"], encoder, about)
 
 
 def hub_revision(source: str) -> str | None:
