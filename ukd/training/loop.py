@@ -1,9 +1,10 @@
-"""The training loop, explicit and short, on accelerate; the same loop pretrains, fine-tunes and distils."""
+"""The training loop on accelerate; teachers, students and the bundled encoder all train by it.
+
+B batch, L layers that have a classifier, C classes (1 for regression).
+"""
 
 from __future__ import annotations
 
-import json
-import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -12,20 +13,30 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ukd.config.runtime import Runtime, bars, progress, say
+from ukd.config.runtime import Runtime, logger, progress, shows_bars
 from ukd.data.batches import Batch, TokenizedSplit, evaluation_batches
+from ukd.training.checkpoint import Checkpointer
 
 Objective = Callable[[nn.Module, Batch], dict[str, Tensor]]
-POINTS = 60
+Score = Callable[[nn.Module], float | tuple[float, dict]]
+CURVE_POINTS = 60  # of a whole run, at most about twice as many
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Steps and rate: linear warm-up, linear decay to zero, AdamW, clipping by the norm of all gradients."""
+    """Steps and learning rate: linear warm-up, linear decay to zero, AdamW, clipped gradients.
+
+    Attributes:
+        epochs: passes.
+        steps_per_epoch: batches of one pass.
+        learning_rate: the peak.
+        warmup: share of the steps until the peak.
+        weight_decay: of matrices; vectors have none.
+        clip: largest norm of all gradients together.
+        accumulate: batches to one optimiser step.
+    """
 
     epochs: int
     steps_per_epoch: int
@@ -36,21 +47,32 @@ class Schedule:
     accumulate: int = 1
 
     @property
+    def updates_per_epoch(self) -> int:
+        """Optimiser steps of one pass."""
+        return self.steps_per_epoch // self.accumulate
+
+    @property
     def steps(self) -> int:
         """Optimiser steps in all."""
-        return self.epochs * (self.steps_per_epoch // self.accumulate)
+        return self.epochs * self.updates_per_epoch
 
     def rate_at(self, step: int) -> float:
-        """Learning rate of optimiser step 0 .. steps - 1, positive at both ends."""
+        """Learning rate of optimiser step 0 .. steps - 1, positive at both ends.
+
+        transformers' own schedule starts at zero, so its first step would learn nothing.
+        """
         warm = max(1, round(self.warmup * self.steps))
-        return self.learning_rate * min(
-            (step + 1) / warm, (self.steps - step) / max(1, self.steps - warm), 1.0
-        )
+        rising = (step + 1) / warm
+        falling = (self.steps - step) / max(1, self.steps - warm)
+        return self.learning_rate * min(rising, falling, 1.0)
 
 
 def accelerator_for(runtime: Runtime, accumulate: int = 1) -> Accelerator:
-    """An Accelerator with this device and precision; accelerate keeps one state per process, so a new precision resets it."""
-    precision = {"float32": "no"}.get(runtime.precision, runtime.precision)
+    """An Accelerator with this device and precision.
+
+    accelerate keeps one state per process, so a new precision resets it.
+    """
+    precision = "no" if runtime.precision == "float32" else runtime.precision
     if AcceleratorState._shared_state and AcceleratorState().mixed_precision != precision:
         AcceleratorState._reset_state()
     return Accelerator(
@@ -60,49 +82,52 @@ def accelerator_for(runtime: Runtime, accumulate: int = 1) -> Accelerator:
     )
 
 
-def fit(
+def fit(  # noqa: PLR0913
     model: nn.Module,
     batches: Callable[[int, int, int], Iterable[Batch]],
     objective: Objective,
     schedule: Schedule,
     runtime: Runtime,
     *,
-    score: Callable[[nn.Module], float | tuple[float, dict]] | None = None,
+    score: Score | None = None,
     checkpoint: Path | None = None,
     label: str = "training",
 ) -> dict:
-    """Minimise the sum of the objective's terms; keep the best epoch if there is a `score`, else the last.
+    """Minimise the sum of the objective's terms.
+
+    The best epoch's weights are kept if there is a `score`, else the last epoch's.
 
     Args:
-        model: trained in place; parameters that do not require a gradient stay as they are.
-        batches: (epoch, rank, world) -> the epoch's batches, in an order that depends on these alone.
-        objective: (model, batch) -> named scalar terms, already weighted; exactly their sum is minimised.
-        score: of the model on the development part, after every epoch; higher is better. With it may come a dict of what else is to
-            be noted of the epoch.
-        checkpoint: a file from which a run that was cut off goes on at the last whole epoch, bit-exactly but for fp16's loss scale.
+        model: trained in place. Parameters that do not require a gradient stay as they are.
+        batches: (epoch, rank, world) -> the epoch's batches, in an order that depends on these
+            alone.
+        objective: (model, batch) -> scalar terms by name, already weighted. Exactly their sum is
+            minimised.
+        score: of the model on the development part after every epoch; higher is better. With it
+            may come a dict of what else to note of the epoch.
+        checkpoint: a file. A run that was cut off continues from it at its last whole epoch, equal
+            to the last bit, but for fp16's loss scale.
+        label: names the run in progress bars and log lines.
 
-    Returns: {"curve": [{"step", terms ...}], "epochs": [{"epoch", "step", "dev"}]}.
+    Returns: {"curve": [{"step", loss terms}], "epochs": [{"epoch", "step", "dev"}]}.
     """
     accelerator = accelerator_for(runtime, schedule.accumulate)
     optimizer = torch.optim.AdamW(
         parameter_groups(model, schedule.weight_decay), lr=schedule.learning_rate, fused=True
     )
-    cover = AcceleratorWrapper(torch.compile(model, dynamic=True) if runtime.compiled else model)
-    wrapped, optimizer = accelerator.prepare(cover, optimizer)
+    trained = torch.compile(model, dynamic=True) if runtime.compiled else model
+    wrapped, optimizer = accelerator.prepare(AcceleratorWrapper(trained), optimizer)
     state = Checkpointer(model, optimizer, checkpoint)
     for epoch in range(state.load(), schedule.epochs):
         stream = batches(epoch, accelerator.process_index, accelerator.num_processes)
-        shown = progress(
-            stream, f"{label}, epoch {epoch + 1}/{schedule.epochs}", schedule.steps_per_epoch
-        )
+        title = f"{label}, epoch {epoch + 1}/{schedule.epochs}"
+        shown = progress(stream, title, schedule.steps_per_epoch)
         state.curve += train_one_epoch(
             accelerator, wrapped, optimizer, shown, objective, schedule, epoch
         )
-        with (
-            warnings.catch_warnings()
-        ):  # early epochs often guess one class; the final score says so, if it stays
-            warnings.simplefilter("ignore", UserWarning)
-            state.finish_epoch(epoch, schedule, score(model) if score else None, label)
+        dev, notes = _scored(model, score)
+        state.finish_epoch(epoch, (epoch + 1) * schedule.updates_per_epoch, dev, notes)
+        _log_epoch(title, state.curve, dev)
         if accelerator.is_main_process:
             state.save(epoch + 1)
     state.restore_best()
@@ -111,25 +136,39 @@ def fit(
 
 
 class AcceleratorWrapper(nn.Module):
-    """A cover for accelerate to wrap. What it has prepared once it leaves alone ever after: a model that is trained in two
-    stages would get neither autocast nor gradients shared between processes in the second."""
+    """A new module around the model, for accelerate to prepare.
+
+    `Accelerator.prepare` skips a model that it prepared before, so a second training stage would
+    have neither autocast nor gradients shared between processes.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, *args: object, **inputs: object) -> object:
-        """What the model answers."""
+        """The model's outputs."""
         return self.model(*args, **inputs)
 
 
-def train_one_epoch(
-    accelerator, model, optimizer, batches, objective, schedule: Schedule, epoch: int
+def train_one_epoch(  # noqa: PLR0913
+    accelerator: Accelerator,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[Batch],
+    objective: Objective,
+    schedule: Schedule,
+    epoch: int,
 ) -> list[dict]:
-    """One pass; returns curve points. Losses stay on the device until its end, so that no step waits for the host."""
-    points, window, names = [], [], []
-    per_epoch = schedule.steps_per_epoch // schedule.accumulate
-    step, every = epoch * per_epoch, max(1, schedule.steps // POINTS)
+    """One pass; returns points of the loss curve, means over the batches between them.
+
+    Losses stay on the device until the end, so that no step waits for the host.
+    """
+    points = []
+    window = []
+    names: list[str] = []
+    step = epoch * schedule.updates_per_epoch
+    every = max(1, schedule.steps // CURVE_POINTS)
     for batch in batches:
         model.train()
         with accelerator.accumulate(model):
@@ -147,128 +186,52 @@ def train_one_epoch(
         if accelerator.sync_gradients and step % every == 0:
             points.append((step, torch.stack(window).mean(0)))
             window = []
-    return [
-        {"step": at, **dict(zip(names, accelerator.reduce(mean, "mean").tolist(), strict=True))}
-        for at, mean in points
-    ]
+    curve = []
+    for at_step, mean in points:
+        means = accelerator.reduce(mean, "mean").tolist()
+        curve.append({"step": at_step, **dict(zip(names, means, strict=True))})
+    return curve
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Everything that learns, heads included; no decay for vectors (biases, normalisations)."""
-    learns = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    decayed, plain = [p for p in learns if p.dim() > 1], [p for p in learns if p.dim() <= 1]
+    """Everything that learns, heads included; vectors (biases, normalisations) do not decay."""
+    matrices = []
+    vectors = []
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            (matrices if parameter.dim() > 1 else vectors).append(parameter)
     return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": plain, "weight_decay": 0.0},
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
     ]
 
 
-class Checkpointer:
-    """What a run needs to go on: weights, best weights, optimiser moments, random state, curve; one safetensors file."""
-
-    def __init__(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, path: Path | None
-    ) -> None:
-        self.model, self.optimizer, self.path = model, optimizer, path
-        self.curve: list[dict] = []
-        self.epochs: list[dict] = []
-        self.best: dict[str, Tensor] = {}
-        self.best_score = -float("inf")
-
-    def finish_epoch(
-        self, epoch: int, schedule: Schedule, judged: float | tuple[float, dict] | None, label: str
-    ) -> None:
-        """Note the epoch; remember the weights if they are the best so far."""
-        dev, noted = judged if isinstance(judged, tuple) else (judged, {})
-        step = (epoch + 1) * (schedule.steps_per_epoch // schedule.accumulate)
-        self.epochs.append({"epoch": epoch + 1, "step": step, "dev": dev, **noted})
-        if dev is not None and dev > self.best_score:
-            self.best_score = dev
-            self.best = {
-                name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()
-            }
-        if not bars():
-            terms = ", ".join(
-                f"{name} {value:.4f}"
-                for name, value in (self.curve or [{}])[-1].items()
-                if name != "step"
-            )
-            say(
-                f"{label}: epoch {epoch + 1}/{schedule.epochs}, {terms}"
-                + (f", dev {dev:.1f}" if dev is not None else "")
-            )
-
-    def restore_best(self) -> None:
-        """Put the best weights back, if any were kept."""
-        if self.best:
-            self.model.load_state_dict(self.best)
-
-    def save(self, next_epoch: int) -> None:
-        """Write the whole state or nothing."""
-        if self.path is None:
-            return
-        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"best.{name}": tensor for name, tensor in self.best.items()}
-        for index, values in self.optimizer.state_dict()["state"].items():
-            tensors |= {
-                f"optimizer.{index}.{name}": torch.as_tensor(value)
-                for name, value in values.items()
-            }
-        tensors |= {f"random.{name}": value for name, value in _random_state().items()}
-        said = {
-            "next_epoch": next_epoch,
-            "curve": self.curve,
-            "epochs": self.epochs,
-            "best_score": self.best_score,
-        }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        save_file(
-            {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()},
-            temporary,
-            {"said": json.dumps(said)},
-        )
-        temporary.replace(self.path)
-
-    def load(self) -> int:
-        """Take up a saved state, if there is one; returns the epoch to go on with."""
-        if self.path is None or not self.path.is_file():
-            return 0
-        tensors = load_file(self.path)
-        with safe_open(self.path, "pt") as file:
-            said = json.loads(file.metadata()["said"])
-        part = lambda prefix: {
-            n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)
-        }
-        self.model.load_state_dict(part("model."))
-        self.best = part("best.")
-        self._load_optimizer(part("optimizer."))
-        _set_random_state(part("random."))
-        self.curve, self.epochs, self.best_score = said["curve"], said["epochs"], said["best_score"]
-        say(f"going on at epoch {said['next_epoch'] + 1} from {self.path.name}")
-        return said["next_epoch"]
-
-    def _load_optimizer(self, tensors: dict[str, Tensor]) -> None:
-        state = self.optimizer.state_dict()
-        for name, tensor in tensors.items():
-            index, key = name.split(".")
-            state["state"].setdefault(int(index), {})[key] = tensor
-        self.optimizer.load_state_dict(state)
+def _scored(model: nn.Module, score: Score | None) -> tuple[float | None, dict]:
+    """The epoch's score, if there is one, and what else to note of it."""
+    if score is None:
+        return None, {}
+    with warnings.catch_warnings():
+        # Early epochs often predict one class; the final score warns of it, if it stays so.
+        warnings.simplefilter("ignore", UserWarning)
+        result = score(model)
+    return result if isinstance(result, tuple) else (result, {})
 
 
-def _random_state() -> dict[str, Tensor]:
-    state = {"torch": torch.get_rng_state()}
-    return state | ({"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {})
-
-
-def _set_random_state(state: dict[str, Tensor]) -> None:
-    torch.set_rng_state(state["torch"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])
+def _log_epoch(title: str, curve: list[dict], dev: float | None) -> None:
+    """One line an epoch, where no bars are shown."""
+    if shows_bars():
+        return
+    parts = [title]
+    for name, value in (curve[-1] if curve else {}).items():
+        if name != "step":
+            parts.append(f"{name} {value:.4f}")
+    if dev is not None:
+        parts.append(f"dev {dev:.1f}")
+    logger.info(", ".join(parts))
 
 
 def autocast(runtime: Runtime) -> torch.autocast:
-    """The context in which a network answers in this precision."""
+    """The context in which a network computes in this precision."""
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(runtime.precision)
     return torch.autocast(torch.device(runtime.device).type, half, enabled=half is not None)
 
@@ -277,7 +240,10 @@ def autocast(runtime: Runtime) -> torch.autocast:
 def evaluate(
     model: nn.Module, data: TokenizedSplit, runtime: Runtime
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows (B,) and logits (B, L, C) in float32 on the CPU, in large batches without graph or dropout; every example once."""
+    """Rows (B,) and logits (B, L, C) of every example once, without graph or dropout.
+
+    Logits are float32, on the CPU.
+    """
     model.to(runtime.device).eval()
     for batch in evaluation_batches(data):
         with autocast(runtime):
@@ -286,7 +252,7 @@ def evaluate(
 
 
 def predict(model: nn.Module, data: TokenizedSplit, runtime: Runtime) -> Tensor:
-    """Logits of all examples, in the order of `data`: (N, L, C) in float32 on the CPU."""
-    order, parts = zip(*evaluate(model, data, runtime), strict=True)
-    found = {int(row): position for position, row in enumerate(torch.cat(order))}
-    return torch.cat(parts)[[found[int(row)] for row in data.rows]]
+    """Logits of all N examples in the order of `data`: (N, L, C), float32, on the CPU."""
+    rows, logits = zip(*evaluate(model, data, runtime), strict=True)
+    place = {row: index for index, row in enumerate(torch.cat(rows).tolist())}
+    return torch.cat(logits)[[place[row] for row in data.rows.tolist()]]
