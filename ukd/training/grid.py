@@ -1,33 +1,69 @@
-"""Many runs at once: teachers first, then every student, each process with its share of the cores."""
+"""Many runs: the teachers first, then every student, on several processes of one machine."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from statistics import mean
 
 import torch
+from joblib import Parallel, delayed, parallel_config
 
-from ukd.config.files import Busy, without_waiting
 from ukd.config.presets import TrainingConfig
-from ukd.config.runtime import Runtime, progress, say
+from ukd.config.runtime import Runtime, logger, progress, usable_cores
 from ukd.data.metrics import mean_metric
-from ukd.data.tasks import load_task, source_of
+from ukd.data.tasks import Task, load_task, source_of
 from ukd.methods.method import Method
 from ukd.models.bundled import resolve_encoder
 from ukd.training.distill import distill
+from ukd.training.run_record import RunRecord
 from ukd.training.student_report import describe_student
-from ukd.training.teacher import train_teacher
+from ukd.training.teacher import Teacher, train_teacher
 from ukd.training.teacher_heads import fit_heads
+
+IDLE_SECONDS = 10  # until a worker without work ends; the next stage takes it over
+ORPHAN_SECONDS = 1.0  # between looks for the process that started this one
+
+
+@dataclass(frozen=True)
+class LearningRateSearch:
+    """Peak learning rates that every method tries, with every seed.
+
+    A method then runs at the one with the best mean on the development part. All methods try the
+    same rates, so none is searched for more than the others.
+
+    Attributes:
+        learning_rates: what is tried.
+        task: the task whose choice serves all; None to search on each task for itself.
+    """
+
+    learning_rates: tuple[float, ...]
+    task: str | None = None
+
+    def on(self, tasks: tuple[str, ...]) -> dict[str, list[float]]:
+        """What is tried, by task."""
+        searched = (self.task,) if self.task else tasks
+        return {name: list(self.learning_rates) for name in searched}
 
 
 @dataclass(frozen=True)
 class ExperimentGrid:
-    """What to run: every method on every task with every seed, all on one budget."""
+    """What to run: every method on every task with every seed, all on one budget.
+
+    Attributes:
+        tasks: names for `load_task`.
+        methods: from `get_method`.
+        seeds: of students.
+        config: the budget.
+        runtime: device and precision; its threads are divided between processes.
+        encoder: what teachers are made from.
+        source: of the tasks; None for where each is at home.
+        search: learning rates to try; None for the config's.
+    """
 
     tasks: tuple[str, ...]
     methods: tuple[Method, ...]
@@ -40,173 +76,180 @@ class ExperimentGrid:
 
 
 @dataclass(frozen=True)
-class LearningRateSearch:
-    """Which peak learning rates every method tries, with every seed; its best by the mean on the development part is used.
+class StudentRun:
+    """One run of a grid; learning_rate None for the config's."""
 
-    The same rates for every method: none gets a larger search than the rest. On each task for itself, or on one whose choice serves all.
-    """
+    task: str
+    method: Method
+    seed: int
+    learning_rate: float | None = None
 
-    rates: tuple[float, ...]
-    task: str | None = None
 
-    def on(self, tasks: tuple[str, ...]) -> dict[str, list[float]]:
-        """By task what is tried there."""
-        return {name: list(self.rates) for name in ((self.task,) if self.task else tasks)}
+class WorkerLost(RuntimeError):
+    """A process of the grid ended in the middle of its work."""
 
 
 def default_jobs(runtime: Runtime) -> int:
-    """One process a core on a CPU, where the small networks of the kit gain little from threads; one on a GPU."""
-    return (os.cpu_count() or 1) if runtime.device == "cpu" else 1
+    """One process a core on a CPU, where small networks gain little from threads; one on a GPU."""
+    return usable_cores() if runtime.device == "cpu" else 1
 
 
-def run_all(plan: ExperimentGrid, jobs: int) -> tuple[list[dict], list[str]]:
-    """Make the encoder, the teachers and their heads, then all runs.
+def run_grid(grid: ExperimentGrid, jobs: int) -> tuple[list[RunRecord], list[str]]:
+    """Make the teachers and their heads, then all runs. What is finished is found, not repeated.
 
-    Returns the records in the order of the plan, and "task: reason" for every task left out because of its teacher.
+    Args:
+        jobs: processes at a time.
+
+    Returns: the records in the order of the grid, and "task: reason" for each task that was left
+    out because its teacher has not learned it.
+
+    Raises: ValueError for a student that can't be made and for a search whose task was left out;
+    WorkerLost for a process that was killed; whatever a run raises.
     """
-    resolve_encoder(plan.encoder)  # with all cores, before anything needs it
-    describe_student(
-        plan.config, plan.encoder, plan.runtime
-    )  # what can't be made is refused before the teachers are
-    tried = plan.search.on(plan.tasks) if plan.search else {}
-    wanted = tuple(dict.fromkeys((*plan.tasks, *tried)))
-    failures = [
-        text
-        for text in _each(make_teacher, [(plan, name) for name in wanted], plan, jobs, "teachers")
-        if text
-    ]
+    # With all cores, and before any work: what can't be made is refused here.
+    name = resolve_encoder(grid.encoder)[1]
+    describe_student(grid.config, name)
+    searched = grid.search.on(grid.tasks) if grid.search else {}
+    tasks = list(dict.fromkeys((*grid.tasks, *searched)))
+    failures = [text for text in _each(make_teacher, tasks, grid, jobs, "teachers") if text]
     failed = {text.split(":")[0] for text in failures}
-    if plan.search and plan.search.task in failed:
-        raise ValueError(f"rates can't be searched on {plan.search.task}: {failures}")
-    made = (
-        search_rates(plan, [name for name in tried if name not in failed], jobs)
-        if plan.search
-        else []
-    )
-    count = len(made) // len(plan.methods)  # of runs a method, for the search on one task
-    best = [best_rate(made[i : i + count]) for i in range(0, len(made), count or 1)] or [
-        None
-    ] * len(plan.methods)
-    runs = [
-        (plan, name, chosen, seed, learning_rate)
-        for name in plan.tasks
-        if name not in failed and name not in tried
-        for seed in plan.seeds
-        for chosen, learning_rate in zip(plan.methods, best, strict=True)
-    ]
-    made += _each(make_student, runs, plan, jobs, "runs") if runs else []
-    for record in made if plan.search else ():  # a run does not know what it is compared with
-        record["settings"]["searched"] = {"rates": tried, "seeds": list(plan.seeds)}
-    return made, failures
-
-
-def search_rates(plan: ExperimentGrid, tasks: list[str], jobs: int) -> list[dict]:
-    """The records of every method on these tasks with every seed at every rate of the search, method by method."""
-    runs = [
-        (plan, name, chosen, seed, learning_rate)
-        for chosen in plan.methods
-        for name in tasks
-        for seed in plan.seeds
-        for learning_rate in plan.search.rates
-    ]
-    return _each(make_student, runs, plan, jobs, "rates") if runs else []
-
-
-def make_teacher(plan: ExperimentGrid, name: str, seed: int = 1) -> str | None:
-    """One task's teacher with its pseudo classifiers, into the cache; "task: reason" if it stays below its floor."""
-    task = load_task(name, source_of(name, plan.source))
-    try:
-        teacher = train_teacher(
-            task, config=plan.config, encoder=plan.encoder, seed=seed, runtime=plan.runtime
+    if grid.search and grid.search.task in failed:
+        raise ValueError(
+            f"learning rates can't be searched on {grid.search.task}: {'; '.join(failures)}"
         )
+    tried = _search_runs(grid, [name for name in searched if name not in failed])
+    records = _each(make_student, tried, grid, jobs, "learning rates")
+    best = _best_by_method(grid, tried, records)
+    runs = []
+    for name in grid.tasks:
+        if name in failed or name in searched:
+            continue
+        for seed in grid.seeds:
+            runs += [StudentRun(name, method, seed, best[method]) for method in grid.methods]
+    records += _each(make_student, runs, grid, jobs, "runs")
+    if grid.search:
+        # A run does not know what it is compared with, so this is in memory alone.
+        search = {"rates": searched, "seeds": list(grid.seeds)}
+        records = [replace(record, search=search) for record in records]
+    return records, failures
+
+
+def _search_runs(grid: ExperimentGrid, tasks: list[str]) -> list[StudentRun]:
+    """Every method with every seed at every learning rate of the search, method by method."""
+    runs = []
+    for method in grid.methods:
+        for name in tasks:
+            for seed in grid.seeds:
+                for rate in grid.search.learning_rates:
+                    runs.append(StudentRun(name, method, seed, rate))
+    return runs
+
+
+def _best_by_method(
+    grid: ExperimentGrid, tried: list[StudentRun], records: list[RunRecord]
+) -> dict[Method, float | None]:
+    """The learning rate that serves all tasks, by method; None without a search on one task."""
+    best: dict[Method, float | None] = dict.fromkeys(grid.methods)
+    if grid.search and grid.search.task:
+        for method in best:
+            own = [one for run, one in zip(tried, records, strict=True) if run.method == method]
+            best[method] = best_learning_rate(own)
+    return best
+
+
+def best_learning_rate(records: list[RunRecord]) -> float:
+    """The learning rate with the best mean score on the development part; of equals the lower."""
+    scores: dict[float, list[float]] = {}
+    for record in records:
+        score = mean_metric(record.scores["dev"])
+        scores.setdefault(record.settings.learning_rate, []).append(score)
+    return max(scores, key=lambda rate: (mean(scores[rate]), -rate))
+
+
+def make_teacher(grid: ExperimentGrid, name: str) -> str | None:
+    """One task's teacher with its pseudo classifiers, into the cache.
+
+    Returns "task: reason" if it can't teach, else None.
+    """
+    task = load_task(name, source_of(name, grid.source))
+    try:
+        teacher = _teacher(grid, task)
     except ValueError as error:
         return f"{name}: {error}"
-    fit_heads(teacher, task, config=plan.config, runtime=plan.runtime)
+    fit_heads(teacher, task, config=grid.config, runtime=grid.runtime)
     return None
 
 
-def make_student(
-    plan: ExperimentGrid, name: str, method: Method, seed: int, learning_rate: float | None = None
-) -> dict:
+def make_student(grid: ExperimentGrid, run: StudentRun) -> RunRecord:
     """One run; its teacher comes from the cache."""
-    task = load_task(name, source_of(name, plan.source))
-    teacher = train_teacher(task, config=plan.config, encoder=plan.encoder, runtime=plan.runtime)
+    task = load_task(run.task, source_of(run.task, grid.source))
     return distill(
         task,
-        method,
-        teacher,
-        config=plan.config,
-        seed=seed,
-        learning_rate=learning_rate,
-        runtime=plan.runtime,
+        run.method,
+        _teacher(grid, task),
+        config=grid.config,
+        seed=run.seed,
+        learning_rate=run.learning_rate,
+        runtime=grid.runtime,
     )
 
 
-def best_rate(records: list[dict]) -> float:
-    """The learning rate whose runs are best on the development part, by their mean; of equals the lower one."""
-    by_rate: dict[float, list[float]] = {}
-    for record in records:
-        score = mean_metric(record["scores"]["dev"])
-        by_rate.setdefault(record["settings"]["rate"], []).append(score)
-    return max(by_rate, key=lambda learning_rate: (mean(by_rate[learning_rate]), -learning_rate))
+def _teacher(grid: ExperimentGrid, task: Task) -> Teacher:
+    return train_teacher(task, config=grid.config, encoder=grid.encoder, runtime=grid.runtime)
 
 
-def _begin(threads: int) -> None:
-    """In a new process: its share of the cores, and an end if the process that started it is killed."""
-    torch.set_num_threads(threads)
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+def _each(work: Callable, items: list, grid: ExperimentGrid, jobs: int, label: str) -> list:
+    """`work(grid, item)` for every item, in `jobs` processes; results in the order of items.
 
-
-def _each(
-    work: Callable, arguments: list[tuple], plan: ExperimentGrid, jobs: int, what: str
-) -> list:
-    """`work` of every tuple of arguments (the plan first), in `jobs` processes; the first failure stops the rest and is raised here.
-
-    What another machine that shares the folders is at work on comes last; by then it is mostly done, and found.
+    The first failure stops the rest and is raised here.
     """
-    jobs = min(jobs, len(arguments))
-    plan = replace(
-        plan, runtime=replace(plan.runtime, threads=max(1, plan.runtime.threads // jobs))
+    jobs = min(jobs, len(items))
+    if jobs <= 1:
+        return [work(grid, item) for item in progress(items, label)]
+    threads = max(1, grid.runtime.threads // jobs)
+    grid = replace(grid, runtime=replace(grid.runtime, threads=threads))
+    # Threads that wait for each other by spinning stand still when others use their cores. Only
+    # the processes started from here read this.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    workers = parallel_config(
+        "loky",
+        inner_max_num_threads=threads,
+        idle_worker_timeout=IDLE_SECONDS,
+        initializer=_start_worker,
+        initargs=(threads, os.getpid()),
     )
-    arguments = [(plan, *some) for _, *some in arguments]
-    found = _spread(
-        _unless_busy, [(work, *some) for some in arguments], jobs, what, plan.runtime.threads
-    )
-    if waiting := [index for index, one in enumerate(found) if one == BUSY]:
-        left = [arguments[index] for index in waiting]
-        late = _spread(
-            work, left, min(jobs, len(left)), f"{what} begun elsewhere", plan.runtime.threads
-        )
-        for index, one in zip(waiting, late, strict=True):
-            found[index] = one
-    return found
-
-
-BUSY = "another process is at work on it"
-
-
-def _unless_busy(work: Callable, *some: object) -> object:
-    """`work` of these, or BUSY."""
+    results: list = [None] * len(items)
     try:
-        with without_waiting():
-            return work(*some)
-    except Busy:
-        return BUSY
+        with workers:
+            pool = Parallel(jobs, return_as="generator_unordered", batch_size=1, max_nbytes=None)
+            numbered = pool(
+                delayed(_numbered)(index, work, grid, item) for index, item in enumerate(items)
+            )
+            finished = progress(numbered, label, len(items))
+            for count, (index, result) in enumerate(finished, start=1):
+                results[index] = result
+                logger.info(f"[{count}/{len(items)}] {label} done")
+    except BrokenProcessPool as error:
+        raise WorkerLost(
+            "a process was killed in the middle of its work, most often for want of memory: run "
+            f"again with fewer processes (--jobs, now {jobs}) or smaller batches (--batch-size). "
+            "What is finished is kept, and the next call continues"
+        ) from error
+    return results
 
 
-def _spread(work: Callable, arguments: list[tuple], jobs: int, what: str, threads: int) -> list:
-    if jobs == 1:
-        return [work(*some) for some in progress(arguments, what)]
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, spawn, _begin, (threads,)) as pool:
-        waiting = {pool.submit(work, *some): index for index, some in enumerate(arguments)}
-        found: list = [None] * len(arguments)
-        try:
-            for number, done in enumerate(progress(as_completed(waiting), what, len(arguments)), 1):
-                found[waiting[done]] = done.result()
-                say(f"[{number}/{len(arguments)}] {what} done")
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return found
+def _numbered(index: int, work: Callable, grid: ExperimentGrid, item: object) -> tuple[int, object]:
+    """A result with the place of its item, since results come in the order they are finished."""
+    return index, work(grid, item)
+
+
+def _start_worker(threads: int, parent: int) -> None:
+    """In a new process: its share of the cores, and an end when its parent has ended."""
+    torch.set_num_threads(threads)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(ORPHAN_SECONDS)
+    os._exit(1)
