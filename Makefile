@@ -5,8 +5,8 @@ BIN := .venv/bin
 READY := .venv/ready
 BROWSER := .venv/browser
 INSTALL := -m pip install --quiet --disable-pip-version-check
-# Two processes. The cells of a notebook stay together, in order.
-PARALLEL := -n 2 --dist loadgroup
+# Two processes; notebooks/conftest.py keeps the cells of a notebook together.
+PARALLEL := -n 2
 
 .PHONY: help reproduce test test-quick test-all test-browser test-floors lint lab notebooks clean
 
@@ -74,8 +74,8 @@ lab: $(READY)
 	$(BIN)/jupyter lab --ip 127.0.0.1 notebooks
 
 notebooks: $(READY)
-	$(BIN)/jupyter execute --inplace notebooks/0*.ipynb
-	$(BIN)/python notebooks/tidy.py
+	$(BIN)/python notebooks/run.py --preset smoke
+	$(BIN)/python notebooks/run.py
 	$(BIN)/ukd verify --write
 
 clean:

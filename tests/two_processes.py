@@ -1,4 +1,7 @@
-"""Run under `torch.distributed.run` by test_train.py: train two stages of one epoch and write curves and weights."""
+"""Train two stages of one epoch and write curves and weights.
+
+`test_train.py` runs this under `torch.distributed.run`, in one process and in two.
+"""
 
 import json
 import sys
@@ -13,14 +16,15 @@ from ukd.config.runtime import Runtime
 from ukd.training.loop import Schedule, fit
 
 model = Net()
-here = Runtime("cpu", "float32", 1, "test")
-curve = [
-    point
-    for _ in range(2)
-    for point in fit(model, batches(32), two_terms, Schedule(1, 4, 0.01), here)["curve"]
-]
+runtime = Runtime("cpu", "float32", 1, "test")
+curve = []
+for _ in range(2):
+    history = fit(model, batches(32), two_terms, Schedule(1, 4, 0.01), runtime)
+    curve += history["curve"]
 state = PartialState()
 if state.is_main_process:
-    weights = [value for parameter in model.parameters() for value in parameter.flatten().tolist()]
-    found = {"processes": state.num_processes, "curve": curve, "weights": weights}
-    Path(sys.argv[1]).write_text(json.dumps(found))
+    weights = []
+    for parameter in model.parameters():
+        weights += parameter.flatten().tolist()
+    result = {"processes": state.num_processes, "curve": curve, "weights": weights}
+    Path(sys.argv[1]).write_text(json.dumps(result), encoding="utf-8")
