@@ -1,5 +1,6 @@
 """What decides a result is in its key: one thing after another is changed, and the key with it."""
 
+import importlib
 import json
 import shutil
 from dataclasses import fields, replace
@@ -12,9 +13,11 @@ from ukd.config.keys import code_hash
 from ukd.config.paths import PACKAGE
 from ukd.config.presets import TrainingConfig
 from ukd.methods.registry import METHODS
-from ukd.training import distill as distill_module
-from ukd.training import teacher as teacher_module
 from ukd.training.teacher import Teacher
+
+# Modules that a function of their package may hide.
+distill_module = importlib.import_module("ukd.training.distill")
+teacher_module = importlib.import_module("ukd.training.teacher")
 
 # Of the fields of a config: those that decide nothing, or decide the other of the two keys alone.
 NO_RESULT = {"name", "tasks", "seeds", "enforce_min_teacher_score", "sources"}
