@@ -1,6 +1,6 @@
 """Paths, device and precision, presets, cache keys, files and provenance."""
 
-from ukd.config.paths import cache_folder, data_folder, runs_folder
+from ukd.config.paths import cache_folder, data_folder, in_clone, runs_folder
 from ukd.config.presets import PRESETS, TrainingConfig, preset
 from ukd.config.runtime import Runtime, choose_runtime
 
@@ -11,6 +11,7 @@ __all__ = [
     "cache_folder",
     "choose_runtime",
     "data_folder",
+    "in_clone",
     "preset",
     "runs_folder",
 ]
