@@ -46,7 +46,7 @@ def test_every_contender_runs(task, teacher, tiny, runtime, monkeypatch):
     def once(contenders, repeats=1):
         for work in contenders.values():
             work()
-        return {name: [1.0] for name in contenders}
+        return {name: [1.0 + number] for number, name in enumerate(contenders)}
 
     for module in (contenders, peers):
         monkeypatch.setattr(module, "take_turns", once)
