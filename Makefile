@@ -68,7 +68,7 @@ lint: $(READY)
 	@echo "Format, complexity and the order of imports:"
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 lab: $(READY)
 	$(BIN)/jupyter lab --ip 127.0.0.1 notebooks
