@@ -73,11 +73,9 @@ def test_a_pretrained_student_with_its_own_tokenizer_meets_the_teacher_by_row(
 ):
     """Its tokens are others than the teacher's; cached and online logits are still the same."""
     folder = tiny_encoder(tmp_path / "encoder")
-    # Another tokenizer: every word that is not in its vocabulary of single letters is unknown.
-    file = folder / "tokenizer.json"
-    content = json.loads(file.read_text())
-    content["model"]["max_input_chars_per_word"] = 3
-    file.write_text(json.dumps(content))
+    texts = task.dataset["validation"]["sentence"][:50]
+    tokenizer = load_tokenizer(teacher.folder).train_new_from_iterator(texts, 200)
+    tokenizer.save_pretrained(folder)
     cached = distilled("universal-kd", student=str(folder))
     config = replace(tiny, student=str(folder))
     options = {"config": config, "seed": 1, "runtime": runtime, "online_teacher": True}
@@ -89,12 +87,12 @@ def test_a_pretrained_student_with_its_own_tokenizer_meets_the_teacher_by_row(
     assert curves[0] == pytest.approx(curves[1], rel=1e-3)
     student = pipeline("text-classification", model=str(Path(cached.folder) / "student"))
     text = "the meal was good"
-    assert student.tokenizer.tokenize(text) != load_tokenizer(teacher.folder).tokenize(text)
+    assert student.tokenizer.vocab_size < load_tokenizer(teacher.folder).vocab_size
     assert student(text)[0]["label"] in ("negative", "positive")
 
 
 @pytest.mark.slow
-def test_the_teachers_own_encoder_can_be_the_student(teacher, distilled, tmp_path):
+def test_the_teachers_own_encoder_can_be_the_student(teacher, distilled):
     source = resolve_encoder(teacher.encoder)[0]
     record = distilled("kd", student=source)
     assert record.settings.student_depth is None
