@@ -12,8 +12,6 @@ from test_families import FAMILIES
 from torch.utils.flop_counter import FlopCounterMode
 
 import ukd
-from benchmarks.contenders import Bench
-from benchmarks.timing import Ratio, ratio, turns
 from ukd.cli.main import main
 from ukd.config.paths import cache_folder
 from ukd.config.presets import HUB_PRESETS
@@ -164,51 +162,3 @@ def test_a_plan_follows_what_is_selected_on(runtime, tiny):
 def test_an_encoder_of_unknown_size_is_named(capsys):
     assert main(["plan", "--teacher", "someone/something"]) == 2
     assert "the sizes of 'someone/something' are not known" in capsys.readouterr().err
-
-
-def test_ratios_are_of_the_same_turn():
-    made = ratio(
-        "a / b", "at most 1.05", {"a": [2.0, 30.0, 4.0], "b": [1.0, 15.0, 4.0]}, "a", "b", parts=2
-    )
-    assert made.median == 2.0 and not made.met and made.seconds == {"a": 2.0, "b": 2.0}
-    assert Ratio("", 1.8, 1, 2, 7, {}, "at least 1.75").met
-
-
-def test_contenders_take_turns_in_alternating_order_after_a_warm_up():
-    order = []
-    found = turns({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, repeats=2)
-    assert order == ["b", "a", "a", "b", "b", "a"] and all(
-        len(values) == 2 for values in found.values()
-    )
-
-
-def test_every_contender_of_the_bench_runs(task, tiny, teacher, runtime, monkeypatch):
-    monkeypatch.setattr(
-        "ukd.contenders.turns",
-        lambda contenders, repeats=1: {name: [_called(work)] for name, work in contenders.items()},
-    )
-    bench = Bench(task, teacher, tiny, runtime)
-    bench.batches = bench.batches[:2]
-    made = [r for kind in ("layers", "bilstm", "gated-cnn") for r in bench.one_step(runtime, kind)]
-    made += [
-        bench.loss(runtime),
-        bench.attention(runtime),
-        bench.heads(),
-        bench.trainer(runtime),
-        bench.comparison(runtime),
-    ]
-    made += bench.textbrewer(runtime)
-    assert len({each.name for each in made}) == len(made) >= 11
-    assert min(bench.parts(runtime).values()) >= 0
-
-
-def _called(work):
-    work()
-    return 1.0
-
-
-def test_the_committed_record_keeps_four_bytes_a_layer_and_class():
-    assert (found := sorted((ROOT / "data" / "bench").glob("*.json")))
-    for path in found:
-        cache = json.loads(path.read_text(encoding="utf-8"))["cache"]
-        assert cache["bytes an example"] == cache["4 T C"], path.name
