@@ -1,9 +1,10 @@
-"""The training loop: what it minimises, what learns, modes, accumulation, resuming, two processes."""
+"""The training loop: what it minimises, what learns, modes, accumulation, resuming, processes."""
 
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import torch
 from torch import nn
 
 from ukd.config.runtime import Runtime
-from ukd.data.batches import Batch
+from ukd.data.batches import Batch, tokenized_splits
+from ukd.models.encoders import load_tokenizer
 from ukd.training.loop import Schedule, accelerator_for, fit, predict
 
 ROOT = Path(__file__).parents[1]
@@ -23,11 +25,9 @@ class Net(nn.Module):
     def __init__(self, dropout=0.0):
         super().__init__()
         torch.manual_seed(0)
-        self.first, self.second, self.dropout = (
-            nn.Linear(4, 8),
-            nn.Linear(8, 1),
-            nn.Dropout(dropout),
-        )
+        self.first = nn.Linear(4, 8)
+        self.second = nn.Linear(8, 1)
+        self.dropout = nn.Dropout(dropout)
         self.modes = []
 
     def forward(self, x):
@@ -36,14 +36,12 @@ class Net(nn.Module):
 
 
 def batches(size, count=4):
-    """The same 32 examples an epoch, in batches of `size`."""
+    """The same examples an epoch, 32 times `count`, in batches of `size`."""
 
     def stream(epoch, rank=0, world=1):
         generator = torch.Generator().manual_seed(epoch)
-        x, y = (
-            torch.randn(count * 32, 4, generator=generator),
-            torch.randn(count * 32, generator=generator),
-        )
+        x = torch.randn(count * 32, 4, generator=generator)
+        y = torch.randn(count * 32, generator=generator)
         for start in range(0, count * 32, size):
             part = slice(start + rank * size // world, start + (rank + 1) * size // world)
             yield Batch({"x": x[part]}, y[part], torch.arange(size // world))
@@ -57,25 +55,27 @@ def two_terms(model, batch):
 
 
 def test_the_gradient_of_the_total_is_the_sum_of_the_gradients_of_the_named_terms(cpu):
-    seen = {}
+    expected = []
+    found = {}
 
     def spy(model, batch):
         terms = two_terms(model, batch)
-        if not seen:
+        if not expected:
             parameters = list(model.parameters())
-            each = [
-                torch.autograd.grad(term, parameters, retain_graph=True) for term in terms.values()
-            ]
-            seen["sum"] = [sum(gradients) for gradients in zip(*each, strict=True)]
+            each = []
+            for term in terms.values():
+                each.append(torch.autograd.grad(term, parameters, retain_graph=True))
+            expected.extend(one + other for one, other in zip(*each, strict=True))
             for index, parameter in enumerate(parameters):
                 parameter.register_hook(
-                    lambda grad, index=index: seen.setdefault(index, grad.clone())
+                    lambda gradient, index=index: found.setdefault(index, gradient.clone())
                 )
         return terms
 
     fit(Net(), batches(32, 1), spy, Schedule(1, 1, 0.01), cpu)
-    for index, expected in enumerate(seen["sum"]):
-        torch.testing.assert_close(seen[index], expected)
+    assert len(expected) == 4
+    for index, gradient in enumerate(expected):
+        torch.testing.assert_close(found[index], gradient)
 
 
 def test_every_term_is_in_the_curve_by_name(cpu):
@@ -86,14 +86,11 @@ def test_every_term_is_in_the_curve_by_name(cpu):
 
 def test_every_step_is_in_training_mode_also_after_an_evaluation(cpu):
     model = Net()
-    fit(
-        model,
-        batches(32),
-        two_terms,
-        Schedule(3, 4, 0.01),
-        cpu,
-        score=lambda m: float(m.eval().second.bias.detach()),
-    )
+
+    def score(model):
+        return float(model.eval().second.bias.detach())
+
+    fit(model, batches(32), two_terms, Schedule(3, 4, 0.01), cpu, score=score)
     assert model.modes == [True] * 12
 
 
@@ -102,31 +99,27 @@ def test_everything_that_learns_moves_and_what_is_frozen_stays(cpu):
     model.first.bias.requires_grad_(False)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     fit(model, batches(32), two_terms, Schedule(1, 4, 0.01), cpu)
-    moved = {
-        name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])
-    }
+    after = model.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved == {"first.weight", "second.weight", "second.bias"}
 
 
 def gradients(size, accumulate, cpu):
-    """Gradients of the first optimiser step, as the clipping sees them."""
-    model, seen = Net(), {}
+    """Gradients of the first optimiser step, as the clipping leaves them."""
+    model = Net()
+    found = []
     optimizer_step = torch.optim.AdamW.step
 
     def spy(self, *args, **kwargs):
-        seen.setdefault("grads", [p.grad.clone() for p in model.parameters()])
+        if not found:
+            found.extend(parameter.grad.clone() for parameter in model.parameters())
         return optimizer_step(self, *args, **kwargs)
 
+    schedule = Schedule(1, 32 // size, 0.01, accumulate=accumulate, clip=1e9)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.optim.AdamW, "step", spy)
-        fit(
-            model,
-            batches(size, 1),
-            two_terms,
-            Schedule(1, 32 // size, 0.01, accumulate=accumulate, clip=1e9),
-            cpu,
-        )
-    return seen["grads"]
+        fit(model, batches(size, 1), two_terms, schedule, cpu)
+    return found
 
 
 def test_one_batch_of_32_and_four_of_8_give_equal_gradients(cpu):
@@ -144,73 +137,66 @@ def test_one_batch_of_32_and_four_of_8_make_equal_weights_and_counts(cpu):
         torch.testing.assert_close(one, four)
 
 
-def test_a_run_that_was_cut_off_resumes_bit_exactly(cpu, tmp_path):
+def test_a_run_that_was_cut_off_continues_to_the_same_bits(cpu, tmp_path):
+    path = tmp_path / "run.safetensors"
+
     def train(model, checkpoint=None, stop=None):
-        def score(m):
-            train.epochs += 1
-            if train.epochs == stop:
+        """The history, and how many epochs were scored."""
+        scored = []
+
+        def score(model):
+            scored.append(1)
+            if len(scored) == stop:
                 raise KeyboardInterrupt
-            return -float(m.second.weight.detach().abs().sum())
+            return -float(model.second.weight.detach().abs().sum())
 
-        train.epochs = 0
         torch.manual_seed(5)
-        return fit(
-            model,
-            batches(32),
-            two_terms,
-            Schedule(4, 4, 0.05),
-            cpu,
-            score=score,
-            checkpoint=checkpoint,
-        )
+        schedule = Schedule(4, 4, 0.05)
+        options = {"score": score, "checkpoint": checkpoint}
+        return fit(model, batches(32), two_terms, schedule, cpu, **options), len(scored)
 
-    whole, cut, resumed = Net(0.3), Net(0.3), Net(0.3)
-    expected = train(whole)
+    whole = Net(0.3)
+    expected, _ = train(whole)
     with pytest.raises(KeyboardInterrupt):
-        train(cut, tmp_path / "run.safetensors", stop=3)
-    found = train(resumed, tmp_path / "run.safetensors")
-    assert train.epochs == 2, "the two whole epochs must not be repeated"
-    assert found == expected
+        train(Net(0.3), path, stop=3)
+    resumed = Net(0.3)
+    history, epochs = train(resumed, path)
+    assert epochs == 2, "the two whole epochs must not be repeated"
+    assert history == expected
     for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(one, other)
 
 
 def test_the_best_epoch_is_kept_even_if_every_score_is_negative(cpu):
-    scores, kept = iter([-0.9, -0.2, -0.5]), []
+    scores = iter([-0.9, -0.2, -0.5])
+    seen = []
 
     def score(model):
-        kept.append(model.second.weight.detach().clone())
+        seen.append(model.second.weight.detach().clone())
         return next(scores)
 
     model = Net()
     fit(model, batches(32), two_terms, Schedule(3, 4, 0.05), cpu, score=score)
-    assert torch.equal(model.second.weight, kept[1])
+    assert torch.equal(model.second.weight, seen[1])
 
 
-@pytest.mark.parametrize(
-    "schedule", [Schedule(1, 1, 0.1), Schedule(3, 2, 0.1), Schedule(1, 100, 0.1)]
-)
-def test_the_rate_is_positive_at_both_ends_and_never_above_its_peak(schedule):
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 2), (1, 100)])
+def test_the_rate_is_positive_at_both_ends_and_never_above_its_peak(sizes):
+    schedule = Schedule(*sizes, 0.1)
     rates = [schedule.rate_at(step) for step in range(schedule.steps)]
-    assert all(0 < learning_rate <= schedule.learning_rate for learning_rate in rates)
-    assert max(rates) == pytest.approx(schedule.learning_rate)
+    assert all(0 < rate <= 0.1 for rate in rates)
+    assert max(rates) == pytest.approx(0.1)
 
 
 def test_predictions_come_back_in_the_order_of_the_data(task, tiny, teacher, runtime):
-    from ukd.data.batches import tokenized_splits
-    from ukd.models.encoders import load_tokenizer
-
     train, *_ = tokenized_splits(task, load_tokenizer(teacher.folder), tiny)
     frozen = teacher.load(task)
     together = predict(frozen, train, runtime)
-    one_by_one = torch.stack([frozen(**train.batch([i]).inputs)[0] for i in range(8)])
+    one_by_one = torch.stack([frozen(**train.batch([index]).inputs)[0] for index in range(8)])
     torch.testing.assert_close(together[:8], one_by_one, rtol=1e-4, atol=1e-5)
 
 
 def test_scoring_in_between_does_not_stop_the_accumulation(task, tiny, teacher, runtime):
-    from ukd.data.batches import tokenized_splits
-    from ukd.models.encoders import load_tokenizer
-
     data = tokenized_splits(task, load_tokenizer(teacher.folder), tiny)[1]
     accelerator = accelerator_for(runtime, 4)
     predict(teacher.load(task), data, runtime)
@@ -218,14 +204,12 @@ def test_scoring_in_between_does_not_stop_the_accumulation(task, tiny, teacher, 
 
 
 def test_changing_the_precision_in_one_process_works(cpu):
-    from dataclasses import replace
-
     assert accelerator_for(replace(cpu, precision="bf16")).mixed_precision == "bf16"
     assert accelerator_for(cpu).mixed_precision == "no"
 
 
 def test_the_second_stage_of_a_model_computes_in_the_precision_of_the_first(cpu):
-    """What accelerate has prepared once it leaves alone, autocast included: our loop gives it a new cover every time."""
+    """accelerate skips a model that it prepared before; the loop wraps it anew for each stage."""
     seen = []
 
     class Spy(Net):
@@ -233,27 +217,33 @@ def test_the_second_stage_of_a_model_computes_in_the_precision_of_the_first(cpu)
             seen.append(self.first(x).dtype)
             return super().forward(x)
 
-    model, half = Spy(), Runtime("cpu", "bf16", 1, "test")
+    model = Spy()
+    half = Runtime("cpu", "bf16", 1, "test")
     for _ in range(2):
         fit(model, batches(32, 1), two_terms, Schedule(1, 1, 0.01), half)
         seen.append("stage")
     assert seen == [torch.bfloat16, "stage"] * 2
-    assert model(torch.ones(1, 4)).dtype == torch.float32, (
-        "outside of the loop the model is as it was"
-    )
+    assert model(torch.ones(1, 4)).dtype == torch.float32, "outside the loop nothing has changed"
 
 
-def test_two_processes_start_with_the_loss_of_one(tmp_path):
-    """The same global batch on one and on two CPU processes: equal loss and gradient step at step one."""
+def test_training_goes_through_torch_compile_when_asked(cpu, monkeypatch):
+    seen = []
+    monkeypatch.setattr(torch, "compile", lambda model, **options: seen.append(options) or model)
+    compiled = replace(cpu, compiled=True)
+    fit(Net(), batches(32, 1), two_terms, Schedule(1, 1, 0.01), compiled)
+    assert seen == [{"dynamic": True}]
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(tmp_path):
+    """The same global batch on one and on two CPU processes, in two stages."""
     found = {}
     for processes in (1, 2):
         out = tmp_path / f"{processes}.json"
         launch = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--standalone"]
-        script = [str(ROOT / "tests" / "two_processes.py"), str(out)]
+        command = [sys.executable, *launch, str(ROOT / "tests" / "two_processes.py"), str(out)]
         env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [sys.executable, *launch, *script], env=env, capture_output=True, text=True, timeout=120
-        )
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr[-2000:]
         found[processes] = json.loads(out.read_text())
     assert found[2]["processes"] == 2
