@@ -203,7 +203,12 @@ def _common_groups(runs: Runs, names: list[str]) -> list[str]:
     for name in names:
         known = set(runs.of(name).map_groups())
         groups = [group for group in groups if group in known]
-    return groups
+    return sorted(groups, key=_examples_first)
+
+
+def _examples_first(group: str) -> tuple[bool, bool]:
+    """All examples, then parts of them, then the epochs."""
+    return group != "all", group.startswith("epoch")
 
 
 def example_maps(weights: Tensor, texts: Sequence[str]) -> ipywidgets.VBox:
