@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ukd.analysis.tables import markdown
+from ukd.config.text import markdown_table as markdown
 
 CARD_LOSSES = (
     "Losses on held-out text, in nats, of the words asked for. Most of these are masked; others "

@@ -9,7 +9,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from ukd.analysis.grouping import at_chosen_rate
-from ukd.analysis.tables import markdown
+from ukd.config.text import markdown_table as markdown
 from ukd.data.metrics import mean_metric, scores
 from ukd.data.tasks import SYNTHETIC, Task, load_task
 
