@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from ukd.config.presets import PRESETS
+from ukd.config.text import markdown_table
 
 BEGIN = "<!-- notebooks: "
 END = "<!-- end of notebooks"
@@ -26,7 +27,7 @@ def notebooks_table(folder: Path) -> str:
     measured = minutes(folder)
     presets = [name for name in PRESETS if any(name in times for times in measured.values())]
     header = [*COLUMNS, *(f"minutes, `{name}`" for name in presets)]
-    lines = [_row(header), _row(["---"] * len(header))]
+    rows = []
     for path in sorted(folder.glob("*.ipynb")):
         compared = compared_cells(path)
         if compared < stated.get(path.name, 0):
@@ -35,14 +36,9 @@ def notebooks_table(folder: Path) -> str:
                 f"or take its row out of {folder.name}/README.md"
             )
         times = measured.get(path.stem, {})
-        lines.append(
-            _row([*_contents(path), compared, *(times.get(name, "-") for name in presets)])
-        )
-    return "\n".join(lines)
-
-
-def _row(values: list[object]) -> str:
-    return f"| {' | '.join(map(str, values))} |"
+        cells = [*_contents(path), compared, *(times.get(name, "-") for name in presets)]
+        rows.append([str(cell) for cell in cells])
+    return markdown_table(header, rows)
 
 
 def _contents(path: Path) -> list[object]:
