@@ -1,11 +1,6 @@
-"""The training loop: what it minimises, what learns, modes, accumulation, resuming, processes."""
+"""The training loop: what it minimises, what learns, modes, accumulation, resuming."""
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,8 +10,6 @@ from ukd.config.runtime import Runtime
 from ukd.data.batches import Batch, tokenized_splits
 from ukd.models.encoders import load_tokenizer
 from ukd.training.loop import Schedule, accelerator_for, fit, predict
-
-ROOT = Path(__file__).parents[1]
 
 
 class Net(nn.Module):
@@ -232,32 +225,3 @@ def test_training_goes_through_torch_compile_when_asked(cpu, monkeypatch):
     compiled = replace(cpu, compiled=True)
     fit(Net(), batches(32, 1), two_terms, Schedule(1, 1, 0.01), compiled)
     assert seen == [{"dynamic": True}]
-
-
-def train_two_stages():
-    """Curve and weights of a model that is trained in two stages of one epoch."""
-    model = Net()
-    curve = []
-    for _ in range(2):
-        alone = Runtime("cpu", "float32", 1, "test")
-        curve += fit(model, batches(32), two_terms, Schedule(1, 4, 0.01), alone)["curve"]
-    weights = [value for tensor in model.parameters() for value in tensor.flatten().tolist()]
-    return curve, weights
-
-
-@pytest.mark.slow
-def test_two_processes_train_as_one_does(tmp_path):
-    """The same global batch, once here and once divided between two CPU processes."""
-    out = tmp_path / "found.json"
-    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    command = [sys.executable, *launch, str(ROOT / "tests" / "two_processes.py"), str(out)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(out.read_text())
-    assert found["processes"] == 2
-    curve, weights = train_two_stages()
-    assert len(curve) == 8
-    for two, one in zip(found["curve"], curve, strict=True):
-        assert two == pytest.approx(one, rel=1e-4)
-    assert found["weights"] == pytest.approx(weights, rel=1e-4)
