@@ -1,4 +1,4 @@
-"""The losses against hand-computed values, a plain loop in float64, and each of the known ways to get them wrong."""
+"""The losses against values by hand, a plain loop, and each known way to get them wrong."""
 
 import math
 
@@ -31,7 +31,7 @@ def kl_by_hand(student, teacher, temperature):
     )
 
 
-# --- the ways to get KD wrong: each check passes ours and must fail the broken form -------------------------------------
+# --- the ways to get KD wrong: each check passes ours and must fail the broken form --------------
 
 
 def without_tau_squared(student, teacher, *, temperature):
@@ -175,7 +175,7 @@ def test_kd_refuses_what_does_not_fit():
             ukd.kd_loss(student, teacher, temperature=1.0)
 
 
-# --- the intermediate loss ------------------------------------------------------------------------------------------------
+# --- the intermediate loss ------------------------------------------------------------------------
 
 
 def loop(student, teacher, layer_map, attention_on, temperature, attention_temperature, regression):
@@ -240,7 +240,7 @@ def test_with_one_teacher_layer_both_ways_to_combine_are_kd():
 
 
 def test_on_one_by_one_weights_attention_on_logits_is_below_attention_on_losses():
-    """KL is convex in its mixture of logits only up to the log-partition: here by hand for uniform weights."""
+    """KL to the mean of the logits, by hand for uniform weights."""
     student, teacher = torch.zeros(1, 1, 2), torch.tensor([[[2.0, -2.0], [-2.0, 2.0]]])
     on_logits = ukd.intermediate_loss(student, teacher, layer_map="uniform", attention_on="logits")
     on_losses = ukd.intermediate_loss(student, teacher, layer_map="uniform", attention_on="losses")
@@ -346,9 +346,12 @@ def test_label_loss_by_hand():
 def test_a_confident_teacher_layer_repels_a_student_that_may_move_its_attention(
     confidence, options, towards
 ):
-    """One of five teacher layers knows the label, with a logit difference k and the weight a = 1/5. A student that knows nothing is drawn
-    to it, unless the gradient flows through the attention and k^2 a (1 - a) / (2 kappa) > sinh(u) / u, u = a k / tau: then looking away
-    lowers the loss faster than agreeing does."""
+    """One of five teacher layers knows the label: logit difference k, weight a = 1/5.
+
+    A student that knows nothing is drawn to it, unless the gradient flows through the attention and
+    k^2 a (1 - a) / (2 kappa) > sinh(u) / u with u = a k / tau. Then looking away lowers the loss
+    faster than agreeing does.
+    """
     teacher = torch.zeros(1, 5, 2)
     teacher[0, 3] = torch.tensor([-confidence / 2, confidence / 2])
     student = torch.zeros(1, 1, 2, requires_grad=True)

@@ -1,4 +1,4 @@
-"""`ukd.attention_projection` against hand-computed values, a plain loop, and what must not change it."""
+"""The attention against values by hand, a plain loop, and what must not change it."""
 
 import math
 

@@ -20,7 +20,7 @@ class PseudoClassifiers(nn.Module):
     normalisation has no weights: before a linear map they would add nothing, and without them
     fitting the heads is convex.
 
-    Source: a classifier on every intermediate layer is the paper's abstract; its form is our choice.
+    Source: a classifier on every intermediate layer is the paper's abstract. Its form is ours.
     """
 
     def __init__(

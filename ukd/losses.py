@@ -55,7 +55,7 @@ def kd_loss(
     temperature: float,
     regression: bool = False,
 ) -> Tensor:
-    """Knowledge distillation: tau^2 KL(teacher || student), summed over classes, mean over the batch.
+    """Knowledge distillation: tau^2 KL(teacher || student), a sum over classes, a batch mean.
 
     Args:
         student_logits, teacher_logits: (B, C).
@@ -109,7 +109,7 @@ def intermediate_loss(
     regression: bool = False,
     seed: int = 0,
 ) -> IntermediateLoss:
-    """Universal-KD's intermediate loss: every student layer learns from what it sees of the teacher.
+    """Universal-KD's intermediate loss: each student layer learns from the layers it sees.
 
     attention_on="logits": z~[s] = sum_t alpha(s,t) z_T[t], then tau^2 KL(z~[s] || z_S[s]).
     attention_on="losses": sum_t alpha(s,t) tau^2 KL(z_T[t] || z_S[s]).

@@ -21,7 +21,7 @@ LayerMap = Callable[[Tensor, Tensor], Tensor]
 
 
 def paper_symbols(**names: str) -> Callable:
-    """Decorator: let keywords also be given by the paper's symbols, as in `tau=` for `temperature=`."""
+    """Decorator: accept keywords by other names, as the paper's `tau=` for `temperature=`."""
 
     def decorate(function: Callable) -> Callable:
         @functools.wraps(function)
@@ -238,7 +238,7 @@ def check_weights(weights: Tensor, shape: tuple[int, int, int], layer_map: Layer
     if not torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
         raise ValueError(
             f"layer map {name} returned rows that do not sum to one "
-            f"(from {sums.min():.3g} to {sums.max():.3g}): divide by the sum over the last dimension"
+            f"(from {sums.min():.3g} to {sums.max():.3g}): divide by their sum over the layers"
         )
     return weights
 

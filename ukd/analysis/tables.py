@@ -120,7 +120,7 @@ def interval_table(runs: Runs, baseline: str = BASELINE) -> str:
 
 
 def score_tables(runs: Runs) -> str:
-    """All tables of these runs: one group after another, each under a heading that says how made."""
+    """All tables of these runs, group by group, each under a line that says how they were made."""
     table = explode_extra_splits(at_chosen_rate(runs.table))
     parts = []
     for heading, group in groups(table).items():

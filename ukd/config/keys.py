@@ -17,7 +17,7 @@ HAS_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef
 
 
 def config_hash(*parts: object) -> str:
-    """Twelve hexadecimal digits that name JSON-serialisable settings; dataclasses count as dicts."""
+    """Twelve hexadecimal digits that name settings; dataclasses count as dictionaries."""
     text = json.dumps(parts, sort_keys=True, default=asdict)
     return hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]
 
