@@ -406,7 +406,7 @@ def weights_of(**changes):
 @pytest.mark.parametrize(
     ("layer_map", "message"),
     [
-        (weights_of(r0=0.9), "do not sum to one .*divide by the sum"),
+        (weights_of(r0=0.9), "do not sum to one .*divide by their sum"),
         (weights_of(r1=float("nan")), "not finite"),
         (weights_of(r2=-0.1), "negative weights: take a softmax"),
         (lambda student, teacher: torch.ones(2, 6) / 6, r"\(B, S, T\) = \(4, 3, 6\), got \(2, 6\)"),
