@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import pandas as pd
 
 from ukd.analysis.contrasts import against_baseline, mean_over_tasks
@@ -13,6 +15,7 @@ from ukd.analysis.tables import score_table
 REAL = "cola-mpnet-first"
 SEARCH = "synthetic-search"
 ARCHITECTURES = "synthetic-cross-architecture"
+WIDTH = 130  # columns of the text
 
 
 def findings(runs: Runs) -> str:
@@ -31,8 +34,8 @@ def findings(runs: Runs) -> str:
         "pretrained encoder of BERT-base's size (all-mpnet-base-v2) to the first "
         f"{teacher['student_depth']}, one teacher, one learning rate:"
     )
-    lines = [f"- {bullet}" for bullet in bullets]
-    return "\n".join([*lines, "", caption, "", score_table(real)])
+    lines = [fill(f"- {bullet}", WIDTH, subsequent_indent="  ") for bullet in bullets]
+    return "\n".join([*lines, "", fill(caption, WIDTH), "", score_table(real)])
 
 
 def _table(runs: Runs, name: str) -> pd.DataFrame:
