@@ -1,0 +1,1 @@
+"""Training: teachers, their heads and cached logits, distillation, and the record of a run."""

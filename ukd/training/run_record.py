@@ -1,0 +1,343 @@
+"""The record of one run: what was run, on what, by which code, and what came out.
+
+A record is immutable and validates itself. `ukd.analysis.runs` keeps many of them in a few files.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from pathlib import Path
+
+from ukd.training.record_format_1 import convert, convert_method
+
+FORMAT = 2
+PRECISIONS = ("float32", "bf16", "fp16")
+METHOD_TEXTS = ("name", "summary", "source")  # words about a method, which decide no result
+METHOD_FIELDS = (
+    "stages",
+    "temperature",
+    "layer_map",
+    "attention_on",
+    "attention_temperature",
+    "detach_attention",
+    "student_layers",
+    "teacher_layers",
+    "hidden",
+    "assistant",
+)
+TRANSIENT = ("folder", "search")  # known in memory alone: a run does not know its comparison
+
+Scores = dict[str, dict[str, float]]  # split -> metric -> score in percent
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """The data of a run: a fingerprint of its rows, the metrics, and the classes in their order.
+
+    class_names: None for regression, and in records of format 1, which did not keep them.
+    """
+
+    fingerprint: str
+    metrics: tuple[str, ...]
+    class_names: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class TeacherRecord:
+    """The teacher of a run.
+
+    key: hash of the settings that made it. weights: sha256 of its weights, None in format 1.
+    heads: for each layer {"scores": {metric: percent}, "label_error": mean of 1 - p(label), or
+    the mean absolute error for regression}.
+    """
+
+    key: str
+    encoder: str
+    learning_rate: float
+    seed: int
+    layers: int
+    parameters: int
+    scores: Scores
+    heads: tuple[dict, ...]
+    weights: str | None = None
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Everything that was chosen for a run, seed and teacher aside.
+
+    method: the fields of `ukd.methods.Method` that decide a result (see `method_settings`).
+    student: an encoder's name and weights, or an architecture. student_depth: layers of the encoder
+    that it takes, None where the student is a network of its own. epochs: passes over train.
+    teacher_logits: "cached" or "online".
+    """
+
+    preset: str
+    method: dict
+    student: str
+    student_depth: int | None
+    layer_selection: str | None
+    student_init: str | None
+    embeddings: str | None
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    max_length: int
+    max_train: int | None
+    max_validation: int | None
+    precision: str
+    teacher_logits: str = "cached"
+    selection_split: str = "dev"
+    compiled: bool = False
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a result was made: time, device, threads, versions and commit; never a path."""
+
+    made: str
+    device: str
+    threads: int
+    processes: int
+    python: str
+    versions: dict[str, str]
+    commit: str | None = None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run of one method on one task with one seed.
+
+    hash: names settings, data, teacher, seed and code. scores: dev, validation and further splits.
+    examples: rows by split. history: by stage {"curve": [{"step", loss terms}], "epochs": [{"epoch",
+    "step", "dev", "attention"}]}. attention: means over the validation examples at the end of the
+    last stage with an intermediate loss, or None: mean (S, T), by_class, by_difficulty, entropy,
+    attended_label_error, uniform_label_error, heads, early_exit. early_exit: of the finished student,
+    [{"threshold", "layers", "scores"}]. predictions: of each validation example, for the synthetic
+    suite alone. search: the learning rates that every method tried, {"rates": {task: [...]},
+    "seeds": [...]}. folder and search exist in memory alone.
+
+    Raises: ValueError that names the field, its value and the remedy.
+    """
+
+    hash: str
+    task: str
+    method: str
+    seed: int
+    settings: RunSettings
+    data: DataRecord
+    teacher: TeacherRecord
+    scores: Scores
+    examples: dict[str, int]
+    steps: int
+    student_parameters: int
+    seconds: float
+    provenance: Provenance
+    history: dict[str, dict] = field(default_factory=dict)
+    attention: dict | None = None
+    early_exit: tuple[dict, ...] = ()
+    collapsed: bool | None = None
+    calibration_error: float | None = None
+    predictions: str | None = None
+    assistant: dict | None = None
+    search: dict | None = field(default=None, compare=False)
+    folder: str | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+    def to_dict(self) -> dict:
+        """The record as JSON holds it, with its format."""
+        content = {"format": FORMAT} | asdict(self)
+        for name in TRANSIENT:
+            del content[name]
+        return content
+
+    @classmethod
+    def from_dict(cls, content: Mapping, folder: str | None = None) -> RunRecord:
+        """A record of format 1 or 2. Raises ValueError for another format, or a damaged record."""
+        version = content.get("format")
+        if version == 1:
+            return cls.from_format_1(content, folder)
+        if version != FORMAT:
+            raise ValueError(f"format is {version!r}, and 1 and {FORMAT} can be read: update ukd")
+        values = {name: value for name, value in content.items() if name != "format"}
+        return _built(cls, values | {"folder": folder})
+
+    @classmethod
+    def from_format_1(cls, content: Mapping, folder: str | None = None) -> RunRecord:
+        """A record as versions up to 0.1 wrote it, in today's names."""
+        try:
+            values = convert(content)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"the record of format 1 lacks {error}: run it again") from error
+        return _built(cls, values | {"folder": folder})
+
+    @classmethod
+    def read(cls, path: Path) -> RunRecord:
+        """The record in a JSON file. Raises ValueError that names the file and what is wrong."""
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            if not isinstance(content, dict):
+                raise ValueError(f"it holds a {type(content).__name__}, not a record")
+            return cls.from_dict(content, str(Path(path).parent))
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is not a readable record ({error}); remove it and run again"
+            ) from error
+
+    def write(self, path: Path) -> None:
+        """Write the record whole or not at all. Raises FileExistsError: none is ever overwritten."""
+        if path.exists():
+            raise FileExistsError(f"{path} exists, and records are never overwritten: remove it")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+
+def method_settings(method: object) -> dict:
+    """The fields of a `Method` that decide a result: all but its name and its descriptions."""
+    settings = convert_method(asdict(method))
+    return {name: settings[name] for name in METHOD_FIELDS}
+
+
+NESTED = {
+    "settings": RunSettings,
+    "data": DataRecord,
+    "teacher": TeacherRecord,
+    "provenance": Provenance,
+}
+TUPLES = ("metrics", "class_names", "heads", "early_exit")  # JSON has lists
+
+
+def _built(kind: type, values: Mapping, prefix: str = "") -> object:
+    """A dataclass from a mapping. Raises ValueError for a field that is unknown or missing."""
+    known = {one.name: one for one in fields(kind)}
+    if unknown := sorted(set(values) - set(known)):
+        raise ValueError(f"unknown field {prefix}{unknown[0]}: remove it, or update ukd")
+    arguments = {}
+    for name, value in values.items():
+        if name in NESTED and kind is RunRecord:
+            if not isinstance(value, Mapping):
+                raise ValueError(f"{name} is {value!r} and should be an object")
+            value = _built(NESTED[name], value, f"{name}.")
+        elif name in TUPLES and value is not None:
+            value = tuple(value)
+        arguments[name] = value
+    try:
+        return kind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"{prefix or 'the record'} is incomplete: {error}") from error
+
+
+def validate(record: RunRecord) -> None:
+    """Raise ValueError for the first field whose value can't be right; see `RunRecord`."""
+    settings, teacher = record.settings, record.teacher
+    _check(re.fullmatch(r"[0-9a-f]{8,64}", str(record.hash)), "hash", record.hash, "hex digits")
+    for name in ("task", "method"):
+        value = getattr(record, name)
+        _check(isinstance(value, str) and value, name, value, "a name")
+    _check(settings.precision in PRECISIONS, "precision", settings.precision, _one_of(PRECISIONS))
+    _check_choice("teacher_logits", settings.teacher_logits, ("cached", "online"))
+    _check_choice("selection_split", settings.selection_split, ("dev", "validation"))
+    _check(type(record.seed) is int, "seed", record.seed, "a whole number")
+    counts = {
+        "settings.batch_size": settings.batch_size,
+        "settings.epochs": settings.epochs,
+        "settings.max_length": settings.max_length,
+        "teacher.layers": teacher.layers,
+        "teacher.parameters": teacher.parameters,
+        "student_parameters": record.student_parameters,
+        "steps": record.steps,
+    } | {f"examples.{split}": count for split, count in record.examples.items()}
+    for name, value in counts.items():
+        _check(type(value) is int and value > 0, name, value, "a whole number above 0")
+    for name in ("student_depth", "max_train", "max_validation"):
+        value = getattr(settings, name)
+        right = value is None or (type(value) is int and value > 0)
+        _check(right, f"settings.{name}", value, "None or a whole number above 0")
+    rates = {
+        "settings.learning_rate": settings.learning_rate,
+        "teacher.learning_rate": teacher.learning_rate,
+    }
+    for name, value in rates.items():
+        _check(_finite(value) and value > 0, name, value, "a finite number above 0")
+    _check_method(settings.method)
+    _check_scores("scores", record.scores, record.data.metrics)
+    _check_scores("teacher.scores", teacher.scores, record.data.metrics)
+    _check(
+        len(teacher.heads) in (0, teacher.layers),
+        "teacher.heads",
+        len(teacher.heads),
+        "a layer each",
+    )
+    if record.attention is not None:
+        _check_layer_maps(record.attention)
+    try:
+        datetime.fromisoformat(record.provenance.made)
+    except (TypeError, ValueError):
+        _check(False, "provenance.made", record.provenance.made, "a time in ISO format")
+
+
+def _check(right: object, name: str, value: object, wanted: str) -> None:
+    if not right:
+        raise ValueError(f"{name} is {value!r} and should be {wanted}")
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    _check(value in choices, name, value, _one_of(choices))
+
+
+def _one_of(choices: tuple[str, ...]) -> str:
+    return f"one of {', '.join(choices)}"
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _check_method(method: dict) -> None:
+    """A method has exactly the fields of `METHOD_FIELDS`, and its stages share all epochs."""
+    missing, unknown = set(METHOD_FIELDS) - set(method), set(method) - set(METHOD_FIELDS)
+    for name in sorted(missing | unknown):
+        _check(False, f"settings.method.{name}", method.get(name), f"among {METHOD_FIELDS}")
+    for name in ("temperature", "attention_temperature"):
+        value = method[name]
+        _check(_finite(value) and value > 0, f"settings.method.{name}", value, "above 0")
+    _check_choice("settings.method.attention_on", method["attention_on"], ("logits", "losses"))
+    layers = {"student_layers": ("intermediate", "last"), "teacher_layers": ("intermediate", "all")}
+    for name, choices in layers.items():
+        _check_choice(f"settings.method.{name}", method[name], choices)
+    share = sum(stage["epoch_fraction"] for stage in method["stages"])
+    right = abs(share - 1) < 1e-6
+    _check(right, "settings.method.stages", share, "stages whose epoch_fraction add up to 1")
+
+
+def _check_scores(name: str, scores: Scores, metrics: tuple[str, ...]) -> None:
+    """Every split has each of the data's metrics, and dev and validation are there."""
+    for split in ("dev", "validation"):
+        _check(split in scores, f"{name}.{split}", None, "there: score the split")
+    for split, values in scores.items():
+        found = tuple(values)
+        _check(found == tuple(metrics), f"{name}.{split}", found, f"scores of {tuple(metrics)}")
+        for metric, value in values.items():
+            _check(_finite(value), f"{name}.{split}.{metric}", value, "a finite number")
+
+
+def _check_layer_maps(attention: dict) -> None:
+    """The weights of each student layer add up to 1."""
+    groups = (attention.get("by_class", {}), attention.get("by_difficulty", {}))
+    maps = {"mean": attention["mean"]}
+    for group in groups:
+        maps |= group
+    for name, weights in maps.items():
+        for row in weights:
+            right = abs(sum(row) - 1) < 1e-3
+            _check(right, f"attention.{name}", sum(row), "weights that add up to 1 in each row")
