@@ -1,0 +1,293 @@
+"""Which runs belong together: names of methods, keys of configurations, the outcome of a search.
+
+Every function takes a table of runs (see `ukd.analysis.runs.Runs`), one row a run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from itertools import product
+
+import pandas as pd
+
+from ukd.analysis.columns import with_means
+from ukd.config import digest
+from ukd.data import SPECS
+from ukd.methods import METHODS, SCENARIOS, STAGINGS, spelled
+from ukd.training.run_record import method_settings
+
+OPTIONS = (
+    "temperature",
+    "layer_map",
+    "attention_on",
+    "attention_temperature",
+    "detach_attention",
+    "student_layers",
+    "teacher_layers",
+)
+OF_ATTENTION = ("attention_temperature", "detach_attention")
+PAIRING = ("task", "fingerprint", "metrics", "class_names", "teacher", "teacher_weights")
+LAYERS_TAKEN = {
+    "first": "its first {} layers",
+    "spread": "{} of its layers, evenly spread",
+    "last": "its last {} layers",
+}
+
+
+def method_name(method: str, settings: Mapping) -> str:
+    """A method's name with its options that differ from the default: "kd (temperature=4.0)"."""
+    usual = method_settings(METHODS[method]) if method in METHODS else settings
+    moved = settings["hidden"] is not None and usual["hidden"] is None
+    attended = any(
+        stage["intermediate"] or (moved and stage["hidden"]) for stage in settings["stages"]
+    )
+    idle = () if attended and settings["layer_map"] == "attention" else OF_ATTENTION
+    changed = [
+        f"{option}={settings[option]}"
+        for option in OPTIONS
+        if option not in idle and settings[option] != usual[option]
+    ]
+    if len(settings["stages"]) != len(usual["stages"]):
+        changed.append(f"stages={STAGINGS[len(settings['stages']) - 1]}")
+    if moved:
+        changed.append("space=hidden")
+    return f"{method} ({', '.join(changed)})" if changed else method
+
+
+def scenario_runs(scenario: str, table: pd.DataFrame) -> pd.DataFrame:
+    """The runs of a scenario's methods (see `ukd.methods.SCENARIOS`)."""
+    methods = [spelled(text) for text in SCENARIOS[scenario]]
+    names = {method_name(method.name, method_settings(method)) for method in methods}
+    return table[table["method_name"].isin(names)]
+
+
+def config_key(row: Mapping, *, rate: str | None = None, precision: str | None = None) -> str:
+    """How a run was made, in words: preset, encoder and budget; runs of one table share it.
+
+    rate: words for the learning rate, by default the run's own, or those that its search tried.
+    precision: by default the run's own.
+    """
+    parts = [
+        f"preset {row['preset']}",
+        f"teacher from {row['teacher_encoder']} ({row['teacher_layers']} layers, "
+        f"learning rate {row['teacher_learning_rate']:g})",
+        f"student: {student_description(row)}",
+        f"{row['epochs']} epochs of batch size {row['batch_size']} at {rate or _rate(row)}",
+        f"{row['max_length']} tokens",
+        precision or row["precision"],
+    ]
+    if row["max_train"]:
+        parts.append(f"at most {row['max_train']:,} labels")
+    if row["max_validation"]:
+        parts.append(f"at most {row['max_validation']:,} validation examples")
+    if row["selection_split"] == "validation":
+        parts.append("epochs chosen on the split reported")
+    return ", ".join(parts)
+
+
+def _rate(row: Mapping) -> str:
+    """The students' learning rate, or the rates that every method tried."""
+    if not row["search"]:
+        return own_rate(row)
+    search = json.loads(row["search"])
+    tasks_of_rates: dict[str, list[str]] = {}
+    for task, rates in search["rates"].items():
+        words = ", ".join(f"{rate:g}" for rate in rates)
+        tasks_of_rates.setdefault(words, []).append(task)
+    seeds = f"n={len(search['seeds'])}"
+    if len(search["rates"]) == 1:
+        ((words, (task,)),) = tasks_of_rates.items()
+        return f"each method's best learning rate of {words} (chosen on dev of {task}, {seeds})"
+    words = "; ".join(f"{rates} on {', '.join(tasks)}" for rates, tasks in tasks_of_rates.items())
+    return f"each method's best learning rate of {words} (chosen on the task's dev, {seeds})"
+
+
+def own_rate(row: Mapping) -> str:
+    """Words for the learning rate that a run had, searched or not."""
+    return f"learning rate {row['learning_rate']:g}"
+
+
+def student_description(row: Mapping) -> str:
+    """What the students of a configuration are."""
+    if row["student_depth"]:
+        words = LAYERS_TAKEN[row["layer_selection"] or "first"].format(row["student_depth"])
+        tuned = " as the fine-tuned teacher has them" if row["student_init"] == "teacher" else ""
+        return words + tuned
+    return row["student"] + (f", embeddings {row['embeddings']}" if row["embeddings"] else "")
+
+
+def with_names(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with method_name, config_key and pairing_key.
+
+    pairing_key: names task, data, metrics, classes and teacher. Scores are compared within one.
+    """
+    named = table.copy()
+    rows = table.to_dict("records")
+    named["method_name"] = [method_name(row["method"], row["method_settings"]) for row in rows]
+    named["config_key"] = [config_key(row) for row in rows]
+    named["pairing_key"] = [digest([row[name] for name in PAIRING]) for row in rows]
+    return named
+
+
+def groups(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The runs that may stand in one table, by a heading.
+
+    No group holds two configurations, and none two teachers or two sets of data for one task.
+    Where that parts runs of one configuration, the heading names data and teachers.
+    """
+    found = {}
+    for key, runs in table.groupby("config_key", sort=True):
+        variants = _variants(runs)
+        for number in sorted(set(variants)):
+            chosen = runs[variants == number]
+            parted = variants.max() > 0
+            found[f"{key}; {_pairings(chosen)}" if parted else key] = chosen
+    return found
+
+
+def _variants(runs: pd.DataFrame) -> pd.Series:
+    """For each run the number of its pairing among those of its task, the oldest first."""
+    oldest = runs.groupby(["task", "pairing_key"])["made"].min().reset_index()
+    oldest = oldest.sort_values(["task", "made", "pairing_key"])
+    oldest["number"] = oldest.groupby("task").cumcount()
+    return runs["pairing_key"].map(oldest.set_index("pairing_key")["number"])
+
+
+def _pairings(runs: pd.DataFrame) -> str:
+    words = []
+    for row in runs.drop_duplicates("task").itertuples():
+        words.append(f"{row.task}: data {row.fingerprint}, teacher {row.teacher}")
+    return "; ".join(words)
+
+
+def check_one_group(table: pd.DataFrame) -> None:
+    """Raise ValueError where a task has runs of two teachers, data sets or precisions."""
+    for name in ("pairing_key", "precision"):
+        counts = table.groupby("task")[name].nunique()
+        if (counts > 1).any():
+            task = counts.idxmax()
+            values = sorted(set(table[table["task"] == task]["teacher"]) | set(table["precision"]))
+            raise ValueError(
+                f"the runs on {task} are of several teachers, data or precisions "
+                f"({', '.join(values)}): compare one group at a time (see `groups`)"
+            )
+
+
+def at_chosen_rate(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep only the runs at the learning rate chosen by the search, and those of no search.
+
+    A search with a run missing decides nothing: its runs are left out. Of equal rates the lower
+    one is chosen.
+    """
+    searched = table["search"].notna()
+    kept = [table[~searched]]
+    for group in groups(table[searched]).values():
+        for _, runs in group.groupby("method_name", sort=False):
+            kept.append(_at_best_rate(runs))
+    return pd.concat(kept)
+
+
+def _at_best_rate(runs: pd.DataFrame) -> pd.DataFrame:
+    """Of one method's runs in a search those at the best rate of their task."""
+    search = json.loads(runs["search"].iloc[0])
+    best = {}
+    for task, rates in search["rates"].items():
+        tried = attempts(runs, task)
+        pairs = set(zip(tried["learning_rate"], tried["seed"], strict=True))
+        if pairs == set(product(rates, search["seeds"])):
+            best[task] = best_learning_rate(tried)
+    if len(search["rates"]) == 1:  # the choice of one task serves all
+        chosen = pd.Series(best.get(next(iter(search["rates"]))), runs.index, dtype=float)
+    else:
+        chosen = runs["task"].map(best).astype(float)
+    return runs[runs["learning_rate"] == chosen]
+
+
+def attempts(runs: pd.DataFrame, task: str) -> pd.DataFrame:
+    """Of one method's runs in a search those on a task that it asked for, one a rate and seed.
+
+    Of two runs the newer counts.
+    """
+    search = json.loads(runs["search"].iloc[0])
+    meant = runs[
+        (runs["task"] == task)
+        & runs["learning_rate"].isin(search["rates"][task])
+        & runs["seed"].isin(search["seeds"])
+    ]
+    newest = meant.sort_values("made", kind="stable")
+    newest = newest.drop_duplicates(["learning_rate", "seed"], keep="last")
+    return newest.sort_values(["learning_rate", "seed"])
+
+
+def best_learning_rate(runs: pd.DataFrame) -> float:
+    """The rate whose runs have the best mean score on dev; of equal rates the lower one."""
+    means = runs.groupby("learning_rate")["dev"].mean()
+    return float(means.index[means == means.max()].min())
+
+
+def like(table: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Those of the known runs that have a configuration of the table, in its precision.
+
+    Where there are none, those in another precision.
+    """
+    for precision in (None, "any precision"):
+        keys = _exact_keys(table, precision)
+        found = known[_exact_keys(known, precision).isin(set(keys))]
+        if len(found):
+            return found
+    return known.iloc[:0]
+
+
+def _exact_keys(table: pd.DataFrame, precision: str | None) -> pd.Series:
+    rows = table.to_dict("records")
+    keys = [config_key(row, rate=own_rate(row), precision=precision) for row in rows]
+    return pd.Series(keys, table.index, dtype=object)
+
+
+def explode_extra_splits(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a row for each further split that a run was scored on, as a task of its own.
+
+    MNLI's mismatched part becomes "mnli (validation_mismatched)".
+    """
+    found = [table]
+    for index, row in table.iterrows():
+        split = SPECS[row["task"]].also if row["task"] in SPECS else None
+        if split not in row["scores"]:
+            continue
+        copy = table.loc[[index]].copy()
+        copy["task"] = f"{row['task']} ({split})"
+        for name in ("scores", "teacher_scores", "examples"):
+            copy[name] = [_swapped(row[name], split)]
+        found.append(with_means(copy))
+    return pd.concat(found, ignore_index=True)
+
+
+def _swapped(values: dict, split: str) -> dict:
+    return values | {"validation": values.get(split, values["validation"])}
+
+
+def whole(task: str) -> bool:
+    """Whether this is a task, and no further split of one, which counts in no average."""
+    return " (" not in task
+
+
+def metrics_of(task: str, table: pd.DataFrame) -> str:
+    """A task's metrics in words."""
+    return " and ".join(table[table["task"] == task]["metrics"].iloc[0])
+
+
+def ordered(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Names in the order in which they are known, the others after them by alphabet."""
+    rank = {name: position for position, name in enumerate(known)}
+    return sorted(names, key=lambda name: (rank.get(name.split(" (")[0], len(rank)), name))
+
+
+def tasks_of(table: pd.DataFrame) -> list[str]:
+    """The tasks of the runs, in the order of the suites."""
+    return ordered(set(table["task"]), SPECS)
+
+
+def methods_of(table: pd.DataFrame) -> list[str]:
+    """The methods of the runs by name, in the order of the registry."""
+    return ordered(set(table["method_name"]), METHODS)

@@ -1,0 +1,187 @@
+"""The store of runs: loading them, adding to them, checking them.
+
+`data/runs` holds all committed runs in a few files (see `ukd.analysis.store`); a new run adds one
+line to `runs.csv`. Tables and figures are derived from `Runs`, of the store or of fresh records.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ukd.analysis.columns import joined
+from ukd.analysis.grouping import with_names
+from ukd.analysis.rows import tables_of
+from ukd.analysis.store import FILES, Store, problems, read_store
+from ukd.config import data_folder, in_clone
+from ukd.training.run_record import RunRecord
+
+NO_SET = "records"  # the set of runs that belong to no set of the store
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs as a table, with what they keep besides.
+
+    table: one row a run (see `ukd.analysis.columns.joined`), with method_name, config_key and
+        pairing_key; search is JSON with the learning rates that were tried, or None.
+    details: one number a row (see `ukd.analysis.rows.detail_rows`).
+    predictions: run and predictions.
+    sets: name -> {"title", "command", "search"}.
+    """
+
+    table: pd.DataFrame
+    details: pd.DataFrame
+    predictions: pd.DataFrame
+    sets: dict[str, dict]
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def where(self, mask: pd.Series) -> Runs:
+        """The runs of those rows of the table."""
+        return self.only(self.table[mask])
+
+    def only(self, table: pd.DataFrame) -> Runs:
+        """The same with another table, such as one group's."""
+        return replace(self, table=table)
+
+    def of(self, method_name: str, task: str | None = None) -> Runs:
+        """The runs of a method by its full name, on one task or on all."""
+        mask = self.table["method_name"] == method_name
+        return self.where(mask & (self.table["task"] == task) if task else mask)
+
+    def values(self, kind: str, group: str | None = None) -> pd.DataFrame:
+        """The details of one kind, with the columns of each run's row in the table."""
+        chosen = self.details["kind"] == kind
+        if group is not None:
+            chosen &= self.details["group"] == group
+        return self.details[chosen].merge(self.table, on="run")
+
+    def layer_map(self, group: str = "all") -> np.ndarray:
+        """The mean over these runs of their layer maps, (S, T).
+
+        group: "all", "class: NAME", "difficulty: LEVEL" or "epoch: N".
+
+        Raises: ValueError where no run has such a map.
+        """
+        values = self.values("layer_map", group)
+        if values.empty:
+            names = ", ".join(sorted(set(self.table["method_name"])))
+            raise ValueError(f"no layer map {group!r} of {names or 'no runs'}: it has no attention")
+        return values.pivot_table("value", "row", "column").to_numpy()
+
+    def map_groups(self) -> list[str]:
+        """The groups for which some of these runs have a layer map, in their order."""
+        return list(dict.fromkeys(self.values("layer_map")["group"]))
+
+
+def runs_folder() -> Path:
+    """The folder of the committed runs."""
+    return data_folder() / "runs"
+
+
+def load_runs(folder: Path | None = None, set: str | None = None) -> Runs:  # noqa: A002
+    """The runs of a folder: a store, or a folder of records in JSON.
+
+    Args:
+        folder: by default the committed runs. A set with a search holds the runs of other sets that
+            count in it as well, so that such a run has a row in both.
+        set: one set's runs alone.
+
+    Raises: ValueError for a folder without runs, a set that is not there, or a damaged file.
+    """
+    folder = Path(folder) if folder is not None else runs_folder()
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder of runs")
+    if not (folder / FILES[0]).is_file():
+        if set is not None:
+            raise ValueError(f"{folder} holds records and no sets: leave out set {set!r}")
+        return as_runs(read_records(folder))
+    runs = _runs_of(read_store(folder))
+    if set is None:
+        return runs
+    if set not in runs.sets:
+        raise ValueError(f"{folder} has no set {set!r}; choose one of: {', '.join(runs.sets)}")
+    return runs.where(runs.table["set"] == set)
+
+
+def _runs_of(store: Store) -> Runs:
+    table = joined(store.tables)
+    table["search"] = None
+    parts = []
+    for name, content in store.sets.items():
+        search = content.get("search")
+        mask = table["set"] == name
+        if search:
+            mask |= table["run"].isin(search.get("counts", []))
+        part = table[mask].copy()
+        part["set"] = name
+        if search:
+            part["search"] = _search_text(search)
+        parts.append(part)
+    table = with_names(pd.concat(parts, ignore_index=True))
+    return Runs(table, store.tables.details, store.tables.predictions, store.sets)
+
+
+def _search_text(search: dict | None) -> str | None:
+    if search is None:
+        return None
+    return json.dumps({"rates": search["rates"], "seeds": search["seeds"]})
+
+
+def as_runs(runs: Runs | Iterable[RunRecord]) -> Runs:
+    """Runs as they are, or those of fresh records. Raises ValueError where there are none."""
+    if isinstance(runs, Runs):
+        return runs
+    records = list(runs)
+    if not records:
+        raise ValueError("no runs: make some with `ukd reproduce` or `ukd run`")
+    tables = tables_of(records, NO_SET)
+    table = joined(tables)
+    searches = [_search_text(record.search) for record in records]
+    table["search"] = pd.Series(searches, table.index, dtype=object)
+    return Runs(with_names(table), tables.details, tables.predictions, {})
+
+
+def read_records(folder: Path) -> list[RunRecord]:
+    """All records in JSON below a folder, in the order of their paths; hidden folders are left out.
+
+    Raises: ValueError that names a damaged file.
+    """
+    folder = Path(folder).resolve()
+    records = []
+    for path in sorted(folder.rglob("*.json")):
+        parts = path.relative_to(folder).parts
+        if any(part.startswith(".") for part in parts) or not _is_record(path):
+            continue
+        records.append(RunRecord.read(path))
+    return records
+
+
+def _is_record(path: Path) -> bool:
+    """Whether a file is a record, or too damaged to tell."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return True
+    return isinstance(content, dict) and "method" in content and "scores" in content
+
+
+def check_runs(folder: Path | None = None) -> list[str]:
+    """What is wrong with the store, one sentence each; empty if nothing is.
+
+    Checksums, ids that match one to one over the files, and commits: each is in the history where
+    there is one, and none is of uncommitted code.
+    """
+    folder = Path(folder) if folder is not None else runs_folder()
+    try:
+        store = read_store(folder)
+    except ValueError as error:
+        return [str(error)]
+    return problems(store, folder if in_clone() else None)
