@@ -154,7 +154,7 @@ def head_rows(teacher: TeacherRecord) -> list[dict]:
 
 
 def detail_rows(record: RunRecord) -> list[tuple]:
-    """What a run keeps besides its scores, one number a row: (run, kind, group, row, column, value).
+    """What a run keeps besides its scores, as rows (run, kind, group, row, column, value).
 
     layer_map: row student layer, column teacher layer; group "all", "class: NAME",
         "difficulty: LEVEL" or "epoch: N".
