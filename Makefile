@@ -1,36 +1,58 @@
-# Every target makes .venv and installs what is missing; a second call installs nothing.
+# Every target makes .venv and installs what is missing. A second call installs nothing.
 PYTHON ?= python3
 TASKS ?=
 BIN := .venv/bin
 READY := .venv/ready
 BROWSER := .venv/browser
+INSTALL := -m pip install --quiet --disable-pip-version-check
+# Two processes; notebooks/conftest.py keeps the cells of a notebook together.
+PARALLEL := -n 2
 
-.PHONY: help reproduce test test-browser test-floors lab notebooks clean
+.PHONY: help reproduce test test-quick test-all test-browser test-floors lint lab notebooks clean
 
 help:
-	@echo "make reproduce    teacher, pseudo classifiers, students over three seeds; table and figures (TASKS=all for all five tasks)"
-	@echo "make test         all tests and the notebooks' outputs"
-	@echo "make test-browser every notebook in JupyterLab in a browser: Chromium, or the one that UKD_BROWSER names"
-	@echo "make test-floors  the same tests on the lowest versions that pyproject.toml admits"
-	@echo "make lab          JupyterLab on notebooks/"
-	@echo "make notebooks    run the notebooks anew and keep their outputs and minutes"
-	@echo "make clean        remove .venv, cache and new runs"
+	@echo "make reproduce     teacher, heads and students over three seeds; tables and figures"
+	@echo "                   (TASKS=all for all five tasks)"
+	@echo "make test          doctor, lint, all tests but the longest, the notebooks' outputs"
+	@echo "make test-quick    tests without training, in less than 90 seconds"
+	@echo "make test-all      all tests, with those of pretraining, grammars and benchmarks"
+	@echo "make test-browser  every notebook in JupyterLab in Chromium, or the browser UKD_BROWSER names"
+	@echo "make test-floors   the tests on the lowest versions that pyproject.toml admits"
+	@echo "make lint          format, complexity and the order of imports"
+	@echo "make lab           JupyterLab on notebooks/"
+	@echo "make notebooks     run the notebooks anew and keep their outputs"
+	@echo "make clean         remove .venv, the cache and new runs"
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@echo "Installing the kit and its tools into .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python $(INSTALL) --constraint constraints.txt --editable '.[dev]'
 	@touch $(READY)
 
 reproduce: $(READY)
-	$(BIN)/ukd reproduce --profile cpu $(if $(TASKS),--tasks $(TASKS))
+	$(BIN)/ukd reproduce --preset cpu $(if $(TASKS),--tasks $(TASKS))
 
-test: export UKD_PROFILE = smoke
-test: $(READY)
-	$(BIN)/ukd doctor
-	$(BIN)/python -m pytest --nbval tests notebooks
+# One thread each: two processes share the cores already.
+test test-quick test-all: export OMP_NUM_THREADS = 1
+test test-all: export UKD_PRESET = smoke
+test: $(READY) lint
+	@echo "What this machine has:"
+	@$(BIN)/ukd doctor
+	@echo "Tests and notebooks, without the longest ones (make test-all):"
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not long" --nbval tests notebooks
+
+test-quick: $(READY)
+	@echo "Tests that train nothing:"
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not long" tests
+
+test-all: $(READY) lint
+	@$(BIN)/ukd doctor
+	@echo "All tests and notebooks:"
+	@$(BIN)/python -m pytest $(PARALLEL) --nbval tests notebooks
 
 $(BROWSER): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,browser]'
+	@echo "Installing playwright into .venv"
+	@$(BIN)/python $(INSTALL) --constraint constraints.txt --editable '.[dev,browser]'
 	@touch $(BROWSER)
 
 test-browser: $(BROWSER)
@@ -39,16 +61,22 @@ test-browser: $(BROWSER)
 test-floors: pyproject.toml
 	$(PYTHON) -m venv .venv-floors
 	.venv-floors/bin/python tests/floors.py > .venv-floors/floors.txt
-	.venv-floors/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-floors/floors.txt --editable '.[dev]'
-	.venv-floors/bin/python -m pytest tests
+	.venv-floors/bin/python $(INSTALL) --constraint .venv-floors/floors.txt --editable '.[dev]'
+	.venv-floors/bin/python -m pytest $(PARALLEL) -m "not long" tests
+
+lint: $(READY)
+	@echo "Format, complexity and the order of imports:"
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/lint-imports --no-logo
 
 lab: $(READY)
 	$(BIN)/jupyter lab --ip 127.0.0.1 notebooks
 
 notebooks: $(READY)
-	$(BIN)/ukd notebooks --run --profile smoke
-	$(BIN)/ukd notebooks --run
-	$(BIN)/ukd rebuild
+	$(BIN)/python notebooks/run.py --preset smoke
+	$(BIN)/python notebooks/run.py
+	$(BIN)/ukd verify --write
 
 clean:
 	rm -rf .venv .venv-floors .ukd runs

@@ -1,4 +1,7 @@
-"""Print the lowest versions that pyproject.toml admits, as pip constraints; torch stays at the pinned version."""
+"""Print the lowest versions that pyproject.toml admits, as pip constraints for `make test-floors`.
+
+torch stays at its exact version: an older one may be missing where the tests run.
+"""
 
 import re
 import tomllib

@@ -1,10 +1,10 @@
-"""Exercises on annealed targets and entropies: likely mistakes are told apart (see test_exercises.py for what all exercises share)."""
+"""Checks of annealed targets and entropies: each likely mistake gets its own hint."""
 
 import pytest
 import torch
 
-from ukd import checks
-from ukd.objective import annealing
+from ukd.methods.objective import annealing
+from ukd.teaching import checks
 
 
 def plain(logits, dim=-1):

@@ -1,8 +1,8 @@
-"""Exercises on early exit and the order of classes: likely mistakes are told apart (see test_exercises.py for what all exercises share)."""
+"""Checks of early exit and the order of classes: each likely mistake gets its own hint."""
 
 import pytest
 
-from ukd import checks
+from ukd.teaching import checks
 
 
 def ends(largest, sure, last=True):
@@ -26,25 +26,36 @@ def sure_in_place(largest, sure):
         (lambda largest, sure: largest.argmax(1) + 1, "most confident layer"),
         (lambda largest, sure: ends(largest, sure + 1e-6) + 1, "use >="),
         (sure_in_place, "you changed the probabilities"),
-        (lambda largest, sure: largest.shape[1] - (largest >= sure).flip(1).int().argmax(1), "last sure layer"),
+        (
+            lambda largest, sure: largest.shape[1] - (largest >= sure).flip(1).int().argmax(1),
+            "last sure layer",
+        ),
         (lambda largest, sure: ends(largest, sure).float().mean(), "should have the shape"),
     ],
 )
 def test_mistakes_in_stopping_are_told_apart(answer, words):
     with pytest.raises(AssertionError, match=words):
-        checks.first_sure(answer)
+        checks.exit_layer(answer)
 
 
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
         (lambda logits, theirs, ours: logits, "still in the model's order"),
-        (lambda logits, theirs, ours: logits[:, [ours.index(name) for name in theirs]], "wrong way round"),
+        (
+            lambda logits, theirs, ours: logits[:, [ours.index(name) for name in theirs]],
+            "wrong way round",
+        ),
         (lambda logits, theirs, ours: logits.flip(1), "turned the columns round"),
-        (lambda logits, theirs, ours: logits[:, [theirs.index(name) if name in theirs else 0 for name in ours]], "must raise ValueError"),
+        (
+            lambda logits, theirs, ours: logits[
+                :, [theirs.index(name) if name in theirs else 0 for name in ours]
+            ],
+            "must raise ValueError",
+        ),
         (lambda logits, theirs, ours: logits * 0, "should be"),
     ],
 )
 def test_mistakes_in_the_order_of_classes_are_told_apart(answer, words):
     with pytest.raises(AssertionError, match=words):
-        checks.reordered(answer)
+        checks.reorder_classes(answer)

@@ -1,30 +1,48 @@
-"""Exercises on the loss and its steps: likely mistakes are told apart (see test_exercises.py for what all exercises share)."""
+"""Checks of the loss and its steps: each likely mistake gets its own hint."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from ukd import checks
+from ukd.teaching import checks
 
 
-def kl(student, teacher, tau, dim=-1):
-    p, q = (teacher / tau).softmax(dim), (student / tau).softmax(dim)
+def kl(student, teacher, temperature, dim=-1):
+    p, q = (teacher / temperature).softmax(dim), (student / temperature).softmax(dim)
     return p * (p.log() - q.log())
 
 
 LOSSES = {
-    "factor tau^2 is missing": lambda s, t, tau: kl(s, t, tau).sum(-1).mean(),
-    "by tau and not by tau": lambda s, t, tau: tau * kl(s, t, tau).sum(-1).mean(),
-    "divided by tau before": lambda s, t, tau: tau**2 * kl(s, t, 1).sum(-1).mean(),
-    "not used at all": lambda s, t, tau: kl(s, t, 1).sum(-1).mean(),
-    "only the student's": lambda s, t, tau: tau**2 * F.kl_div((s / tau).log_softmax(-1), t.softmax(-1), reduction="batchmean"),
-    "are exchanged": lambda s, t, tau: tau**2 * kl(t, s, tau).sum(-1).mean(),
-    "averaged over the classes": lambda s, t, tau: tau**2 * kl(s, t, tau).mean(),
-    "summed over the batch": lambda s, t, tau: tau**2 * kl(s, t, tau).sum(),
-    "softmaxed over the batch": lambda s, t, tau: tau**2 * kl(s, t, tau, 0).sum(0).mean(),
-    "is the cross-entropy": lambda s, t, tau: tau**2 * F.cross_entropy(s / tau, (t / tau).softmax(-1)),
-    "LOG-probabilities": lambda s, t, tau: tau**2 * F.kl_div((s / tau).softmax(-1), (t / tau).softmax(-1), reduction="batchmean"),
-    "at tau = 1": lambda s, t, tau: 4 * kl(s, t, 2).sum(-1).mean(),
+    "factor tau^2 is missing": lambda s, t, temperature: kl(s, t, temperature).sum(-1).mean(),
+    "by tau and not by tau": lambda s, t, temperature: (
+        temperature * kl(s, t, temperature).sum(-1).mean()
+    ),
+    "divided by tau before": lambda s, t, temperature: temperature**2 * kl(s, t, 1).sum(-1).mean(),
+    "not used at all": lambda s, t, temperature: kl(s, t, 1).sum(-1).mean(),
+    "only the student's": lambda s, t, temperature: (
+        temperature**2
+        * F.kl_div((s / temperature).log_softmax(-1), t.softmax(-1), reduction="batchmean")
+    ),
+    "are exchanged": lambda s, t, temperature: (
+        temperature**2 * kl(t, s, temperature).sum(-1).mean()
+    ),
+    "averaged over the classes": lambda s, t, temperature: (
+        temperature**2 * kl(s, t, temperature).mean()
+    ),
+    "summed over the batch": lambda s, t, temperature: temperature**2 * kl(s, t, temperature).sum(),
+    "softmaxed over the batch": lambda s, t, temperature: (
+        temperature**2 * kl(s, t, temperature, 0).sum(0).mean()
+    ),
+    "is the cross-entropy": lambda s, t, temperature: (
+        temperature**2 * F.cross_entropy(s / temperature, (t / temperature).softmax(-1))
+    ),
+    "LOG-probabilities": lambda s, t, temperature: (
+        temperature**2
+        * F.kl_div(
+            (s / temperature).softmax(-1), (t / temperature).softmax(-1), reduction="batchmean"
+        )
+    ),
+    "at tau = 1": lambda s, t, temperature: 4 * kl(s, t, 2).sum(-1).mean(),
 }
 
 
@@ -38,13 +56,19 @@ def cumulated(shares, epochs, examples, batch):
 
 
 STEPS = {
-    "2 \\+ 2 epochs are not 3": lambda shares, e, n, b: [p * (n // b) for p in parts(shares, e, round)],
-    "1 \\+ 1 epochs are not 3": lambda shares, e, n, b: [p * (n // b) for p in parts(shares, e, int)],
+    "2 \\+ 2 epochs are not 3": lambda shares, e, n, b: [
+        p * (n // b) for p in parts(shares, e, round)
+    ],
+    "1 \\+ 1 epochs are not 3": lambda shares, e, n, b: [
+        p * (n // b) for p in parts(shares, e, int)
+    ],
     "training longer": lambda shares, e, n, b: [e * (n // b) for _ in shares],
     "incomplete batch: an epoch": lambda shares, e, n, b: [p * -(-n // b) for p in (2, 1)],
     "gave every stage": lambda shares, e, n, b: [e * -(-n // b) for _ in shares],
     "share the epochs, then": lambda shares, e, n, b: [share * e * (n // b) for share in shares],
-    "share the epochs first, then": lambda shares, e, n, b: [int(share * e * (n // b)) for share in shares],
+    "share the epochs first, then": lambda shares, e, n, b: [
+        int(share * e * (n // b)) for share in shares
+    ],
     "these are epochs": lambda shares, e, n, b: [2, 1],
     "made at its end": cumulated,
     "a single stage": lambda shares, e, n, b: [6, 3],
@@ -65,7 +89,7 @@ def test_wrong_steps_are_told_what_is_wrong(words):
 
 def test_the_values_are_those_of_the_package():
     import ukd
-    from ukd.checks.distillation import STUDENT, TEACHER
+    from ukd.teaching.checks.distillation import STUDENT, TEACHER
 
-    found = ukd.kd_loss(torch.tensor(STUDENT), torch.tensor(TEACHER), tau=2.0)
+    found = ukd.kd_loss(torch.tensor(STUDENT), torch.tensor(TEACHER), temperature=2.0)
     assert found.item() == pytest.approx(1.26078, abs=1e-5)

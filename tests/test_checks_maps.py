@@ -1,11 +1,11 @@
-"""Exercises on the layer maps: likely mistakes are told apart (see test_exercises.py for what all exercises share)."""
+"""Checks of the layer maps: each likely mistake gets its own hint."""
 
 import re
 
 import pytest
 import torch
 
-from ukd import checks
+from ukd.teaching import checks
 
 
 def entropy(p):
@@ -21,7 +21,9 @@ ENTROPIES = {
     "mean over the examples is still to be taken": lambda w: entropy(w),
     "has become NaN": lambda w: -(w * w.log()).sum(-1).mean(0),
     "should have the shape": lambda w: entropy(w).mean(),
-    "eight layers all alike": lambda w: torch.tensor([0.5, 1.5]).mul(0.6931472) if w.shape[1] == 2 else torch.zeros(3),
+    "uniform weights over eight": lambda w: (
+        torch.tensor([0.5, 1.5]).mul(0.6931472) if w.shape[1] == 2 else torch.zeros(3)
+    ),
 }
 
 
@@ -36,17 +38,17 @@ def seen(w, d):
 
 
 SEEN = {
-    "mean map by the mean distances": lambda w, d: w.mean(0) @ d.mean(0),
+    "mean map by the mean label errors": lambda w, d: w.mean(0) @ d.mean(0),
     "the weights are not used": lambda w, d: d.mean().expand(w.shape[1]),
     "added up the examples": lambda w, d: seen(w, d).sum(0),
     "mean over the teacher's layers": lambda w, d: (w * d.unsqueeze(1)).mean(-1).mean(0),
     "mean over the examples is still to be taken": seen,
     "should have the shape": lambda w, d: seen(w, d).mean(),
-    "look at all alike": lambda w, d: seen(w, d).mean(0) + (w.shape[1] == 4),
+    "uniform weights attend": lambda w, d: seen(w, d).mean(0) + (w.shape[1] == 4),
 }
 
 
 @pytest.mark.parametrize("words", SEEN)
 def test_mistakes_in_what_is_seen_are_named(words):
     with pytest.raises(AssertionError, match=re.escape(words)):
-        checks.seen_distance(SEEN[words])
+        checks.attended_label_error(SEEN[words])

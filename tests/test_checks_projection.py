@@ -1,4 +1,4 @@
-"""Exercises on the projection: likely mistakes are told apart (see test_exercises.py for what all exercises share)."""
+"""Checks of the projection: each likely mistake gets its own hint."""
 
 import re
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ukd import checks
+from ukd.teaching import checks
 
 
 def centre(z, dim=-1):
@@ -18,14 +18,30 @@ def scores(student, teacher):
 
 
 WEIGHTS = {
-    "not centred": lambda s, t, kappa: (scores(s, t) / kappa).softmax(-1),
-    "centred over the layers": lambda s, t, kappa: (scores(centre(s, 1), centre(t, 1)) / kappa).softmax(-1),
-    "over the student's layers": lambda s, t, kappa: (scores(centre(s), centre(t)) / kappa).softmax(1),
-    "multiplied the scores by kappa": lambda s, t, kappa: (scores(centre(s), centre(t)) * kappa).softmax(-1),
-    "kappa is not used": lambda s, t, kappa: scores(centre(s), centre(t)).softmax(-1),
-    "these are the scores": lambda s, t, kappa: scores(centre(s), centre(t)) / kappa,
-    "should have the shape": lambda s, t, kappa: (scores(centre(s), centre(t)) / kappa).softmax(-1)[0],
-    "should be": lambda s, t, kappa: torch.full((len(s), s.shape[1], t.shape[1]), 0.25),
+    "not centred": lambda s, t, attention_temperature: (
+        scores(s, t) / attention_temperature
+    ).softmax(-1),
+    "centred over the layers": lambda s, t, attention_temperature: (
+        scores(centre(s, 1), centre(t, 1)) / attention_temperature
+    ).softmax(-1),
+    "over the student's layers": lambda s, t, attention_temperature: (
+        scores(centre(s), centre(t)) / attention_temperature
+    ).softmax(1),
+    "multiplied the scores by kappa": lambda s, t, attention_temperature: (
+        scores(centre(s), centre(t)) * attention_temperature
+    ).softmax(-1),
+    "kappa is not used": lambda s, t, attention_temperature: scores(centre(s), centre(t)).softmax(
+        -1
+    ),
+    "these are the scores": lambda s, t, attention_temperature: (
+        scores(centre(s), centre(t)) / attention_temperature
+    ),
+    "should have the shape": lambda s, t, attention_temperature: (
+        scores(centre(s), centre(t)) / attention_temperature
+    ).softmax(-1)[0],
+    "should be": lambda s, t, attention_temperature: torch.full(
+        (len(s), s.shape[1], t.shape[1]), 0.25
+    ),
 }
 
 
@@ -39,23 +55,41 @@ def kl(p, q):
     return p * (p / q).log()
 
 
-def both(s, t, w, tau):
+def both(s, t, w, temperature):
     """Mixture and student, softened: (B, S, C) each."""
-    return (w @ t / tau).softmax(-1), (s / tau).softmax(-1)
+    return (w @ t / temperature).softmax(-1), (s / temperature).softmax(-1)
 
 
 LOSSES = {
-    "tau^2 is missing": lambda s, t, w, tau: kl(*both(s, t, w, tau)).sum(-1).mean(),
-    "not by tau^2": lambda s, t, w, tau: tau * kl(*both(s, t, w, tau)).sum(-1).mean(),
-    "are exchanged": lambda s, t, w, tau: tau**2 * kl(*both(s, t, w, tau)[::-1]).sum(-1).mean(),
-    "mixed probabilities": lambda s, t, w, tau: tau**2 * kl(w @ (t / tau).softmax(-1), (s / tau).softmax(-1)).sum(-1).mean(),
-    "student's layers are added up": lambda s, t, w, tau: (
-        tau**2 * F.kl_div((s / tau).log_softmax(-1), (w @ t / tau).softmax(-1), reduction="batchmean")
+    "tau^2 is missing": lambda s, t, w, temperature: kl(*both(s, t, w, temperature)).sum(-1).mean(),
+    "not by tau^2": lambda s, t, w, temperature: (
+        temperature * kl(*both(s, t, w, temperature)).sum(-1).mean()
     ),
-    "over the classes too": lambda s, t, w, tau: tau**2 * kl(*both(s, t, w, tau)).mean(),
-    "the losses of the examples are added up": lambda s, t, w, tau: tau**2 * kl(*both(s, t, w, tau)).sum(-1).mean(1).sum(),
-    "should have the shape": lambda s, t, w, tau: tau**2 * kl(*both(s, t, w, tau)).sum(-1),
-    "tau 1": lambda s, t, w, tau: 16 * kl(*both(s, t, w, 4.0)).sum(-1).mean(),
+    "are exchanged": lambda s, t, w, temperature: (
+        temperature**2 * kl(*both(s, t, w, temperature)[::-1]).sum(-1).mean()
+    ),
+    "mixed probabilities": lambda s, t, w, temperature: (
+        temperature**2
+        * kl(w @ (t / temperature).softmax(-1), (s / temperature).softmax(-1)).sum(-1).mean()
+    ),
+    "student's layers are added up": lambda s, t, w, temperature: (
+        temperature**2
+        * F.kl_div(
+            (s / temperature).log_softmax(-1),
+            (w @ t / temperature).softmax(-1),
+            reduction="batchmean",
+        )
+    ),
+    "over the classes too": lambda s, t, w, temperature: (
+        temperature**2 * kl(*both(s, t, w, temperature)).mean()
+    ),
+    "the losses of the examples are added up": lambda s, t, w, temperature: (
+        temperature**2 * kl(*both(s, t, w, temperature)).sum(-1).mean(1).sum()
+    ),
+    "should have the shape": lambda s, t, w, temperature: (
+        temperature**2 * kl(*both(s, t, w, temperature)).sum(-1)
+    ),
+    "tau 1": lambda s, t, w, temperature: 16 * kl(*both(s, t, w, 4.0)).sum(-1).mean(),
 }
 
 

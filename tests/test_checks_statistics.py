@@ -1,14 +1,14 @@
-"""Exercises on the statistics: likely mistakes are told apart (see test_exercises.py for what all exercises share)."""
+"""Checks of the statistics: each likely mistake gets its own hint."""
 
 import re
 from statistics import mean, pstdev, stdev, variance
 
 import pytest
 
-from ukd import checks
-from ukd.checks.statistics import CASES
-from ukd.paper import verdict
-from ukd.results import Difference, spread
+from ukd.analysis.paper import verdict
+from ukd.analysis.tables import Difference, spread
+from ukd.teaching import checks
+from ukd.teaching.checks.statistics import CASES
 
 
 def both(ours, base):
@@ -24,8 +24,8 @@ def by_position(ours, base):
 
 
 def independent(ours, base):
-    sides = [[side[seed] for seed in both(ours, base)] for side in (ours, base)]
-    return sum(variance(side) / len(side) for side in sides) ** 0.5
+    select_layers = [[side[seed] for seed in both(ours, base)] for side in (ours, base)]
+    return sum(variance(side) / len(side) for side in select_layers) ** 0.5
 
 
 def summed(values, spread=stdev, power=0.5):
@@ -38,9 +38,14 @@ PAIRS = {
     "this is the standard deviation": lambda a, b: summed(away(a, b), power=0),
     "divides by n - 1": lambda a, b: summed(away(a, b), pstdev),
     "not by its square root": lambda a, b: summed(away(a, b), power=1),
-    "seed 4 has no partner": lambda a, b: (mean(a.values()) - mean(b.values()), summed(away(a, b))[1]),
+    "seed 4 has no partner": lambda a, b: (
+        mean(a.values()) - mean(b.values()),
+        summed(away(a, b))[1],
+    ),
     "turned round": lambda a, b: summed(away(b, a)),
-    "of the differences -0.5 and 0.5": lambda a, b: summed(away(a, b)) if len(b) == 3 else (1.0, 1.0),
+    "of the differences -0.5 and 0.5": lambda a, b: (
+        summed(away(a, b)) if len(b) == 3 else (1.0, 1.0)
+    ),
 }
 
 
@@ -57,7 +62,9 @@ def test_the_packages_own_difference_is_right(capsys):
 
 def found(papers, low, high):
     """The package's verdict on an interval, through a difference over so many seeds that the interval is that one."""
-    return verdict(str(papers), Difference((low + high) / 2, (high - low) / 2 / 12.706204736432095, 2, 0.0))
+    return verdict(
+        str(papers), Difference((low + high) / 2, (high - low) / 2 / 12.706204736432095, 2, 0.0)
+    )
 
 
 def test_the_cases_are_the_packages_verdicts():
@@ -65,14 +72,26 @@ def test_the_cases_are_the_packages_verdicts():
 
 
 VERDICTS = {
-    "would fit any small number": lambda p, low, high: "match" if low <= p <= high else found(p, low, high),
-    "only the size is another": lambda p, low, high: "differs" if found(p, low, high) == "close" else found(p, low, high),
-    "though the sign is the same": lambda p, low, high: "match" if p * low > 0 and p * high > 0 else found(p, low, high),
-    "even though zero is not": lambda p, low, high: "inconclusive" if low <= 0 <= high else found(p, low, high),
-    "all of it": lambda p, low, high: "close" if found(p, low, high) == "differs" and high > 0 else found(p, low, high),
+    "would fit any small number": lambda p, low, high: (
+        "match" if low <= p <= high else found(p, low, high)
+    ),
+    "only the size is another": lambda p, low, high: (
+        "differs" if found(p, low, high) == "same sign" else found(p, low, high)
+    ),
+    "though the sign is the same": lambda p, low, high: (
+        "match" if p * low > 0 and p * high > 0 else found(p, low, high)
+    ),
+    "even though zero is not": lambda p, low, high: (
+        "inconclusive" if low <= 0 <= high else found(p, low, high)
+    ),
+    "all of it": lambda p, low, high: (
+        "same sign" if found(p, low, high) == "differs" and high > 0 else found(p, low, high)
+    ),
     "mirror image": lambda p, low, high: found(p, low, high) if p > 0 else "differs",
     "is no verdict": lambda p, low, high: "equal",
-    "inside": lambda p, low, high: "close" if found(p, low, high) == "match" else found(p, low, high),
+    "inside": lambda p, low, high: (
+        "same sign" if found(p, low, high) == "match" else found(p, low, high)
+    ),
     "shows a difference": lambda p, low, high: "inconclusive",
 }
 
@@ -80,4 +99,4 @@ VERDICTS = {
 @pytest.mark.parametrize("words", VERDICTS)
 def test_mistakes_in_the_verdict_are_named(words):
     with pytest.raises(AssertionError, match=re.escape(words)):
-        checks.judged(VERDICTS[words])
+        checks.verdict(VERDICTS[words])

@@ -1,4 +1,4 @@
-"""The encoders that come with the kit: whole, as their cards say, and worth having."""
+"""The bundled encoder: whole, small, and worth having."""
 
 import json
 import re
@@ -7,34 +7,27 @@ from pathlib import Path
 
 import pytest
 import torch
-from datasets import ClassLabel, Dataset, DatasetDict
+import torch.nn.functional as F
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 
-from ukd import card
-from ukd.cli import main
-from ukd.config import data_folder
-from ukd.data import EMBEDDED as SUITE
-from ukd.data import GLUE
-from ukd.profiles import PRESETS, PROFILES
-from ukd.teacher import DRAWN, EMBEDDED, PROSE, RANDOM, RANDOM_PROSE, SHIPPED, default_encoder, embedded_encoder, resolve_encoder
+from ukd.models import bundled
+from ukd.models.bundled import RANDOM_INIT, bundled_encoder, resolve_encoder
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "data" / "encoder"
 SENTENCES = (ROOT / "tests" / "everyday.txt").read_text(encoding="utf-8").splitlines()
-
-
-@pytest.fixture(scope="module", params=SHIPPED)
-def encoder(request):
-    return request.param
+RECORD = json.loads((FOLDER / "pretraining.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
-def guesses(encoder):
-    """(rank, loss in nats) of the bracketed word of each everyday sentence, masked; words that are no single entry are left out."""
-    folder = embedded_encoder(encoder)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32).eval()
-    found = {}
+def guesses():
+    """(rank, loss in nats) of the bracketed word of each everyday sentence, masked.
+
+    Words that are no single entry of the tokenizer are left out.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(FOLDER)
+    model = AutoModelForMaskedLM.from_pretrained(FOLDER, dtype=torch.float32).eval()
+    found = []
     for sentence in SENTENCES:
         word = re.search(r"\[(\w+)\]", sentence)[1]
         answer = tokenizer.convert_tokens_to_ids(word)
@@ -44,122 +37,88 @@ def guesses(encoder):
         place = (tokens["input_ids"][0] == tokenizer.mask_token_id).nonzero().item()
         with torch.no_grad():
             logits = model(**tokens).logits[0, place]
-        found[sentence] = int((logits > logits[answer]).sum()) + 1, float(torch.nn.functional.cross_entropy(logits, torch.tensor(answer)))
+        loss = F.cross_entropy(logits, torch.tensor(answer))
+        found.append((int((logits > logits[answer]).sum()) + 1, float(loss)))
     return found
 
 
 def test_everyday_words_are_guessed(guesses):
     assert len(guesses) >= 35
-    ranks = sorted(rank for rank, _ in guesses.values())
+    ranks = sorted(rank for rank, _ in guesses)
     assert ranks[len(ranks) // 2] <= 20, ranks
 
 
-def test_its_loss_on_our_own_sentences_is_well_below_that_of_single_words(guesses, encoder):
-    losses = [loss for _, loss in guesses.values()]
-    assert sum(losses) / len(losses) < card.committed_encoder(encoder)["unigram"]["prose"] - 1
+def test_its_loss_on_our_own_sentences_is_well_below_that_of_single_words(guesses):
+    losses = [loss for _, loss in guesses]
+    assert sum(losses) / len(losses) < RECORD["unigram"]["prose"] - 1
 
 
-def test_it_is_what_its_checksums_say_and_small(encoder):
-    folder = embedded_encoder(encoder)
-    assert folder == data_folder() / SHIPPED[encoder]
-    shards = list(folder.glob("*.safetensors"))
-    assert shards and all(path.stat().st_size <= 15 * 2**20 for path in shards)
-    assert sum(path.stat().st_size for name in SHIPPED.values() for path in (data_folder() / name).iterdir()) <= 30e6
-    assert not list(folder.glob("*.bin")), "no pickles"
+def test_its_files_are_checked_and_small():
+    assert bundled_encoder() == FOLDER
+    assert not list(FOLDER.glob("*.bin")), "no pickles"
+    sizes = [path.stat().st_size for path in FOLDER.iterdir() if path.is_file()]
+    assert sum(sizes) < 15 * 2**20
 
 
-def test_it_was_checked_early_and_learned(encoder):
-    said = card.committed_encoder(encoder)
-    for name, single in said["unigram"].items():
-        assert said["stages"][-1]["held_out"][name]["masked words"] < single - 1, name
+def test_it_learned_from_its_text():
+    for name, single in RECORD["unigram"].items():
+        assert RECORD["stages"][-1]["held_out"][name]["masked words"] < single - 1, name
 
 
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
-    """A copy of the embedded encoder to damage."""
-    shutil.copytree(FOLDER, tmp_path / "encoder")
-    monkeypatch.setattr("ukd.teacher.data_folder", lambda: tmp_path)
+    """A copy of the bundled encoder to damage."""
+    ignored = shutil.ignore_patterns("make")
+    shutil.copytree(FOLDER, tmp_path / "encoder", ignore=ignored)
+    monkeypatch.setattr(bundled, "data_folder", lambda: tmp_path)
     return tmp_path / "encoder"
 
 
-def test_damaged_and_missing_files_are_refused(copy):
+def test_a_damaged_file_is_refused(copy):
     path = copy / "model.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="model.safetensors is damaged.*git checkout data/encoder`"):
-        embedded_encoder()
-    path.unlink()
-    with pytest.raises(ValueError, match="the embedded encoder lacks .*model.safetensors"):
-        embedded_encoder()
+    with pytest.raises(
+        ValueError, match="model.safetensors is damaged.*git checkout data/encoder`"
+    ):
+        bundled_encoder()
+
+
+def test_a_missing_file_is_refused(copy):
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match="the bundled encoder lacks .*model.safetensors"):
+        bundled_encoder()
     (copy / "SHA256SUMS").write_text("")
-    with pytest.raises(ValueError, match="the embedded encoder lacks .*SHA256SUMS.*git checkout data/encoder`"):
-        embedded_encoder()
+    with pytest.raises(ValueError, match="lacks .*SHA256SUMS.*git checkout data/encoder`"):
+        bundled_encoder()
     (copy / "SHA256SUMS").unlink()
-    with pytest.raises(ValueError, match="the embedded encoder lacks .*SHA256SUMS.*git checkout data/encoder`"):
-        embedded_encoder()
+    with pytest.raises(ValueError, match="lacks .*SHA256SUMS.*git checkout data/encoder`"):
+        bundled_encoder()
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_a_random_encoder_is_the_same_network_with_other_weights(name, tiny, compute):
-    source, full = resolve_encoder(name, tiny, compute)
-    drawn, kept = (AutoModel.from_pretrained(folder, dtype=torch.float32) for folder in (source, embedded_encoder(DRAWN[name])))
-    assert drawn.config.num_hidden_layers == kept.config.num_hidden_layers and full.startswith(f"{name}-")
+def test_a_random_encoder_is_the_same_network_with_other_weights():
+    source, name = resolve_encoder(RANDOM_INIT)
+    drawn = AutoModel.from_pretrained(source, dtype=torch.float32)
+    kept = AutoModel.from_pretrained(FOLDER, dtype=torch.float32)
+    assert drawn.config.num_hidden_layers == kept.config.num_hidden_layers
+    assert name.startswith("random-")
     one, other = (model.encoder.layer[0].output.dense.weight for model in (drawn, kept))
     assert one.shape == other.shape and not torch.equal(one, other)
-    assert json.loads((Path(source) / "made.json").read_text())["kind"] == RANDOM
+    assert json.loads((Path(source) / "made.json").read_text())["kind"] == RANDOM_INIT
 
 
-def test_real_text_is_served_by_the_encoder_made_for_it_unless_another_is_asked_for():
-    assert {default_encoder(PROFILES["cpu"], task) for task in SUITE} == {EMBEDDED}
-    assert {default_encoder(PROFILES["cpu"], task) for task in GLUE} == {PROSE}
-    assert default_encoder(PROFILES["cpu"], "sst2", "sentiment") == EMBEDDED
-    assert default_encoder(PRESETS["bert-4"], "sst2") == "bert-base-uncased"
+def test_an_encoder_in_a_folder_is_known_by_its_content_and_not_by_its_path(copy, tmp_path):
+    other = tmp_path / "elsewhere" / "encoder"
+    shutil.copytree(copy, other)
+    assert resolve_encoder(str(copy))[1] == resolve_encoder(str(other))[1]
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"hidden_dropout_prob": 0.2}))
+    assert resolve_encoder(str(copy))[1] != resolve_encoder(str(other))[1]
+    (other / "config.json").unlink()
+    with pytest.raises(ValueError, match="no model could be loaded .* save_pretrained"):
+        resolve_encoder(str(other))
 
 
-@pytest.fixture
-def asked(monkeypatch, tmp_path):
-    """GLUE's RTE in a folder, and the encoders that commands go on to ask for, none of which is made."""
-    columns = {"sentence1": ["one"] * 40, "sentence2": ["two"] * 40, "label": [0, 1] * 20, "idx": list(range(40))}
-    data = Dataset.from_dict(columns).cast_column("label", ClassLabel(names=["entailment", "not_entailment"]))
-    DatasetDict({"train": data, "validation": data}).save_to_disk(tmp_path / "rte")
-    found = []
-
-    def stop(encoder, *_):
-        found.append(encoder)
-        raise ValueError("far enough")
-
-    for module in ("teacher", "jobs", "describe"):
-        monkeypatch.setattr(f"ukd.{module}.resolve_encoder", stop)
-    return found, ["--source", str(tmp_path / "rte")]
-
-
-@pytest.mark.parametrize(
-    ("command", "encoder"),
-    [("run --task rte --method kd", PROSE), ("run --task sentiment --method kd", EMBEDDED), ("reproduce --tasks rte --methods kd", PROSE),
-     ("finetune --tasks rte", PROSE), ("reproduce --tasks rte --methods kd --teacher random", RANDOM),
-     ("reproduce --tasks rte --methods kd --rates 1e-4,2e-4 --search-task sentiment", EMBEDDED)],
-)  # fmt: skip
-def test_commands_take_the_encoder_that_is_for_the_task(command, encoder, asked):
-    found, source = asked
-    assert main([*command.split(), *(source if "rte" in command else [])]) == 2
-    assert found[0] == encoder
-
-
-def test_fine_tuning_compares_the_encoder_for_the_task_with_random_weights(asked, monkeypatch):
-    given = []
-    monkeypatch.setattr("ukd.jobs.compare_encoders", lambda plan, encoders, *_: given.append(encoders) or [])
-    assert main(["finetune", "--tasks", "rte", *asked[1]]) == 0
-    assert main(["finetune", "--tasks", "sentiment"]) == 0
-    assert given == [(PROSE, RANDOM_PROSE), (EMBEDDED, RANDOM)]
-
-
-def test_both_share_one_tokenizer_and_one_text():
-    one, other = (embedded_encoder(name) for name in SHIPPED)
-    assert (one / "tokenizer.json").read_bytes() == (other / "tokenizer.json").read_bytes()
-    assert len({card.committed_encoder(name)["text"]["sha256"] for name in SHIPPED}) == 1
-
-
-def test_the_prose_encoder_knows_prose_better():
-    lost = [card.committed_encoder(name)["stages"][-1]["held_out"]["prose"]["masked words"] for name in SHIPPED]
-    assert lost[1] < lost[0]
+def test_an_encoder_of_the_hub_keeps_its_name():
+    assert resolve_encoder("bert-base-uncased") == ("bert-base-uncased", "bert-base-uncased")

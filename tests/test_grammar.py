@@ -1,4 +1,4 @@
-"""The data suite: reproducible, balanced, free of short cuts and right about its labels."""
+"""The synthetic suite: reproducible, balanced, free of short cuts and right about its labels."""
 
 import random
 import re
@@ -6,63 +6,77 @@ from collections import Counter
 from itertools import islice, product
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from datasets import load_dataset
+from sklearn.feature_extraction import DictVectorizer
+from sklearn.linear_model import Ridge, RidgeClassifier
 
-from ukd.grammar import TASKS, acceptability, build, chains, discourse, events, examples, sentiment, similarity, suite
-from ukd.grammar import quantifiers as quant
-from ukd.grammar.events import Event
+from data.synthetic.make import (
+    TASKS,
+    acceptability,
+    build,
+    chains,
+    discourse,
+    events,
+    examples,
+    lexicon,
+    sentiment,
+    similarity,
+    suite,
+)
+from data.synthetic.make import quantifiers as quant
+from data.synthetic.make.events import Event
 
-DATA = Path(__file__).parents[1] / "data"
+SUITE = Path(__file__).parents[1] / "data" / "synthetic"
 FILES = [f"{name}/{split}-00000-of-00001.parquet" for name in TASKS for split in TASKS[name].sizes]
 # Accuracy (similarity: correlation) that a bag of words must not exceed.
-CEILINGS = {"acceptability": 0.68, "sentiment": 0.60, "paraphrase": 0.77, "similarity": 0.60,
-            "entailment": 0.50}
+CEILINGS = {
+    "acceptability": 0.68,
+    "sentiment": 0.60,
+    "paraphrase": 0.77,
+    "similarity": 0.60,
+    "entailment": 0.50,
+}
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("suite")
-    build(folder)
-    return folder
-
-
-def texts(name: str) -> list[str]:
+def texts(name):
     """All texts of a task, every column and split."""
-    return [row[column] for split in TASKS[name].sizes for row in examples(name, split)
-            for column in TASKS[name].columns]
+    found = []
+    for split in TASKS[name].sizes:
+        for row in examples(name, split):
+            found += [row[column] for column in TASKS[name].columns]
+    return found
 
 
-def test_tasks_stand_in_the_documented_order():
-    assert list(TASKS) == ["acceptability", "sentiment", "paraphrase", "similarity", "entailment"]
-
-
-def test_regeneration_is_byte_identical(built, tmp_path):
-    suite._splits.cache_clear()
+@pytest.mark.slow
+def test_generating_the_suite_again_gives_the_committed_files(tmp_path):
     build(tmp_path)
     for file in FILES:
-        assert (tmp_path / file).read_bytes() == (built / file).read_bytes(), file
+        assert pq.read_table(SUITE / file).equals(pq.read_table(tmp_path / file)), file
 
 
-def test_committed_files_hold_the_generated_content(built):
-    import pyarrow.parquet as pq
-
-    if not DATA.is_dir():
-        pytest.skip("data/ has not been built")
+@pytest.mark.long
+def test_generating_twice_gives_the_same_bytes(tmp_path):
+    build(tmp_path / "one")
+    suite._splits.cache_clear()
+    build(tmp_path / "two")
     for file in FILES:
-        assert pq.read_table(DATA / file).equals(pq.read_table(built / file)), file
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
-def test_files_are_small_and_load_with_datasets(built):
-    from datasets import Dataset
-
-    sizes = [(built / file).stat().st_size for file in FILES]
+def test_files_are_small_and_load_with_datasets(tmp_path):
+    sizes = [(SUITE / file).stat().st_size for file in FILES]
     assert max(sizes) < 1_000_000 and sum(sizes) < 5_000_000
-    for file in FILES:
-        task = TASKS[file.split("/")[0]]
-        data = Dataset.from_parquet(str(built / file), cache_dir=str(built / "cache"))
-        assert data.column_names == [*task.columns, "label", "idx", "difficulty"]
-        assert getattr(data.features["label"], "names", None) == (
-            list(task.label_names) if task.label_names else None)
+    assert list(TASKS) == ["acceptability", "sentiment", "paraphrase", "similarity", "entailment"]
+    for name, task in TASKS.items():
+        data = load_dataset(str(SUITE), name, cache_dir=str(tmp_path))
+        assert set(data) == {"train", "validation"}
+        train = data["train"]
+        assert train.column_names == [*task.columns, "label", "idx", "difficulty"]
+        names = getattr(train.features["label"], "names", None)
+        assert names == (list(task.label_names) if task.label_names else None)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -88,10 +102,11 @@ def test_labels_are_in_range_and_balanced(name):
                 assert abs(counts[label] / size - share) < 0.001
 
 
-def surface_faults(text: str) -> list[str]:
+def surface_faults(text):
     """Stretches with a wrong article, a missing capital or stop, or bad spacing."""
     faults = re.findall(r"\b[Aa] [aeiou]\w*|\b[Aa]n [^aeiou]\w*|  | [.,?]|[.?] [a-z]", text)
-    return faults + ([] if re.match(r"[A-Z]", text) and re.search(r"[.?]$", text) else [text])
+    whole = re.match(r"[A-Z]", text) and re.search(r"[.?]$", text)
+    return faults + ([] if whole else [text])
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -99,41 +114,40 @@ def test_sentences_are_well_formed(name):
     assert not [fault for text in texts(name) for fault in surface_faults(text)]
 
 
-def features(row: dict, columns: tuple[str, ...]) -> dict[str, float]:
+def features(row, columns):
     """The words of each side and, for a pair, of either side alone and of both, with overlap."""
     sides = [re.findall("[a-z]+", row[column].lower()) for column in columns]
-    found: dict[str, float] = Counter(f"{i} {word}" for i, side in enumerate(sides) for word in side)
+    found = Counter(f"{number} {word}" for number, side in enumerate(sides) for word in side)
     if len(sides) == 2:
         one, two = map(set, sides)
-        found |= {f"both {w}": 1 for w in one & two} | {f"first {w}": 1 for w in one - two}
-        found |= {f"second {w}": 1 for w in two - one}
+        found |= {f"both {word}": 1 for word in one & two}
+        found |= {f"first {word}": 1 for word in one - two}
+        found |= {f"second {word}": 1 for word in two - one}
         found["overlap"] = 5 * len(one & two) / len(one | two)
     return found
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_bag_of_words_does_not_solve_the_task(name):
-    import numpy as np
-    from sklearn.feature_extraction import DictVectorizer
-    from sklearn.linear_model import Ridge, RidgeClassifier
-
-    task, vectorizer = TASKS[name], DictVectorizer()
-    train, test = examples(name, "train"), examples(name, "validation")
+    task = TASKS[name]
+    train = examples(name, "train")
+    test = examples(name, "validation")
+    vectorizer = DictVectorizer()
     x = vectorizer.fit_transform([features(row, task.columns) for row in train])
     z = vectorizer.transform([features(row, task.columns) for row in test])
-    y, gold = ([row["label"] for row in rows] for rows in (train, test))
-    model = (RidgeClassifier if task.label_names else Ridge)(30, solver="sparse_cg").fit(x, y)
-    guess = model.predict(z)
+    gold = np.array([row["label"] for row in test])
+    model = (RidgeClassifier if task.label_names else Ridge)(30, solver="sparse_cg")
+    guess = model.fit(x, [row["label"] for row in train]).predict(z)
     reached = np.mean(guess == gold) if task.label_names else np.corrcoef(guess, gold)[0, 1]
     assert reached < CEILINGS[name]
 
 
-def test_hypothesis_alone_says_nothing():
-    groups: dict[str, Counter] = {}
+def test_a_hypothesis_alone_says_nothing():
+    by_last_word = {}
     for row in examples("entailment", "train"):
         shape = re.sub(r"\b[A-Z]\w+", "", row["hypothesis"]).split()
-        groups.setdefault(shape[-1], Counter())[row["label"]] += 1
-    for counts in groups.values():
+        by_last_word.setdefault(shape[-1], Counter())[row["label"]] += 1
+    for counts in by_last_word.values():
         if sum(counts.values()) > 400:
             assert max(counts.values()) / sum(counts.values()) < 0.42
 
@@ -141,13 +155,13 @@ def test_hypothesis_alone_says_nothing():
 TURNS = re.compile(
     r"not at all|not true|did not|\bnot\b|far from|(?<!nobody would call )anything but"
     r"|could hardly|never once|\bless\b|I doubt|nobody believes|cannot agree|would be lying"
-    r"|would be wrong|they were wrong|it was a lie|[Nn]obody would call", re.I)
-
-
+    r"|would be wrong|they were wrong|it was a lie|[Nn]obody would call",
+    re.I,
+)
 TAIL = "they were wrong$|I cannot agree$|it was a lie$"
 
 
-def polarity(text: str) -> bool:
+def polarity(text):
     """An independent reading: drop the outweighed aspect, then count what turns the adjective."""
     text = text.rstrip(".")
     if re.match("(although|even though) ", text, re.I):
@@ -166,26 +180,31 @@ def test_sentiment_agrees_with_an_independent_reading():
     assert not [row for row in rows if polarity(row["sentence"]) != bool(row["label"])]
 
 
-@pytest.mark.parametrize("text, positive", [
-    ("Nobody would call the film dull.", True),
-    ("I doubt that the film was not dull.", False),
-    ("The plot was lovely, but the film was far from lovely.", False),
-    ("The critics said that the meal was bland, but they were wrong.", True)])
-def test_sentiment_by_hand(text, positive):
+@pytest.mark.parametrize(
+    ("text", "positive"),
+    [
+        ("Nobody would call the film dull.", True),
+        ("I doubt that the film was not dull.", False),
+        ("The plot was lovely, but the film was far from lovely.", False),
+        ("The critics said that the meal was bland, but they were wrong.", True),
+    ],
+)
+def test_the_independent_reading_by_hand(text, positive):
     assert polarity(text) == positive
 
 
 def test_orderings_agree_with_an_independent_closure():
-    from ukd.grammar.lexicon import OPPOSITES
-
-    more = {high for high, _ in OPPOSITES}
-    pattern, checked = re.compile(r"(\w+) is (\w+) than (\w+)\."), 0
+    more = {high for high, _ in lexicon.OPPOSITES}
+    pattern = re.compile(r"(\w+) is (\w+) than (\w+)\.")
+    checked = 0
     for row in examples("entailment", "validation"):
-        facts = [(a, c) if word in more else (c, a) for a, word, c in pattern.findall(row["premise"])]
+        facts = []
+        for one, word, other in pattern.findall(row["premise"]):
+            facts.append((one, other) if word in more else (other, one))
         if not facts:
             continue
-        a, word, c = pattern.match(row["hypothesis"]).groups()
-        goal = (a, c) if word in more else (c, a)
+        one, word, other = pattern.match(row["hypothesis"]).groups()
+        goal = (one, other) if word in more else (other, one)
         above = set(facts)
         for _ in facts:
             above |= {(x, w) for x, y in above for z, w in above if y == z}
@@ -195,22 +214,32 @@ def test_orderings_agree_with_an_independent_closure():
     assert checked > 200
 
 
-def holds(form: quant.Form, world: dict[tuple[int, int], int]) -> bool:
+def holds(form, world):
     """Whether a form is true of counted individuals, keyed by (kind, property)."""
-    members = [key for key in world if key[0] <= form[1] for _ in range(world[key])]
-    having = [key for key in members if key[1] <= form[2]]
-    n, k = len(members), len(having)
-    return {"all": k == n, "none": not k, "some": k > 0, "notall": k < n, "two": k > 1,
-            "most": k > n / 2}[form[0]]
+    quantifier, kind, level = form
+    members = [key for key in world if key[0] <= kind for _ in range(world[key])]
+    n = len(members)
+    k = sum(key[1] <= level for key in members)
+    return {
+        "all": k == n,
+        "none": not k,
+        "some": k > 0,
+        "notall": k < n,
+        "two": k > 1,
+        "most": k > n / 2,
+    }[quantifier]
 
 
 def test_quantifiers_hold_in_larger_random_worlds():
-    rng, worlds = random.Random(3), []
+    rng = random.Random(3)
+    worlds = []
     while len(worlds) < 1000:
         world = {key: rng.choice((0, 0, 0, 1, 2, 5, 9)) for key in product(range(3), range(3))}
         if sum(world[0, level] for level in range(3)) > 1:
             worlds.append(world)
-    truth = {form: sum(holds(form, world) << bit for bit, world in enumerate(worlds)) for form in quant.FORMS}
+    truth = {}
+    for form in quant.FORMS:
+        truth[form] = sum(holds(form, world) << bit for bit, world in enumerate(worlds))
     for count in (1, 2):
         for hypothesis in quant.hypotheses(count):
             for entailing, _, contradicting in quant.premises(hypothesis, count):
@@ -220,12 +249,16 @@ def test_quantifiers_hold_in_larger_random_worlds():
                     assert not truth[forms[0]] & truth[forms[-1]] & truth[hypothesis]
 
 
-@pytest.mark.parametrize("premise, hypothesis, label", [
-    (("all", 1, 0), ("all", 0, 1), 0),      # all dogs slept soundly: all poodles slept
-    (("all", 0, 0), ("all", 1, 0), 1),      # all poodles ...: all dogs ...?
-    (("none", 2, 1), ("some", 0, 0), 2),    # no animal slept: some poodle slept soundly
-    (("most", 0, 1), ("two", 2, 1), 0),     # most poodles slept: at least two animals slept
-    (("notall", 0, 1), ("all", 2, 1), 2)])
+@pytest.mark.parametrize(
+    ("premise", "hypothesis", "label"),
+    [
+        (("all", 1, 0), ("all", 0, 1), 0),  # all dogs slept soundly: all poodles slept
+        (("all", 0, 0), ("all", 1, 0), 1),  # all poodles ...: all dogs ...?
+        (("none", 2, 1), ("some", 0, 0), 2),  # no animal slept: some poodle slept soundly
+        (("most", 0, 1), ("two", 2, 1), 0),  # most poodles slept: at least two animals slept
+        (("notall", 0, 1), ("all", 2, 1), 2),
+    ],
+)
 def test_quantifiers_by_hand(premise, hypothesis, label):
     assert quant.label((premise,), hypothesis) == label
 
@@ -237,7 +270,7 @@ def test_places_by_hand():
     assert chains.place_label(chains.resolve(inside, "ring"), "hall", True) == quant.ENTAILMENT
 
 
-def test_similarity_rule_by_hand():
+def test_the_rule_of_similarity_by_hand():
     sold, lent = events.FRAMES[:2]
     one = Event(sold, "Anna", "Bruno", "rose", "garden", "at noon")
     assert similarity.score(one, one) == 5.0
@@ -249,14 +282,14 @@ def test_similarity_rule_by_hand():
 def test_both_versions_of_a_negation_or_a_question_have_the_same_words():
     for phenomenon in (acceptability.polarity, acceptability.order):
         for seed in range(50):
-            good, bad = (phenomenon(random.Random(seed), value, 1) for value in (True, False))
+            good = phenomenon(random.Random(seed), True, 1)
+            bad = phenomenon(random.Random(seed), False, 1)
             assert good != bad and sorted(good.split()) == sorted(bad.split())
 
 
 def test_paraphrases_of_converse_verbs_by_hand():
-    rows = examples("paraphrase", "train")
     pattern = re.compile(r"(\w+) sold the (\w+) to (\w+)\. \| (\w+) bought the \w+ from (\w+)\.$")
-    for row in rows:
+    for row in examples("paraphrase", "train"):
         match = pattern.match(f"{row['sentence1']} | {row['sentence2']}")
         if match and row["label"]:
             assert (match[1], match[3]) == (match[5], match[4])

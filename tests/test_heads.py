@@ -1,23 +1,26 @@
-"""Pseudo classifiers, the frozen teacher, and the teacher's outputs."""
+"""Pseudo classifiers, the frozen teacher, and how the teacher's heads are fitted."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
+from sklearn.linear_model import LogisticRegression
 
 import ukd
-from ukd.data import training_batches
-from ukd.heads import Frozen, LayerwiseClassifier, PseudoClassifiers, layer_states
-from ukd.models import load_classifier, load_tokenizer
-from ukd.outputs import teacher_outputs
-from ukd.probing import fit_heads, train_heads
-from ukd.teacher import check_floor, splits
-from ukd.train import predict
+from ukd.data.batches import tokenized_splits, training_batches
+from ukd.heads import ClassifierWithHeads, Frozen, PseudoClassifiers, pooled_hidden_states
+from ukd.models.encoders import load_classifier, load_tokenizer
+from ukd.training.loop import predict
+from ukd.training.teacher import check_min_score
+from ukd.training.teacher_cache import cache_teacher
+from ukd.training.teacher_heads import NEWTON_CLASSES, fit_heads, fit_pseudo_classifiers
 
 
 @pytest.fixture
 def parts(task, tiny, teacher):
-    return splits(task, load_tokenizer(teacher.folder), tiny)
+    return tokenized_splits(task, load_tokenizer(teacher.folder), tiny)
 
 
 def test_one_classifier_per_layer_each_with_its_own_weights():
@@ -34,8 +37,11 @@ def test_one_classifier_per_layer_each_with_its_own_weights():
 def test_a_head_is_normalisation_and_a_linear_map():
     heads = PseudoClassifiers(8, 3, 2)
     states = torch.randn(5, 2, 8)
-    by_hand = torch.stack([torch.nn.functional.layer_norm(states[:, i], (8,)) @ heads.weight[i] + heads.bias[i] for i in range(2)], 1)
-    torch.testing.assert_close(heads(states), by_hand)
+    by_hand = []
+    for layer in range(2):
+        x = F.layer_norm(states[:, layer], (8,))
+        by_hand.append(x @ heads.weight[layer] + heads.bias[layer])
+    torch.testing.assert_close(heads(states), torch.stack(by_hand, 1))
 
 
 def test_the_pooler_is_an_option_that_learns():
@@ -55,15 +61,19 @@ def test_sizes_below_one_are_refused():
         PseudoClassifiers(8, 3, 0)
 
 
-def test_layer_states_leave_out_the_embeddings_and_the_last_layer(task, teacher):
-    hidden = tuple(torch.full((2, 6, 4), float(layer)) for layer in range(5))  # embeddings and four layers
-    assert layer_states(load_classifier(teacher.folder, task, seed=0), hidden, {})[0, :, 0].tolist() == [1.0, 2.0, 3.0]
+def test_pooled_states_leave_out_the_embeddings_and_the_last_layer(task, teacher):
+    # Embeddings and four layers.
+    hidden = tuple(torch.full((2, 6, 4), float(layer)) for layer in range(5))
+    network = load_classifier(teacher.folder, task, seed=0)
+    pooled = pooled_hidden_states(network, hidden, {})
+    assert pooled[0, :, 0].tolist() == [1.0, 2.0, 3.0]
 
 
 def test_the_last_entry_is_the_networks_own_classifier(task, teacher, parts):
     network = load_classifier(teacher.folder, task, seed=0).eval()
     batch = parts[0].batch([0, 1, 2])
-    both = LayerwiseClassifier(network, PseudoClassifiers(16, 2, 3))(**batch.inputs)
+    heads = PseudoClassifiers(network.config.hidden_size, 2, 3)
+    both = ClassifierWithHeads(network, heads)(**batch.inputs)
     assert both.shape == (3, 4, 2)
     torch.testing.assert_close(both[:, -1], network(**batch.inputs).logits)
 
@@ -72,7 +82,8 @@ def test_padding_changes_no_layers_answer(task, teacher, parts):
     frozen = teacher.load(task)
     shortest = min(range(64), key=parts[0].lengths.__getitem__)
     longest = max(range(64), key=parts[0].lengths.__getitem__)
-    alone, padded = frozen(**parts[0].batch([shortest]).inputs), frozen(**parts[0].batch([shortest, longest]).inputs)
+    alone = frozen(**parts[0].batch([shortest]).inputs)
+    padded = frozen(**parts[0].batch([shortest, longest]).inputs)
     torch.testing.assert_close(padded[:1], alone, rtol=1e-4, atol=1e-5)
 
 
@@ -81,126 +92,151 @@ def test_the_teacher_stays_in_evaluation_mode_and_builds_no_graph(task, teacher,
     outer = torch.nn.ModuleDict({"teacher": frozen})
     batch = parts[0].batch([0, 1, 2, 3])
     outer.train()
-    first, second = frozen(**batch.inputs), frozen(**batch.inputs)
-    assert torch.equal(first, second)
-    assert not first.requires_grad and not any(parameter.requires_grad for parameter in frozen.parameters())
+    first = frozen(**batch.inputs)
+    second = frozen(**batch.inputs)
+    assert torch.equal(first, second) and not first.requires_grad
+    assert not any(parameter.requires_grad for parameter in frozen.parameters())
     awake = frozen.module.train()  # the broken form: dropout on
     assert not torch.equal(awake(**batch.inputs), awake(**batch.inputs))
 
 
+# --- fitting ---
+
+
 def test_fitting_reaches_the_optimum_and_all_layers_at_once_equal_each_alone():
-    generator = torch.Generator().manual_seed(0)
-    states, labels = torch.randn(400, 3, 6, generator=generator), torch.randint(0, 2, (400,), generator=generator)
+    rng = torch.Generator().manual_seed(0)
+    states = torch.randn(400, 3, 6, generator=rng)
+    labels = torch.randint(0, 2, (400,), generator=rng)
     states[:, 2, 0] += 3 * labels  # the last layer knows the label
-    together = fit_heads(states, labels, 2)
+    together = fit_pseudo_classifiers(states, labels, 2)
     for layer in range(3):
-        alone = fit_heads(states[:, layer : layer + 1], labels, 2)
+        alone = fit_pseudo_classifiers(states[:, layer : layer + 1], labels, 2)
         torch.testing.assert_close(together.weight[layer], alone.weight[0], rtol=1e-2, atol=1e-3)
     right = (together(states).argmax(-1) == labels.unsqueeze(1)).float().mean(0)
     assert right[2] > 0.85 > 0.65 > right[0]
 
 
-def test_fitting_equals_scikit_learn():
-    from sklearn.linear_model import LogisticRegression
-
-    generator = torch.Generator().manual_seed(1)
-    states, labels = torch.randn(300, 1, 5, generator=generator), torch.randint(0, 3, (300,), generator=generator)
-    states[:, 0, 1] += labels
-    heads = fit_heads(states, labels, 3, l2=1e-2)
-    x = torch.nn.functional.layer_norm(states[:, 0], (5,)).numpy()
-    reference = LogisticRegression(C=1 / (2 * 1e-2 * 300), tol=1e-8, max_iter=5000).fit(x, labels.numpy())
+@pytest.mark.parametrize("classes", [3, NEWTON_CLASSES, NEWTON_CLASSES + 1, 20])
+def test_fitting_equals_scikit_learn(classes):
+    """On both sides of the number of classes where the solver changes."""
+    rng = torch.Generator().manual_seed(1)
+    count = 1000
+    states = torch.randn(count, 1, 24, generator=rng)
+    labels = torch.randint(0, classes, (count,), generator=rng)
+    states[:, 0] += torch.randn(classes, 24, generator=rng)[labels]
+    # One direction that all examples share, as real states have it.
+    states[:, 0] += 4 * torch.randn(24, generator=rng)
+    heads = fit_pseudo_classifiers(states, labels, classes, l2=1e-3)
+    x = F.layer_norm(states[:, 0], (24,)).double().numpy()
+    inverse_penalty = 1 / (2 * 1e-3 * count)
+    reference = LogisticRegression(C=inverse_penalty, tol=1e-8, max_iter=20_000)
+    expected = reference.fit(x, labels.numpy()).predict_proba(x)
     ours = heads(states)[:, 0].softmax(-1).detach().numpy()
-    assert abs(ours - reference.predict_proba(x)).max() < 2e-3
+    assert abs(ours - expected).max() < 1e-3
+
+
+def test_both_solvers_find_one_optimum(monkeypatch):
+    rng = torch.Generator().manual_seed(2)
+    states = torch.randn(300, 2, 16, generator=rng)
+    labels = torch.randint(0, 4, (300,), generator=rng)
+    newton = fit_pseudo_classifiers(states, labels, 4)
+    monkeypatch.setattr("ukd.training.teacher_heads.NEWTON_CLASSES", 1)
+    quasi = fit_pseudo_classifiers(states, labels, 4)
+    # Equal biases for all classes change nothing, so that logits may differ by a constant.
+    expected = newton(states).softmax(-1)
+    torch.testing.assert_close(quasi(states).softmax(-1), expected, rtol=1e-3, atol=1e-4)
+    assert not torch.equal(newton.weight, quasi.weight)
+
+
+def test_a_class_without_examples_is_never_predicted():
+    rng = torch.Generator().manual_seed(3)
+    states = torch.randn(200, 1, 8, generator=rng)
+    labels = torch.randint(0, 11, (200,), generator=rng)
+    probabilities = fit_pseudo_classifiers(states, labels, 12)(states).softmax(-1)
+    assert probabilities.isfinite().all() and probabilities[..., 11].max() < 0.01
 
 
 def test_fitting_values_for_regression():
     states = torch.randn(300, 2, 5, generator=torch.Generator().manual_seed(2))
-    labels = torch.nn.functional.layer_norm(states[:, 1], (5,))[:, 0] * 2 + 3
-    heads = fit_heads(states, labels, 1, regression=True, l2=0.0)
-    away = (heads(states).squeeze(-1) - labels.unsqueeze(1)).abs().mean(0)
-    assert away[1] < 0.01 < away[0]
+    labels = F.layer_norm(states[:, 1], (5,))[:, 0] * 2 + 3
+    heads = fit_pseudo_classifiers(states, labels, 1, regression=True, l2=0.0)
+    error = (heads(states).squeeze(-1) - labels.unsqueeze(1)).abs().mean(0)
+    assert error[1] < 0.01 < error[0]
 
 
-def test_the_backbone_is_untouched_by_training_the_heads(task, tiny, teacher, compute, parts):
+def test_the_backbone_is_untouched_by_training_the_heads(task, tiny, teacher, runtime, parts):
     before = load_classifier(teacher.folder, task, seed=0).state_dict()
     loaded = teacher.load(task).module.network.state_dict()
     assert all(torch.equal(before[name], loaded[name]) for name in before)
-    again = train_heads(teacher, task, profile=tiny, compute=compute)
+    again = fit_heads(teacher, task, config=tiny, runtime=runtime)
     assert len(again["layers"]) == 4
 
 
-def test_cached_outputs_equal_live_ones_by_row_after_shuffling_at_another_batch_size(task, tiny, teacher, compute, parts):
-    train = parts[0]
-    cached = teacher_outputs(teacher, task, "train", train, compute=compute)
+def test_heads_see_the_rows_and_the_precision_of_their_teacher(
+    task, tiny, teacher, runtime, tmp_path
+):
+    """Whatever config and precision a later run has: one teacher has one set of heads."""
+    folder = shutil.copytree(teacher.folder, tmp_path / "teacher")
+    copy = replace(teacher, folder=folder)
+    shutil.rmtree(copy.heads)
+    assert copy.heads_key is None and copy.load(task).module.heads is None
+    other = replace(tiny, max_train=40, max_validation=32, max_length=16)
+    half = replace(runtime, precision="bf16")
+    heads = fit_heads(copy, task, config=other, runtime=half)
+    assert heads == fit_heads(teacher, task, config=tiny, runtime=runtime)
+    assert copy.heads_key == teacher.heads_key
+
+
+def test_cached_logits_equal_online_ones_by_row_after_shuffling_at_another_batch_size(
+    task, teacher, runtime, parts
+):
+    cached = cache_teacher(teacher, task, "train", parts[0], runtime=runtime)
     frozen = teacher.load(task)
-    away = lambda batch, rows: float((cached[rows] - frozen(**batch.inputs)).abs().max())  # noqa: E731
-    batches = list(training_batches(train, 8, seed=7, epoch=3))
-    aligned, by_one = (max(away(b, rows(b)) for b in batches) for rows in (lambda b: b.rows, lambda b: b.rows.roll(1)))
-    assert aligned < 1e-5 and by_one > 20 * aligned, "and a misalignment by one row shows"
+
+    def difference(batch, rows):
+        return float((cached[rows] - frozen(**batch.inputs)).abs().max())
+
+    batches = list(training_batches(parts[0], 8, seed=7, epoch=3))
+    aligned = max(difference(batch, batch.rows) for batch in batches)
+    by_one = max(difference(batch, batch.rows.roll(1)) for batch in batches)
+    assert aligned < 1e-4 and by_one > 20 * aligned, "and a misalignment by one row shows"
 
 
-def test_a_row_that_was_never_asked_for_is_not_a_number(task, teacher, compute, parts):
-    cached = teacher_outputs(teacher, task, "train", parts[0], compute=compute)
-    missing = set(range(len(cached))) - set(parts[0].rows.tolist())
-    assert missing and cached[sorted(missing)].isnan().all()
-
-
-def test_another_precision_or_other_rows_are_asked_anew(task, teacher, compute, parts):
-    from ukd.config import cache_folder
-
-    count = lambda: len(list((cache_folder() / "outputs").iterdir()))  # noqa: E731
-    teacher_outputs(teacher, task, "train", parts[0], compute=compute)
-    before = count()
-    teacher_outputs(teacher, task, "train", parts[0], compute=compute)
-    assert count() == before
-    teacher_outputs(teacher, task, "train", parts[0].first(20), compute=compute)
-    teacher_outputs(teacher, task, "train", parts[0], compute=replace(compute, precision="bf16"))
-    assert count() == before + 2
-
-
-def test_a_pass_that_is_killed_leaves_nothing_behind(task, teacher, compute, parts, monkeypatch):
-    from ukd import outputs
-    from ukd.config import cache_folder
-
-    before = sorted((cache_folder() / "outputs").iterdir())
-
-    def die(*args):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(outputs, "write_json", die)
-    with pytest.raises(KeyboardInterrupt):
-        teacher_outputs(teacher, task, "train", parts[0].first(11), compute=compute)
-    assert sorted((cache_folder() / "outputs").iterdir()) == before
-
-
-def test_a_teacher_below_its_floor_stops_or_warns(task, capsys, monkeypatch):
-    with pytest.raises(ValueError, match="the teacher reaches 51.0 on the development part of sentiment, below the floor of 65"):
-        check_floor(task, {"accuracy": 51.0}, enforce=True)
+def test_a_teacher_below_its_least_score_stops_or_warns(task, capsys, monkeypatch):
+    words = "reaches 51.0 on the development part of sentiment, below the least score of 65"
+    with pytest.raises(ValueError, match=words):
+        check_min_score(task, {"accuracy": 51.0}, enforce=True)
     monkeypatch.delenv("UKD_QUIET")
-    check_floor(task, {"accuracy": 51.0}, enforce=False)
+    check_min_score(task, {"accuracy": 51.0}, enforce=False)
     assert "warning: the teacher reaches 51.0" in capsys.readouterr().err
 
 
 def test_heads_fitted_on_labels_beat_the_majority_where_heads_without_labels_collapse():
-    """Trained against each other without labels, heads on both sides agree on a constant; trained on labels they don't."""
+    """Heads on both sides, trained against each other without labels, agree on a constant."""
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     labels = torch.randint(0, 2, (256,), generator=generator)
     states = torch.randn(256, 2, 8, generator=generator)
     states[..., :4] += 2 * labels.view(-1, 1, 1) - 1
-    right = lambda heads: (heads(states).argmax(-1) == labels.unsqueeze(1)).float().mean()  # noqa: E731
-    assert right(fit_heads(states, labels, 2)) > 0.9
-    teacher, student = PseudoClassifiers(8, 2, 2), PseudoClassifiers(8, 2, 2)
+
+    def right(heads):
+        return (heads(states).argmax(-1) == labels.unsqueeze(1)).float().mean()
+
+    assert right(fit_pseudo_classifiers(states, labels, 2)) > 0.9
+    teacher = PseudoClassifiers(8, 2, 2)
+    student = PseudoClassifiers(8, 2, 2)
     solver = torch.optim.Adam([*teacher.parameters(), *student.parameters()], lr=0.05)
     for _ in range(200):
         solver.zero_grad()
         ukd.intermediate_loss(student(states), teacher(states)).loss.backward()
         solver.step()
     assert ukd.intermediate_loss(student(states), teacher(states)).loss < 1e-6, "a perfect match"
-    assert right(teacher) < 0.6 and student(states).softmax(-1).std(0).max() < 0.01, "that says the same of every example"
+    assert right(teacher) < 0.6 and student(states).softmax(-1).std(0).max() < 0.01, (
+        "that says the same of every example"
+    )
 
 
-def test_predict_leaves_the_frozen_teacher_frozen(task, teacher, compute, parts):
+def test_predict_leaves_the_frozen_teacher_frozen(task, teacher, runtime, parts):
     frozen = teacher.load(task)
-    assert not predict(frozen, parts[1], compute).requires_grad
+    assert not predict(frozen, parts[1], runtime).requires_grad
     assert isinstance(frozen, Frozen) and not frozen.module.training

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 import ukd
-from ukd.losses import COMBINE, MAPPINGS, layer_weights
+from ukd.losses import ATTENTION_ON
+from ukd.projection import LAYER_MAPS, layer_map_weights
 
 GENERATOR = torch.Generator().manual_seed(0)
 STUDENT = torch.tensor([[0.2, -0.4, 1.0], [1.5, 0.0, -0.5]], dtype=torch.float64)
@@ -18,58 +19,86 @@ def random_logits(*shape):
     return torch.randn(*shape, generator=GENERATOR, dtype=torch.float64)
 
 
-def kl_by_hand(student, teacher, tau):
+def kl_by_hand(student, teacher, temperature):
     """tau^2 KL(teacher || student) of two lists, with exp and log alone."""
-    soft = lambda z: [math.exp(x / tau) / sum(math.exp(y / tau) for y in z) for x in z]  # noqa: E731
-    return tau**2 * sum(p * math.log(p / q) for p, q in zip(soft(teacher), soft(student), strict=True))
+    soft = lambda z: [
+        math.exp(x / temperature) / sum(math.exp(y / temperature) for y in z) for x in z
+    ]
+    return temperature**2 * sum(
+        p * math.log(p / q) for p, q in zip(soft(teacher), soft(student), strict=True)
+    )
 
 
 # --- the ways to get KD wrong: each check passes ours and must fail the broken form -------------------------------------
 
 
-def without_tau_squared(student, teacher, *, tau):
-    return ukd.kd_loss(student, teacher, tau=tau) / tau**2
+def without_tau_squared(student, teacher, *, temperature):
+    return ukd.kd_loss(student, teacher, temperature=temperature) / temperature**2
 
 
-def mean_over_classes_too(student, teacher, *, tau):
-    return tau**2 * F.kl_div(F.log_softmax(student / tau, -1), F.softmax(teacher / tau, -1), reduction="mean")
+def mean_over_classes_too(student, teacher, *, temperature):
+    return temperature**2 * F.kl_div(
+        F.log_softmax(student / temperature, -1),
+        F.softmax(teacher / temperature, -1),
+        reduction="mean",
+    )
 
 
-def mean_taken_twice(student, teacher, *, tau):
-    return ukd.kd_loss(student, teacher, tau=tau) / len(student)
+def mean_taken_twice(student, teacher, *, temperature):
+    return ukd.kd_loss(student, teacher, temperature=temperature) / len(student)
 
 
-def squared_error_of_softmaxes(student, teacher, *, tau):
-    return tau**2 * ((student / tau).softmax(-1) - (teacher / tau).softmax(-1)).square().sum(-1).mean()
+def squared_error_of_softmaxes(student, teacher, *, temperature):
+    return (
+        temperature**2
+        * ((student / temperature).softmax(-1) - (teacher / temperature).softmax(-1))
+        .square()
+        .sum(-1)
+        .mean()
+    )
 
 
-def handwritten_softmax(student, teacher, *, tau):
-    soft = lambda z: (z / tau).exp() / (z / tau).exp().sum(-1, keepdim=True)  # noqa: E731
-    return tau**2 * (soft(teacher) * (soft(teacher).log() - soft(student).log())).sum(-1).mean()
+def handwritten_softmax(student, teacher, *, temperature):
+    soft = lambda z: (z / temperature).exp() / (z / temperature).exp().sum(-1, keepdim=True)
+    return (
+        temperature**2
+        * (soft(teacher) * (soft(teacher).log() - soft(student).log())).sum(-1).mean()
+    )
 
 
-def soft_target_without_log(student, teacher, *, tau):
-    log_p = F.log_softmax(teacher / tau, -1)
-    return tau**2 * (log_p.exp() * (log_p.exp().log() - F.log_softmax(student / tau, -1))).sum(-1).mean()
+def soft_target_without_log(student, teacher, *, temperature):
+    log_p = F.log_softmax(teacher / temperature, -1)
+    return (
+        temperature**2
+        * (log_p.exp() * (log_p.exp().log() - F.log_softmax(student / temperature, -1)))
+        .sum(-1)
+        .mean()
+    )
 
 
 def check_gradient_scale(loss):
     """For large tau the gradient hardly depends on tau (Hinton et al. 2015)."""
     sizes = []
-    for tau in (20.0, 40.0):
+    for temperature in (20.0, 40.0):
         student = STUDENT.clone().requires_grad_()
-        loss(student, TEACHER, tau=tau).backward()
+        loss(student, TEACHER, temperature=temperature).backward()
         sizes.append(student.grad.norm().item())
     assert 0.9 < sizes[0] / sizes[1] < 1.1
 
 
 def check_value_by_hand(loss):
-    expected = (kl_by_hand(STUDENT[0].tolist(), TEACHER[0].tolist(), 2.0) + kl_by_hand(STUDENT[1].tolist(), TEACHER[1].tolist(), 2.0)) / 2
-    assert float(loss(STUDENT, TEACHER, tau=2.0)) == pytest.approx(expected, rel=1e-9)
+    expected = (
+        kl_by_hand(STUDENT[0].tolist(), TEACHER[0].tolist(), 2.0)
+        + kl_by_hand(STUDENT[1].tolist(), TEACHER[1].tolist(), 2.0)
+    ) / 2
+    assert float(loss(STUDENT, TEACHER, temperature=2.0)) == pytest.approx(expected, rel=1e-9)
 
 
 def check_repeated_batch(loss):
-    once, twice = loss(STUDENT, TEACHER, tau=2.0), loss(STUDENT.repeat(2, 1), TEACHER.repeat(2, 1), tau=2.0)
+    once, twice = (
+        loss(STUDENT, TEACHER, temperature=2.0),
+        loss(STUDENT.repeat(2, 1), TEACHER.repeat(2, 1), temperature=2.0),
+    )
     assert float(once) == pytest.approx(float(twice), rel=1e-9)
 
 
@@ -77,7 +106,7 @@ def check_large_logits(loss):
     for dtype in (torch.float16, torch.bfloat16, torch.float32):
         student = (1e4 * torch.tensor([[1.0, -1.0], [-1.0, 1.0]])).to(dtype).requires_grad_()
         teacher = (1e4 * torch.tensor([[-1.0, 1.0], [-1.0, 1.0]])).to(dtype).requires_grad_()
-        value = loss(student, teacher, tau=1.0)
+        value = loss(student, teacher, temperature=1.0)
         value.backward()
         assert value.isfinite() and student.grad.isfinite().all() and teacher.grad.isfinite().all()
 
@@ -100,20 +129,35 @@ def test_kd_is_right_and_the_check_fails_the_broken_form(check, broken):
 
 
 def test_kd_is_zero_for_equal_predictions_and_never_negative():
-    assert float(ukd.kd_loss(TEACHER, TEACHER + 3, tau=2.0)) == pytest.approx(0, abs=1e-12)
-    assert all(float(ukd.kd_loss(random_logits(4, 3), random_logits(4, 3), tau=1.0)) > 0 for _ in range(20))
+    assert float(ukd.kd_loss(TEACHER, TEACHER + 3, temperature=2.0)) == pytest.approx(0, abs=1e-12)
+    assert all(
+        float(ukd.kd_loss(random_logits(4, 3), random_logits(4, 3), temperature=1.0)) > 0
+        for _ in range(20)
+    )
 
 
 def test_kd_for_regression_is_the_squared_error():
-    assert float(ukd.kd_loss(torch.tensor([[1.0], [3.0]]), torch.tensor([[2.0], [1.0]]), tau=5.0, regression=True)) == 2.5
+    assert (
+        float(
+            ukd.kd_loss(
+                torch.tensor([[1.0], [3.0]]),
+                torch.tensor([[2.0], [1.0]]),
+                temperature=5.0,
+                regression=True,
+            )
+        )
+        == 2.5
+    )
 
 
 @pytest.mark.parametrize("tau", [0.0, -2.0, math.inf, math.nan])
-def test_a_bad_tau_is_named(tau):
+def test_a_bad_tau_is_named(temperature):
     with pytest.raises(ValueError, match="tau must be finite and positive"):
-        ukd.kd_loss(STUDENT, TEACHER, tau=tau)
+        ukd.kd_loss(STUDENT, TEACHER, temperature=temperature)
     with pytest.raises(ValueError, match="tau must be finite and positive"):
-        ukd.intermediate_loss(random_logits(2, 2, 3), random_logits(2, 4, 3), tau=tau)
+        ukd.intermediate_loss(
+            random_logits(2, 2, 3), random_logits(2, 4, 3), temperature=temperature
+        )
 
 
 def test_kd_refuses_what_does_not_fit():
@@ -124,38 +168,59 @@ def test_kd_refuses_what_does_not_fit():
         (STUDENT.unsqueeze(0), TEACHER, "batch, classes"),
     ):
         with pytest.raises(ValueError, match=message):
-            ukd.kd_loss(student, teacher, tau=1.0)
+            ukd.kd_loss(student, teacher, temperature=1.0)
 
 
 # --- the intermediate loss ------------------------------------------------------------------------------------------------
 
 
-def loop(student, teacher, mapping, combine, tau, kappa, regression):
+def loop(student, teacher, layer_map, attention_on, temperature, attention_temperature, regression):
     """The definition by Python loops; weights (checked elsewhere) are taken as given."""
-    weights = layer_weights(student, teacher, mapping, kappa=kappa, regression=regression)
-    away = (lambda s, t: (s[0] - t[0]) ** 2) if regression else (lambda s, t: kl_by_hand(s, t, tau))
+    weights = layer_map_weights(
+        student,
+        teacher,
+        layer_map,
+        attention_temperature=attention_temperature,
+        regression=regression,
+    )
+    away = (
+        (lambda s, t: (s[0] - t[0]) ** 2)
+        if regression
+        else (lambda s, t: kl_by_hand(s, t, temperature))
+    )
     per_layer = []
     for s in range(student.shape[1]):
         total = 0.0
         for b in range(student.shape[0]):
             row = weights[b, s].tolist()
-            if combine == "logits":
+            if attention_on == "logits":
                 mixed = sum(w * teacher[b, t] for t, w in enumerate(row))
                 total += away(student[b, s].tolist(), mixed.tolist())
             else:
-                total += sum(w * away(student[b, s].tolist(), teacher[b, t].tolist()) for t, w in enumerate(row))
+                total += sum(
+                    w * away(student[b, s].tolist(), teacher[b, t].tolist())
+                    for t, w in enumerate(row)
+                )
         per_layer.append(total / student.shape[0])
     return per_layer
 
 
 @pytest.mark.parametrize("regression", [False, True])
-@pytest.mark.parametrize("combine", COMBINE)
-@pytest.mark.parametrize("mapping", MAPPINGS)
-def test_equals_the_definition_written_as_loops(mapping, combine, regression):
+@pytest.mark.parametrize("combine", ATTENTION_ON)
+@pytest.mark.parametrize("mapping", LAYER_MAPS)
+def test_equals_the_definition_written_as_loops(layer_map, attention_on, regression):
     classes = 1 if regression else 3
     student, teacher = random_logits(4, 2, classes), random_logits(4, 5, classes)
-    found = ukd.intermediate_loss(student, teacher, mapping=mapping, combine=combine, tau=1.7, kappa=0.6, regression=regression)
-    expected = loop(student, teacher, mapping, combine, 1.7, 0.6, regression)
+    found = ukd.intermediate_loss(
+        student,
+        teacher,
+        layer_map=layer_map,
+        attention_on=attention_on,
+        temperature=1.7,
+        attention_temperature=0.6,
+        regression=regression,
+    )
+    expected = loop(student, teacher, layer_map, attention_on, 1.7, 0.6, regression)
     assert found.per_layer.tolist() == pytest.approx(expected, rel=1e-9)
     assert float(found.loss) == pytest.approx(sum(expected) / 2, rel=1e-9)
     assert found.weights.shape == (4, 2, 5)
@@ -163,18 +228,24 @@ def test_equals_the_definition_written_as_loops(mapping, combine, regression):
 
 def test_with_one_teacher_layer_both_ways_to_combine_are_kd():
     student, teacher = random_logits(4, 1, 3), random_logits(4, 1, 3)
-    expected = float(ukd.kd_loss(student[:, 0], teacher[:, 0], tau=3.0))
-    for combine in COMBINE:
-        assert float(ukd.intermediate_loss(student, teacher, combine=combine, tau=3.0).loss) == pytest.approx(expected, rel=1e-9)
+    expected = float(ukd.kd_loss(student[:, 0], teacher[:, 0], temperature=3.0))
+    for attention_on in ATTENTION_ON:
+        assert float(
+            ukd.intermediate_loss(student, teacher, attention_on=attention_on, temperature=3.0).loss
+        ) == pytest.approx(expected, rel=1e-9)
 
 
 def test_on_one_by_one_weights_attention_on_logits_is_below_attention_on_losses():
     """KL is convex in its mixture of logits only up to the log-partition: here by hand for uniform weights."""
     student, teacher = torch.zeros(1, 1, 2), torch.tensor([[[2.0, -2.0], [-2.0, 2.0]]])
-    on_logits = ukd.intermediate_loss(student, teacher, mapping="uniform", combine="logits")
-    on_losses = ukd.intermediate_loss(student, teacher, mapping="uniform", combine="losses")
-    assert float(on_logits.loss) == pytest.approx(0, abs=1e-6)  # the mixture of opposite logits knows nothing
-    assert float(on_losses.loss) == pytest.approx(kl_by_hand([0.0, 0.0], [2.0, -2.0], 1.0), rel=1e-5)
+    on_logits = ukd.intermediate_loss(student, teacher, layer_map="uniform", attention_on="logits")
+    on_losses = ukd.intermediate_loss(student, teacher, layer_map="uniform", attention_on="losses")
+    assert float(on_logits.loss) == pytest.approx(
+        0, abs=1e-6
+    )  # the mixture of opposite logits knows nothing
+    assert float(on_losses.loss) == pytest.approx(
+        kl_by_hand([0.0, 0.0], [2.0, -2.0], 1.0), rel=1e-5
+    )
 
 
 def gradients(**options):
@@ -185,55 +256,88 @@ def gradients(**options):
     return student.grad
 
 
-@pytest.mark.parametrize("combine", COMBINE)
-def test_the_gradient_through_the_attention_can_be_stopped(combine):
-    assert not torch.allclose(gradients(combine=combine, attention_grad=True), gradients(combine=combine, attention_grad=False))
-    fixed = [gradients(combine=combine, mapping="uniform", attention_grad=flag) for flag in (True, False)]
+@pytest.mark.parametrize("combine", ATTENTION_ON)
+def test_the_gradient_through_the_attention_can_be_stopped(attention_on):
+    assert not torch.allclose(
+        gradients(attention_on=attention_on, attention_grad=True),
+        gradients(attention_on=attention_on, attention_grad=False),
+    )
+    fixed = [
+        gradients(attention_on=attention_on, layer_map="uniform", attention_grad=flag)
+        for flag in (True, False)
+    ]
     assert torch.equal(*fixed)
 
 
 @pytest.mark.parametrize("regression", [False, True])
 @pytest.mark.parametrize("attention_grad", [True, False])
-@pytest.mark.parametrize("combine", COMBINE)
+@pytest.mark.parametrize("combine", ATTENTION_ON)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-def test_logits_of_ten_thousand_give_finite_losses_and_gradients(dtype, combine, attention_grad, regression):
-    signs = torch.tensor([[[1.0], [-1.0]], [[-1.0], [1.0]]]) if regression else torch.tensor([[[1.0, -1], [-1, 1]], [[-1, 1], [1, 1]]])
+def test_logits_of_ten_thousand_give_finite_losses_and_gradients(
+    dtype, attention_on, attention_grad, regression
+):
+    signs = (
+        torch.tensor([[[1.0], [-1.0]], [[-1.0], [1.0]]])
+        if regression
+        else torch.tensor([[[1.0, -1], [-1, 1]], [[-1, 1], [1, 1]]])
+    )
     student = (1e4 * signs).to(dtype).requires_grad_()
     teacher = (-1e4 * signs.repeat(1, 2, 1)).to(dtype)
-    found = ukd.intermediate_loss(student, teacher, combine=combine, attention_grad=attention_grad, regression=regression)
+    found = ukd.intermediate_loss(
+        student,
+        teacher,
+        attention_on=attention_on,
+        attention_grad=attention_grad,
+        regression=regression,
+    )
     found.loss.backward()
-    assert found.loss.isfinite() and found.per_layer.isfinite().all() and student.grad.isfinite().all()
+    assert (
+        found.loss.isfinite() and found.per_layer.isfinite().all() and student.grad.isfinite().all()
+    )
     assert found.loss.dtype == found.per_layer.dtype == found.weights.dtype == torch.float32
 
 
 def test_float64_stays_float64():
     found = ukd.intermediate_loss(random_logits(2, 2, 3), random_logits(2, 4, 3))
     assert found.loss.dtype == found.per_layer.dtype == found.weights.dtype == torch.float64
-    assert ukd.kd_loss(STUDENT, TEACHER, tau=1.0).dtype == torch.float64
+    assert ukd.kd_loss(STUDENT, TEACHER, temperature=1.0).dtype == torch.float64
 
 
 def test_unknown_names_list_the_valid_ones():
     with pytest.raises(ValueError, match="unknown mapping 'atention'.*attention, uniform"):
-        ukd.intermediate_loss(random_logits(2, 2, 3), random_logits(2, 4, 3), mapping="atention")
+        ukd.intermediate_loss(random_logits(2, 2, 3), random_logits(2, 4, 3), layer_map="atention")
     with pytest.raises(ValueError, match="unknown combine 'sum'.*logits, losses"):
-        ukd.intermediate_loss(random_logits(2, 2, 3), random_logits(2, 4, 3), combine="sum")
+        ukd.intermediate_loss(random_logits(2, 2, 3), random_logits(2, 4, 3), attention_on="sum")
 
 
 def test_label_loss_by_hand():
-    assert float(ukd.label_loss(torch.tensor([[0.0, 0.0]]), torch.tensor([1]))) == pytest.approx(math.log(2))
-    assert float(ukd.label_loss(torch.tensor([[1.0], [2.0]]), torch.tensor([0.0, 4.0]), regression=True)) == 2.5
+    assert float(ukd.label_loss(torch.tensor([[0.0, 0.0]]), torch.tensor([1]))) == pytest.approx(
+        math.log(2)
+    )
+    assert (
+        float(
+            ukd.label_loss(torch.tensor([[1.0], [2.0]]), torch.tensor([0.0, 4.0]), regression=True)
+        )
+        == 2.5
+    )
 
 
 @pytest.mark.parametrize(
     ("confidence", "options", "towards"),
     [
-        (5.0, {"attention_grad": True}, False),  # a confident layer repels the student, which looks away from it
+        (
+            5.0,
+            {"attention_grad": True},
+            False,
+        ),  # a confident layer repels the student, which looks away from it
         (5.0, {}, True),
         (5.0, {"attention_grad": True, "kappa": 10.0}, True),
         (2.0, {"attention_grad": True}, True),  # and a layer that is less sure of itself does not
     ],
 )
-def test_a_confident_teacher_layer_repels_a_student_that_may_move_its_attention(confidence, options, towards):
+def test_a_confident_teacher_layer_repels_a_student_that_may_move_its_attention(
+    confidence, options, towards
+):
     """One of five teacher layers knows the label, with a logit difference k and the weight a = 1/5. A student that knows nothing is drawn
     to it, unless the gradient flows through the attention and k^2 a (1 - a) / (2 kappa) > sinh(u) / u, u = a k / tau: then looking away
     lowers the loss faster than agreeing does."""

@@ -1,11 +1,8 @@
 """The family of methods: each by hand, each trained, all on one budget from one initial student."""
 
-import math
-import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,76 +10,85 @@ from safetensors.torch import load_file
 from torch import nn
 
 import ukd
-from ukd import bootstrap
-from ukd.cli import main
-from ukd.config import cache_folder
-from ukd.data import EMBEDDED
-from ukd.describe import said
-from ukd.distill import Job
-from ukd.grouping import label, of_scenario
-from ukd.hidden import HiddenMatch
-from ukd.losses import divergence, fixed_weights
-from ukd.methods import ANY_KEYS, CORE, METHODS, SCENARIOS, Hidden, Stage, method, spelled
-from ukd.metrics import headline, scores
-from ukd.models import load_classifier
-from ukd.objective import Objective, annealing
-from ukd.outputs import teacher_outputs
-from ukd.results import spread, tables
-from ukd.teacher import splits
+from ukd.config.paths import cache_folder
+from ukd.data.batches import Batch, tokenized_splits
+from ukd.losses import soft_target_loss
+from ukd.methods.hidden_states import HiddenStateLoss
+from ukd.methods.method import TERMS, HiddenStateConfig, Stage
+from ukd.methods.objective import Objective, annealing
+from ukd.methods.registry import MAPS_OVER_ALL, METHODS, get_method, parse_method
+from ukd.methods.scenarios import DEFAULT_METHODS, SCENARIOS
+from ukd.models.bundled import resolve_encoder
+from ukd.models.encoders import load_classifier, load_tokenizer
+from ukd.projection import static_layer_map
+from ukd.training import distillation_run
+from ukd.training.initial_student import initial_student
+from ukd.training.run_record import RunRecord
+from ukd.training.teacher_cache import cache_teacher
 
+pytestmark = pytest.mark.xdist_group("methods")
 STUDENT = torch.tensor([[[3.0, 4.0], [0.0, 2.0]]])  # (1, 2, 2)
 TEACHER = torch.tensor([[[4.0, 3.0], [1.0, 0.0], [0.0, 5.0]]])  # (1, 3, 2)
 
 
-def match(term, s_layers=2, t_layers=3):
-    return HiddenMatch(term, s_layers, t_layers, 2, 2)
+def match(config, s_layers=2, t_layers=3):
+    return HiddenStateLoss(config, s_layers, t_layers, 2, 2)
 
 
 def test_pkd_by_hand():
     # skip: 3 and 4 layers in all, so students 1 and 2 see t = round(s 4 / 3) = 1 and 3
-    found = match(Hidden("skip"))(STUDENT, TEACHER)
-    unit = [(0.6 - 0.8) ** 2 + (0.8 - 0.6) ** 2, 0.0]
-    assert found.tolist() == pytest.approx(unit, abs=1e-6)
-    last = match(Hidden("last"))(STUDENT, TEACHER)  # layers 2 and 3
+    per_layer = match(HiddenStateConfig("skip"))(STUDENT, TEACHER)
+    by_hand = [(0.6 - 0.8) ** 2 + (0.8 - 0.6) ** 2, 0.0]
+    assert per_layer.tolist() == pytest.approx(by_hand, abs=1e-6)
+    last = match(HiddenStateConfig("last"))(STUDENT, TEACHER)  # layers 2 and 3
     assert last.tolist() == pytest.approx([(0.6 - 1) ** 2 + 0.8**2, 0.0], abs=1e-6)
-    longer = match(Hidden("skip"))(STUDENT, 7 * TEACHER)  # of unit length: how long they are changes nothing
-    torch.testing.assert_close(found, longer)
+    # Of unit length: how long the states are changes nothing.
+    longer = match(HiddenStateConfig("skip"))(STUDENT, 7 * TEACHER)
+    torch.testing.assert_close(per_layer, longer)
 
 
 def test_alp_kd_by_hand():
-    found = match(Hidden("attention", normalise=False))(STUDENT, TEACHER)
+    per_layer = match(HiddenStateConfig("attention", normalise=False))(STUDENT, TEACHER)
     weights = torch.softmax(torch.tensor([[24.0, 3.0, 20.0], [6.0, 0.0, 10.0]]), -1)
     seen = weights @ TEACHER[0]
-    torch.testing.assert_close(found, (STUDENT[0] - seen).square().mean(-1))
+    torch.testing.assert_close(per_layer, (STUDENT[0] - seen).square().mean(-1))
 
 
 def test_ckd_by_hand():
-    term = Hidden("groups", normalise=False)
-    made = match(term, 2, 4)
-    assert made.groups == [(0, 2), (2, 4)] and [tuple(layer.weight.shape) for layer in made.teacher] == [(2, 4), (2, 4)]
-    assert match(term, 2, 3).groups == [(0, 2), (2, 3)]  # all layers, each in one group
+    config = HiddenStateConfig("groups", normalise=False)
+    loss = match(config, 2, 4)
+    assert loss.groups == [(0, 2), (2, 4)]
+    assert [tuple(layer.weight.shape) for layer in loss.teacher] == [(2, 4), (2, 4)]
+    assert match(config, 2, 3).groups == [(0, 2), (2, 3)]  # all layers, each in one group
     teacher = torch.cat([TEACHER, TEACHER[:, :1]], 1)
-    seen = torch.stack([made.teacher[0](teacher[0, :2].flatten()), made.teacher[1](teacher[0, 2:].flatten())])
-    torch.testing.assert_close(made(STUDENT, teacher), (STUDENT[0] - seen).square().mean(-1))
+    first = loss.teacher[0](teacher[0, :2].flatten())
+    second = loss.teacher[1](teacher[0, 2:].flatten())
+    by_hand = (STUDENT[0] - torch.stack([first, second])).square().mean(-1)
+    torch.testing.assert_close(loss(STUDENT, teacher), by_hand)
 
 
 def test_rail_kd_draws_sorted_layers_anew_each_epoch_and_projects_both_sides():
-    term = METHODS["rail-kd"].hidden
-    made = HiddenMatch(term, 3, 11, 2, 5)
-    assert made.student.weight.shape == (128, 2) and made.teacher.weight.shape == (128, 5)
-    drawn = [fixed_weights("random", 3, 11, seed=epoch).argmax(-1).tolist() for epoch in range(20)]
-    assert all(layers == sorted(set(layers)) for layers in drawn) and len(set(map(tuple, drawn))) > 10
-    assert drawn[3] == fixed_weights("random", 3, 11, seed=3).argmax(-1).tolist()
-    student, teacher = torch.randn(4, 3, 2), torch.randn(4, 11, 5)
-    one, same, other = (made(student, teacher, epoch, 1) for epoch in (0, 0, 1))
+    loss = HiddenStateLoss(METHODS["rail-kd"].hidden, 3, 11, 2, 5)
+    assert loss.student.weight.shape == (128, 2) and loss.teacher.weight.shape == (128, 5)
+    student = torch.randn(4, 3, 2)
+    teacher = torch.randn(4, 11, 5)
+    drawn = []
+    for epoch in range(20):
+        layer_map = static_layer_map("random", student, teacher, seed=epoch)
+        drawn.append(tuple(layer_map.argmax(-1).tolist()))
+    assert all(list(layers) == sorted(set(layers)) for layers in drawn)
+    assert len(set(drawn)) > 10
+    again = static_layer_map("random", student, teacher, seed=3)
+    assert drawn[3] == tuple(again.argmax(-1).tolist())
+    one, same, other = (loss(student, teacher, epoch, 1) for epoch in (0, 0, 1))
     assert torch.equal(one, same) and not torch.equal(one, other)
 
 
 def test_other_widths_are_projected_and_equal_ones_are_not():
-    assert not list(match(Hidden("skip")).parameters())
-    assert HiddenMatch(Hidden("skip"), 2, 3, 2, 5).student.weight.shape == (5, 2)
+    assert not list(match(HiddenStateConfig("skip")).parameters())
+    assert HiddenStateLoss(HiddenStateConfig("skip"), 2, 3, 2, 5).student.weight.shape == (5, 2)
     with pytest.raises(ValueError, match="needs 1 to 3 student layers below the last, got 4"):
-        match(Hidden("skip"), 4, 3)
+        match(HiddenStateConfig("skip"), 4, 3)
 
 
 class Fixed(nn.Module):
@@ -97,306 +103,310 @@ class Fixed(nn.Module):
 
 
 def terms(name, logits, teacher, stage=0, **where):
-    batch = ukd.data.Batch({}, torch.tensor([0, 1]), torch.arange(2))
-    goal = Objective(METHODS[name], METHODS[name].stages[stage], lambda _: teacher, False, **where)
-    return goal(Fixed(logits), batch)
+    batch = Batch({}, torch.tensor([0, 1]), torch.arange(2))
+    method = METHODS[name]
+    objective = Objective(method, method.stages[stage], lambda _: teacher, False, **where)
+    return objective(Fixed(logits), batch)
 
 
 def test_dih_and_pseudo_ta_teach_the_last_layer_from_all_heads():
-    dice = torch.Generator().manual_seed(0)
-    logits, teacher = torch.randn(2, 1, 3, generator=dice), torch.randn(2, 5, 3, generator=dice)
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 1, 3, generator=rng)
+    teacher = torch.randn(2, 5, 3, generator=rng)
+    pairs = [soft_target_loss(logits[:, 0], teacher[:, t], 2.0, False) for t in range(5)]
     dih = terms("dih", logits, teacher)["intermediate"]
-    by_hand = torch.stack([divergence(logits[:, 0], teacher[:, t], 2.0, False) for t in range(5)]).mean()
-    torch.testing.assert_close(dih, 0.5 * by_hand)
-    seen = ukd.attend(logits, teacher).logits[:, 0]
-    torch.testing.assert_close(terms("pseudo-ta", logits, teacher)["intermediate"], divergence(logits[:, 0], seen, 2.0, False).mean())
+    torch.testing.assert_close(dih, 0.5 * torch.stack(pairs).mean())
+    seen = ukd.attention_projection(logits, teacher).logits[:, 0]
+    by_hand = soft_target_loss(logits[:, 0], seen, 2.0, False).mean()
+    pseudo_ta = terms("pseudo-ta", logits, teacher)["intermediate"]
+    torch.testing.assert_close(pseudo_ta, by_hand)
 
 
 def test_mhkd_pairs_heads_by_depth():
-    dice = torch.Generator().manual_seed(1)
-    logits, teacher = torch.randn(2, 3, 2, generator=dice), torch.randn(2, 6, 2, generator=dice)
-    found = terms("mhkd", logits, teacher)["intermediate"]
-    pairs = sum(divergence(logits[:, s], teacher[:, t], 2.0, False).mean() for s, t in ((0, 1), (1, 3)))  # layers 2 and 4 of 6
-    torch.testing.assert_close(found, 0.5 * pairs)
+    rng = torch.Generator().manual_seed(1)
+    logits = torch.randn(2, 3, 2, generator=rng)
+    teacher = torch.randn(2, 6, 2, generator=rng)
+    by_hand = 0.0
+    for s, t in ((0, 1), (1, 3)):  # layers 2 and 4 of 6
+        by_hand += soft_target_loss(logits[:, s], teacher[:, t], 2.0, False).mean()
+    torch.testing.assert_close(terms("mhkd", logits, teacher)["intermediate"], 0.5 * by_hand)
 
 
-@pytest.mark.parametrize(("epochs", "shown"), [(1, [1.0]), (2, [0.5, 1.0]), (4, [0.25, 0.5, 0.75, 1.0])])
+@pytest.mark.parametrize(
+    ("epochs", "shown"), [(1, [1.0]), (2, [0.5, 1.0]), (4, [0.25, 0.5, 0.75, 1.0])]
+)
 def test_annealing_ends_at_the_teachers_logits(epochs, shown):
     assert [annealing(epoch, epochs) for epoch in range(epochs)] == shown
     assert annealing(epochs + 3, epochs) == 1.0
-    logits, teacher = torch.zeros(2, 1, 2), torch.full((2, 3, 2), 4.0)
-    found = [float(terms("annealing-kd", logits, teacher, epoch=epoch, epochs=epochs)["annealed"]) for epoch in range(epochs)]
-    assert found == pytest.approx([2 * (4 * part) ** 2 for part in shown])
+    logits = torch.zeros(2, 1, 2)
+    teacher = torch.full((2, 3, 2), 4.0)
+    losses = []
+    for epoch in range(epochs):
+        where = {"epoch": epoch, "epochs": epochs}
+        losses.append(float(terms("annealing-kd", logits, teacher, **where)["annealed"]))
+    assert losses == pytest.approx([2 * (4 * part) ** 2 for part in shown])
+
+
+# --- every method, trained ---
 
 
 @pytest.fixture(scope="module")
-def made(task, tiny, teacher, compute, tmp_path_factory):
+def made(distilled):
     """One tiny run of every method."""
-    options = {"profile": tiny, "seed": 1, "compute": compute, "folder": tmp_path_factory.mktemp("methods")}
-    return {name: ukd.distill(task, ukd.method(name), teacher, **options) for name in METHODS}
+    return {name: distilled(name) for name in METHODS}
 
 
+@pytest.mark.slow
 def test_every_method_gets_the_same_steps_and_budget(made):
     for name in ("steps", "examples", "student_parameters"):
-        assert len({str(record[name]) for record in made.values()}) == 1, name
-    assert len({str({**record["settings"], "method": None}) for record in made.values()}) == 1
+        assert len({str(getattr(record, name)) for record in made.values()}) == 1, name
+    assert len({str(replace(record.settings, method={})) for record in made.values()}) == 1
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_starts_from_one_student_of_the_seed(name, task, tiny, teacher, compute):
-    source = ukd.teacher.resolve_encoder(teacher.encoder, tiny, compute)[0]
-    start = Job(task, METHODS[name], teacher, tiny, 1, source, {}, compute, Path("unused")).make_student()
-    plain = load_classifier(source, task, seed=1, layers=tiny.student_layers)
-    assert all(torch.equal(a, b) for a, b in zip(start.network.parameters(), plain.parameters(), strict=True))
+def test_every_method_starts_from_one_student_of_the_seed(name, task, tiny, teacher):
+    start = initial_student(task, METHODS[name], teacher, tiny, seed=1)
+    source = resolve_encoder(teacher.encoder)[0]
+    plain = load_classifier(source, task, seed=1, layers=tiny.student_depth)
+    for ours, expected in zip(start.network.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(ours, expected)
 
 
+@pytest.mark.slow
 def test_every_term_of_every_method_is_in_its_curve(made):
     for name, record in made.items():
         for stage in METHODS[name].stages:
-            terms = {term for term in ("labels", "kd", "intermediate", "hidden", "annealed") if getattr(stage, term)}
-            assert set(record["history"][stage.name]["curve"][-1]) == terms | {"step"}, name
+            weighted = {term for term in TERMS if getattr(stage, term)}
+            assert set(record.history[stage.name]["curve"][-1]) == weighted | {"step"}, name
 
 
+@pytest.mark.slow
 def test_every_method_with_a_map_shows_it(made):
     for name, record in made.items():
-        assert (record["attention"] is not None) == METHODS[name].attends
-        if METHODS[name].attends:
-            rows = torch.tensor(record["attention"]["mean"])
-            assert rows.shape == ((1, 4) if METHODS[name].students == "last" else (1, 3))
+        assert (record.attention is not None) == METHODS[name].has_intermediate_loss
+        if METHODS[name].has_intermediate_loss:
+            rows = torch.tensor(record.attention["mean"])
+            sees_all = METHODS[name].student_layers == "last"
+            sees_all = sees_all or METHODS[name].teacher_layers == "all"
+            assert rows.shape == ((1, 4) if sees_all else (1, 3))
             torch.testing.assert_close(rows.sum(-1), torch.ones(1), atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_projections_learn_and_are_saved(made):
-    learned = load_file(Path(made["rail-kd"]["folder"]) / "student" / "match.safetensors")
-    assert set(learned) == {f"{side}.{part}" for side in ("student", "teacher") for part in ("weight", "bias")}
-    assert not (Path(made["pkd-skip"]["folder"]) / "student" / "match.safetensors").exists()  # nothing to learn there
+    learned = load_file(Path(made["rail-kd"].folder) / "student" / "hidden_loss.safetensors")
+    sides = ("student", "teacher")
+    assert set(learned) == {f"{side}.{part}" for side in sides for part in ("weight", "bias")}
+    # Nothing to learn there.
+    assert not (Path(made["pkd-skip"].folder) / "student" / "hidden_loss.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_takd_learns_from_an_assistant_of_middle_depth(made, tiny):
-    assert made["takd"]["assistant"]["layers"] == 3 and "assistant" not in made["kd"]  # 4 and 2
-    assert made["takd"]["teacher"] == made["kd"]["teacher"]
-    assert made["takd"]["history"]["kd"]["curve"] != made["kd"]["history"]["kd"]["curve"]
-    record = next((cache_folder() / "assistants").glob("*/record.json"))
-    assert record.is_file() and ukd.read_records(cache_folder() / "assistants")[0]["settings"]["epochs"] == tiny.teacher_epochs
+    assert made["takd"].assistant["layers"] == 3 and made["kd"].assistant is None  # 4 and 2
+    assert made["takd"].teacher == made["kd"].teacher
+    assert made["takd"].history["kd"]["curve"] != made["kd"].history["kd"]["curve"]
+    records = list((cache_folder() / "assistants").glob("*/record.json"))
+    assert records
+    assert all(RunRecord.read(path).settings.epochs == tiny.teacher_epochs for path in records)
 
 
-def test_kept_states_are_the_live_ones_and_too_large_ones_are_asked_live(made, task, tiny, teacher, compute, tmp_path, monkeypatch, capsys):
-    options = {"profile": tiny, "seed": 1, "compute": compute}
-    live = ukd.distill(task, ukd.method("alp-kd"), teacher, folder=tmp_path / "1", live_teacher=True, **options)
-    monkeypatch.setattr(sys.modules["ukd.distill"], "MOST_STATES", 1000)  # the name alone is the function
+@pytest.mark.slow
+def test_cached_states_equal_online_ones_and_too_large_ones_are_not_cached(
+    distilled, task, tiny, teacher, runtime, tmp_path, monkeypatch, capsys
+):
+    method = get_method("alp-kd")
+    options = {"config": tiny, "seed": 1, "runtime": runtime}
+    cached = distilled(method).history["all"]["curve"][-1]
+    online = ukd.distill(
+        task, method, teacher, folder=tmp_path / "1", online_teacher=True, **options
+    )
+    monkeypatch.setattr(distillation_run, "MOST_STATES", 1000)
     monkeypatch.setenv("UKD_QUIET", "0")
-    large = ukd.distill(task, ukd.method("alp-kd"), teacher, folder=tmp_path / "2", **options)
-    assert "it is asked in every step" in capsys.readouterr().err
-    for record in (live, large):
-        assert record["history"]["all"]["curve"][-1] == pytest.approx(made["alp-kd"]["history"]["all"]["curve"][-1], rel=1e-3)
-    train = splits(task, ukd.models.load_tokenizer(teacher.folder), tiny)[0]
-    table = teacher_outputs(teacher, task, "train", train, compute=compute, states="mean")
-    assert table.shape[1:] == (3, 16)
+    large = ukd.distill(task, method, teacher, folder=tmp_path / "2", **options)
+    assert "it runs in every step" in capsys.readouterr().err
+    for record in (online, large):
+        assert record.history["all"]["curve"][-1] == pytest.approx(cached, rel=1e-3)
+    train = tokenized_splits(task, load_tokenizer(teacher.folder), tiny)[0]
+    table = cache_teacher(teacher, task, "train", train, runtime=runtime, states="mean")
+    width = teacher.load(task).module.network.config.hidden_size
+    assert table.shape[1:] == (3, width)
 
 
 def test_states_are_pooled_over_tokens_and_not_over_padding(task, teacher):
-    network = load_classifier(teacher.folder, task, seed=0).eval()
-    model = ukd.LayerwiseClassifier(network)
-    inputs = {"input_ids": torch.arange(5, 25).reshape(2, 10), "attention_mask": torch.ones(2, 10, dtype=torch.long)}
+    model = ukd.ClassifierWithHeads(load_classifier(teacher.folder, task, seed=0).eval())
+    inputs = {
+        "input_ids": torch.arange(5, 25).reshape(2, 10),
+        "attention_mask": torch.ones(2, 10, dtype=torch.long),
+    }
     longer = {name: F.pad(value, (0, 6)) for name, value in inputs.items()}
-    for how in ("first", "mean"):
-        torch.testing.assert_close(model(**inputs, states=how)[1], model(**longer, states=how)[1], rtol=1e-4, atol=1e-5)
+    for pooling in ("first", "mean"):
+        states = model(**inputs, states=pooling)[1]
+        padded = model(**longer, states=pooling)[1]
+        torch.testing.assert_close(states, padded, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("student", ["bilstm", "gated-cnn"])
-def test_first_tokens_of_other_architectures_are_refused_with_what_applies(student, task, tiny, teacher, compute, tmp_path):
-    budget, options = replace(tiny, student=student), {"seed": 1, "compute": compute, "folder": tmp_path}
-    with pytest.raises(ValueError, match=f"pkd-skip compares the first token's states.*{student}.*universal-kd"):
-        ukd.distill(task, ukd.method("pkd-skip"), teacher, profile=budget, **options)
-    assert ukd.distill(task, ukd.method("rail-kd"), teacher, profile=budget, **options)["scores"]
+def test_first_tokens_of_other_architectures_are_refused_with_what_applies(
+    student, task, tiny, teacher, distilled
+):
+    config = replace(tiny, student=student)
+    words = f"pkd-skip compares the first token's states.*{student}.*universal-kd"
+    with pytest.raises(ValueError, match=words):
+        initial_student(task, METHODS["pkd-skip"], teacher, config, seed=1)
+    assert initial_student(task, METHODS["rail-kd"], teacher, config, seed=1).hidden_loss
 
 
-REACHED = {option: [n for n, m in METHODS.items() if m.attends] for option in ("mapping", "combine", "kappa", "attention_grad", "keys")}
-REACHED["tau"] = [n for n, m in METHODS.items() if any(stage.kd or stage.intermediate for stage in m.stages)]
-REACHED["keys"] = [n for n in REACHED["keys"] if METHODS[n].students == "below" and METHODS[n].mapping in ANY_KEYS]
-CHANGED = {"mapping": ("random", "uniform"), "combine": ("logits", "losses"), "kappa": (3.0,), "attention_grad": (True,), "keys": ("all",),
-           "tau": (3.0,)}  # fmt: skip
+@pytest.mark.slow
+def test_a_random_map_is_recorded_as_it_was_drawn(distilled, tiny):
+    record = distilled("random", seed=3, student_epochs=6)
+    student = torch.zeros(1, 1, 2)
+    teacher = torch.zeros(1, tiny.teacher_depth - 1, 2)
+    drawn = [static_layer_map("random", student, teacher, seed=30_000 + k) for k in range(3)]
+    epochs = record.history["teacher"]["epochs"]
+    assert [epoch["attention"] for epoch in epochs] == [each.tolist() for each in drawn]
+    mean = torch.tensor(record.attention["mean"])
+    torch.testing.assert_close(mean, torch.stack(drawn).mean(0), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("option", CHANGED)
+# --- options ---
+
+
+OUTPUT_SPACE = [name for name, method in METHODS.items() if method.has_intermediate_loss]
+SOFT = [n for n, m in METHODS.items() if any(one.kd or one.intermediate for one in m.stages)]
+SEES_ALL = [
+    name
+    for name in OUTPUT_SPACE
+    if METHODS[name].student_layers == "intermediate" and METHODS[name].layer_map in MAPS_OVER_ALL
+]
+CHANGES = {  # option: values, and the methods that have it
+    "layer_map": (("random", "uniform"), OUTPUT_SPACE),
+    "attention_on": (("logits", "losses"), OUTPUT_SPACE),
+    "attention_temperature": ((3.0,), OUTPUT_SPACE),
+    "detach_attention": ((False,), OUTPUT_SPACE),
+    "teacher_layers": (("all", "intermediate"), SEES_ALL),
+    "temperature": ((3.0,), SOFT),
+}
+
+
+@pytest.mark.parametrize("option", CHANGES)
 def test_an_option_that_no_term_of_a_method_has_is_refused(option):
-    for name in METHODS:
-        changed = {option: next(value for value in CHANGED[option] if value != getattr(METHODS[name], option))}
-        if name in REACHED[option]:
-            assert getattr(method(name, **changed), option) == changed[option]
-        else:
-            with pytest.raises(ValueError, match=f"{name} has no {option} to change|keys are for those below|can be seen|are seen by"):
-                method(name, **changed)
-        assert method(name, **{option: getattr(METHODS[name], option)}) == METHODS[name]  # what is so already is no change
+    values, methods = CHANGES[option]
+    for name, method in METHODS.items():
+        before = getattr(method, option)
+        value = next(value for value in values if value != before)
+        # What is so already is no change.
+        assert get_method(name, **{option: before}) == method
+        if (option, name) == ("layer_map", "final"):
+            value = "random"
+        if name in methods:
+            assert getattr(get_method(name, **{option: value}), option) == value
+        elif (option, value) != ("teacher_layers", "intermediate"):
+            words = f"{name} has no {option} to change|sees all of the teacher|all are seen by"
+            with pytest.raises(ValueError, match=words):
+                get_method(name, **{option: value})
     with pytest.raises(ValueError, match="has its term in the hidden space"):
-        method("pkd-skip", space="output")
+        get_method("pkd-skip", space="output")
 
 
 def test_attention_in_the_hidden_space_is_held_fixed_where_the_method_says_so():
-    student, found = STUDENT.clone().requires_grad_(), {}
-    for flows in (True, False):
-        term = method("universal-kd", space="hidden", attention_grad=flows).hidden
-        assert term.attention_grad is flows
-        found[flows] = torch.autograd.grad(match(replace(term, normalise=False))(student, TEACHER).sum(), student)[0]
+    student = STUDENT.clone().requires_grad_()
+    gradients = {}
+    for detached in (True, False):
+        hidden = get_method("universal-kd", space="hidden", detach_attention=detached).hidden
+        assert hidden.detach_attention is detached
+        loss = match(replace(hidden, normalise=False))(student, TEACHER).sum()
+        gradients[detached] = torch.autograd.grad(loss, student)[0]
     weights = torch.softmax(torch.tensor([[24.0, 3.0, 20.0], [6.0, 0.0, 10.0]]), -1)
-    torch.testing.assert_close(found[False][0], STUDENT[0] - weights @ TEACHER[0])  # of the mean over two values of squares
-    assert not torch.allclose(found[True], found[False], atol=1e-3)
-    said = [{"settings": {"method": asdict(method("universal-kd", space="hidden", kappa=kappa))}} for kappa in (1.0, 9.0)]
-    names = ["universal-kd (space=hidden)", "universal-kd (kappa=9.0, space=hidden)"]
-    assert [label({"method": "universal-kd", **one}) for one in said] == names
+    # Of the mean over two values of squares.
+    torch.testing.assert_close(gradients[True][0], STUDENT[0] - weights @ TEACHER[0])
+    assert not torch.allclose(gradients[True], gradients[False], atol=1e-3)
 
 
-def test_a_random_map_is_recorded_as_it_was_drawn(task, tiny, teacher, compute, tmp_path):
-    budget = replace(tiny, student_layers=2, student_epochs=6)
-    record = ukd.distill(task, method("random"), teacher, profile=budget, seed=3, compute=compute, folder=tmp_path)
-    drawn = [fixed_weights("random", 1, tiny.teacher_layers - 1, seed=30_000 + epoch) for epoch in range(3)]
-    assert [epoch["attention"] for epoch in record["history"]["teacher"]["epochs"]] == [each.tolist() for each in drawn]
-    torch.testing.assert_close(torch.tensor(record["attention"]["mean"]), torch.stack(drawn).mean(0), atol=1e-5, rtol=0)
-
-
-def test_a_moved_term_is_named_in_tables(task, tiny, teacher, compute, tmp_path):
-    moved = method("universal-kd", space="hidden", mapping="last")
-    record = ukd.distill(task, moved, teacher, profile=tiny, seed=1, compute=compute, folder=tmp_path)
-    assert label(record) == "universal-kd (mapping=last, space=hidden)" and record["attention"] is None
-
-
-def test_any_other_point_of_the_family_by_its_switches(capsys):
-    moved = method("universal-kd", space="hidden", mapping="last")
-    assert moved.hidden == Hidden("last", attention_grad=False)
+def test_any_other_point_of_the_family_by_its_options():
+    moved = get_method("universal-kd", space="hidden", layer_map="last")
+    assert moved.hidden == HiddenStateConfig("last", detach_attention=True)
     assert moved.stages[0] == Stage("teacher", 0.5, kd=0.5, hidden=0.5) and not moved.needs_heads
-    assert method("universal-kd", students="last").attends and not method("universal-kd", students="last").needs_heads
-    for name, options in (("no-kd", {"space": "hidden"}), ("universal-kd", {"space": "hidden", "combine": "losses"})):
-        with pytest.raises(ValueError, match="take universal-kd|features are mixed first"):
-            method(name, **options)
+    last = get_method("universal-kd", student_layers="last")
+    assert last.has_intermediate_loss and not last.needs_heads
+    refused = (
+        ("no-kd", {"space": "hidden"}),
+        ("universal-kd", {"space": "hidden", "attention_on": "losses"}),
+    )
+    for name, options in refused:
+        with pytest.raises(ValueError, match="take universal-kd|states are summed first"):
+            get_method(name, **options)
     with pytest.raises(ValueError, match="unknown space 'inner'; choose one of: output, hidden"):
-        method("universal-kd", space="inner")
-    assert main(["methods"]) == 0
-    said = capsys.readouterr().out
-    assert all(f"| {name} " in said for name in METHODS)
+        get_method("universal-kd", space="inner")
 
 
 def test_stages_can_be_one_or_two():
-    one, two = method("universal-kd", stages="one"), method("pkd-skip", stages="two")
+    one = get_method("universal-kd", stages="one")
+    two = get_method("pkd-skip", stages="two")
     assert one.stages == (Stage("all", 1.0, labels=0.5, kd=0.5, intermediate=0.5),)
-    assert two.stages == (Stage("teacher", 0.5, kd=0.5, hidden=0.5), Stage("labels", 0.5, labels=1.0))
-    assert method("kd", stages="two").stages == METHODS["kd-two-stage"].stages
-    assert method("universal-kd", stages="two") == METHODS["universal-kd"] and method("mhkd", stages="one") == METHODS["mhkd"]
-    said = [label({"method": m.name, "settings": {"method": asdict(m)}}) for m in (one, two, METHODS["mhkd"])]
-    assert said == ["universal-kd (stages=one)", "pkd-skip (stages=two)", "mhkd"]
-    assert spelled("universal-kd:stages=one") == one
+    labels = Stage("labels", 0.5, labels=1.0)
+    assert two.stages == (Stage("teacher", 0.5, kd=0.5, hidden=0.5), labels)
+    assert get_method("kd", stages="two").stages == METHODS["kd-two-stage"].stages
+    assert get_method("universal-kd", stages="two") == METHODS["universal-kd"]
+    assert get_method("mhkd", stages="one") == METHODS["mhkd"]
+    assert parse_method("universal-kd:stages=one") == one
     with pytest.raises(ValueError, match="no-kd learns from labels alone"):
-        method("no-kd", stages="two")
+        get_method("no-kd", stages="two")
     with pytest.raises(ValueError, match="unknown stages 'three'; choose one of: one, two"):
-        method("kd", stages="three")
+        get_method("kd", stages="three")
 
 
-def test_all_keys_show_the_teachers_last_layer_too():
-    dice = torch.Generator().manual_seed(2)
-    logits, teacher = torch.randn(2, 3, 2, generator=dice), torch.randn(2, 5, 2, generator=dice)
-    for keys, seen in (("below", teacher[:, :-1]), ("all", teacher)):
-        chosen = method("universal-kd", keys=keys)
-        batch = ukd.data.Batch({}, torch.tensor([0, 1]), torch.arange(2))
-        found = Objective(chosen, chosen.stages[0], lambda _: teacher, False)(Fixed(logits), batch)["intermediate"]
-        aim = ukd.attend(logits[:, :-1], seen).logits
-        torch.testing.assert_close(found, 0.5 * divergence(logits[:, :-1], aim, 2.0, False).mean(0).sum())
-    for options, words in (({"mapping": "skip"}, "counts the layers below"), ({"space": "hidden"}, "keys below")):
+def test_all_teacher_layers_show_the_last_one_too():
+    rng = torch.Generator().manual_seed(2)
+    logits = torch.randn(2, 3, 2, generator=rng)
+    teacher = torch.randn(2, 5, 2, generator=rng)
+    batch = Batch({}, torch.tensor([0, 1]), torch.arange(2))
+    for teacher_layers, seen in (("intermediate", teacher[:, :-1]), ("all", teacher)):
+        method = get_method("universal-kd", teacher_layers=teacher_layers)
+        objective = Objective(method, method.stages[0], lambda _: teacher, False)
+        loss = objective(Fixed(logits), batch)["intermediate"]
+        target = ukd.attention_projection(logits[:, :-1], seen).logits
+        pairs = soft_target_loss(logits[:, :-1], target, 2.0, False)
+        torch.testing.assert_close(loss, 0.5 * pairs.mean(0).sum())
+    refused = (
+        ({"layer_map": "skip"}, "counts the intermediate layers"),
+        ({"space": "hidden"}, "intermediate layers of both sides"),
+    )
+    for options, words in refused:
         with pytest.raises(ValueError, match=words):
-            method("universal-kd", keys="all", **options)
+            get_method("universal-kd", teacher_layers="all", **options)
 
 
 def test_scenarios_name_methods_that_are_there():
-    assert {spelled(name).name for names in (CORE, *SCENARIOS.values()) for name in names} <= set(METHODS)
+    for names in (DEFAULT_METHODS, *SCENARIOS.values()):
+        assert {parse_method(name).name for name in names} <= set(METHODS)
     assert "takd" in SCENARIOS["capacity-gap"] and "reverse" in SCENARIOS["ablation"]
 
 
-def test_a_scenario_shows_its_methods_alone_and_tells_options_apart():
-    made = lambda text: {"method": (m := spelled(text)).name, "settings": {"method": asdict(m)}}  # noqa: E731
-    records = {text: made(text) for text in (*SCENARIOS["ablation"], "takd", "universal-kd:kappa=3", "pkd-last")}
-    assert of_scenario("ablation", records.values()) == [records[text] for text in SCENARIOS["ablation"]]
-    assert of_scenario("ild", records.values()) == [records[n] for n in records if n in SCENARIOS["ild"]]
-
-
 def test_options_can_be_spelled_in_a_list():
-    found = spelled("universal-kd:kappa=0.1:attention_grad=no:map=uniform".replace("map=", "mapping="))
-    assert (found.kappa, found.attention_grad, found.mapping) == (0.1, False, "uniform")
-    for text in ("universal-kd:kappa", "universal-kd:kappa=x", "universal-kd:attention_grad=maybe"):
-        with pytest.raises(ValueError, match="no option with its value"):
-            spelled(text)
-    with pytest.raises(ValueError, match="unknown option 'colour'"):
-        spelled("universal-kd:colour=red")
+    method = parse_method("universal-kd:kappa=0.1:detach_attention=no:layer_map=uniform")
+    assert method.attention_temperature == 0.1
+    assert method.detach_attention is False and method.layer_map == "uniform"
+    assert parse_method("universal-kd:mapping=uniform").layer_map == "uniform"
+    for text, words in (
+        ("universal-kd:layer_map", "has no value"),
+        ("universal-kd:kappa=x", "must be a number"),
+        ("universal-kd:detach_attention=maybe", "must be yes or no"),
+        ("universal-kd:colour=red", "unknown option 'colour'"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            parse_method(text)
 
 
-def test_a_scenario_brings_its_students_unless_one_is_asked_for(capsys):
-    words = ["plan", "--profile", "smoke", "--tasks", "sentiment", "--methods", "no-kd", "--seeds", "1"]
-    assert main([*words, "--scenario", "cross-architecture"]) == 0
-    said = capsys.readouterr().out
-    assert "bilstm" in said and "gated-cnn" in said
-    assert main([*words, "--scenario", "cross-architecture", "--student", "bilstm"]) == 0
-    assert "gated-cnn" not in capsys.readouterr().out
+@pytest.mark.parametrize("total", [2, 3, 5, 8])
+def test_the_stages_share_every_budget_and_none_goes_without(total):
+    for name in METHODS:
+        assert sum(get_method(name).epochs(total)) == total
+    with pytest.raises(ValueError, match="1 epochs leave one without any"):
+        get_method("universal-kd").epochs(1)
 
 
-def records_of(name, seeds, predicted):
-    return [{"method": name, "seed": seed, "predicted": text} for seed, text in zip(seeds, predicted, strict=True)]
-
-
-def test_bootstrap_metrics_are_the_librarys():
-    dice = np.random.default_rng(0)
-    for task, classes in (("sentiment", 2), ("entailment", 3), ("acceptability", 2), ("paraphrase", 2)):
-        labels, said = dice.integers(0, classes, 300), dice.integers(0, classes, 300)
-        ours = bootstrap._headline(task)(labels[None].astype(float), said[None].astype(float))[0]
-        assert ours == pytest.approx(headline(scores(np.eye(classes)[said], labels, EMBEDDED[task].metrics)))
-    labels, said = dice.normal(size=300), dice.normal(size=300).round(1)
-    ours = bootstrap._headline("similarity")(labels[None], said[None])[0]
-    assert ours == pytest.approx(headline(scores(said[:, None], labels, EMBEDDED["similarity"].metrics)))
-
-
-def test_intervals_know_how_few_the_seeds_are():
-    labels = ukd.load_task("sentiment").dataset["validation"]["label"]
-    right = lambda wrong: "".join(str(y ^ (row < wrong)) for row, y in enumerate(labels))  # noqa: E731
-    base = records_of("kd", (1, 2, 3), [right(400)] * 3)
-    ours = records_of("b", (1, 2, 3), [right(300), right(320), right(340)])  # ahead by 5, 4 and 3 points
-    low, high = bootstrap.interval(ours, base, "sentiment")
-    over_seeds = spread([5.0, 4.0, 3.0]).interval()
-    assert (low + high) / 2 == pytest.approx(4.0) and low < over_seeds[0] and high > over_seeds[1]
-    away = (np.arange(2000) >= 320) & (np.arange(2000) < 400)  # on average over the seeds, nearly
-    assert high - low == pytest.approx(2 * math.hypot(over_seeds[1] - 4, 1.96 * 100 * away.std() / 2000**0.5), rel=0.05)
-    low, high = bootstrap.interval(ours[:1], base, "sentiment")  # one seed: of the examples alone
-    alone = (np.arange(2000) >= 300) & (np.arange(2000) < 400)
-    assert high - low == pytest.approx(2 * 1.96 * 100 * alone.std() / 2000**0.5, rel=0.1)
-
-
-def test_intervals_hold_the_difference_are_paired_and_shrink_with_examples():
-    labels = ukd.load_task("sentiment").dataset["validation"]["label"]
-    dice, right = np.random.default_rng(1), np.array(labels)
-    flip = lambda share, rows: "".join(str(int(y) ^ int(dice.random() < share)) for y in right[:rows])  # noqa: E731
-    widths = []
-    for rows in (200, 2000):
-        base, ours = [flip(0.3, rows) for _ in range(3)], [flip(0.2, rows) for _ in range(3)]
-        low, high = bootstrap.interval(records_of("b", (1, 2, 3), ours), records_of("kd", (1, 2, 3), base), "sentiment")
-        assert low < 10 < high
-        widths.append(high - low)
-    assert widths[1] < 0.6 * widths[0]
-    same = records_of("kd", (1, 2, 3), base)
-    assert bootstrap.interval(same, same, "sentiment") == (0.0, 0.0)  # paired: what both share drops out
-    assert bootstrap.interval(same, records_of("kd", (4, 5, 6), base), "sentiment") is None
-    assert bootstrap.interval(same, same, "rte") is None
-
-
-def test_tables_show_the_intervals(made):
-    records = [{**made[name], "seed": seed} for name in ("kd", "universal-kd") for seed in (1, 2)]
-    text = tables(records)
-    assert "minus kd, 95% over seeds and examples" in text and " to " in text[text.index("95% over") :].splitlines()[2]
-    assert " to " not in tables(records[::2]).partition("95% over")[2]  # one seed tells nothing of others
-    other = {**records[-1], "teacher": {**records[-1]["teacher"], "key": "of another"}}
-    words = "Runs of several teachers stand together on sentiment"
-    assert words in tables([*records[:-1], other]) and words not in text
-
-
-def test_a_collapse_onto_one_class_is_in_the_record_and_below_the_table(made, task):
-    fallen = {**made["kd"], "collapsed": True}
-    assert "Runs that gave every example one class: kd on sentiment (seed 1)." in tables([fallen, {**made["no-kd"], "collapsed": False}])
-    logits = torch.tensor([[0.1, 0.9], [0.4, 0.6]])
-    labels = torch.tensor([1, 1])
-    assert said(logits, labels, task) == {"collapsed": True, "predicted": "11", "calibration_error": 38.01}
-    assert not said(logits * torch.tensor([[1, -1], [1, 1]]), labels, task)["collapsed"]
-    assert "predicted" not in said(logits, labels, replace(task, name="rte"))
+def test_unknown_options_of_a_method_are_refused():
+    words = "unknown option 'temprature' of kd; choose among: temperature"
+    with pytest.raises(ValueError, match=words):
+        get_method("kd", temprature=2.0)

@@ -1,19 +1,19 @@
-"""What a student shows: hand-computed values of calibration, early exit, entropy and of what it sees."""
+"""What a student shows: calibration, early exit, entropy and what it sees, computed by hand."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset
 
 import ukd
-from ukd import studies
-from ukd.data import SPECS
-from ukd.metrics import expected_calibration_error
-from ukd.observe import exits, look
+from ukd.data.metrics import expected_calibration_error
+from ukd.data.tasks import SPECS
+from ukd.training.layer_report import attention_summary, early_exit_curve
+from ukd.training.student_report import prediction_summary
 
 
 def probabilities(*rows):
@@ -22,16 +22,23 @@ def probabilities(*rows):
 
 
 def small_task(name="sentiment", difficulty=(0, 1)):
-    """Two examples of an embedded task, as far as `look` asks."""
+    """Two examples of a synthetic task, as far as a report asks."""
     rows = Dataset.from_dict({"label": [0, 1], "difficulty": list(difficulty)})
-    return SimpleNamespace(spec=SPECS[name], label_names=("negative", "positive"), dataset={"validation": rows}, name=name)
+    return SimpleNamespace(
+        spec=SPECS[name],
+        label_names=("negative", "positive"),
+        dataset={"validation": rows},
+        name=name,
+    )
 
 
 def test_calibration_error_by_hand():
     sure, half = [0.9, 0.1], [0.5, 0.5]
     logits = probabilities(sure, sure, sure, sure, half, half).numpy()
     labels = np.array([0, 0, 0, 1, 0, 1])  # right 3 of 4 at 0.9, 1 of 2 at 0.5
-    assert expected_calibration_error(logits, labels) == pytest.approx(100 * (4 / 6 * 0.15 + 0), abs=1e-4)
+    assert expected_calibration_error(logits, labels) == pytest.approx(
+        100 * (4 / 6 * 0.15 + 0), abs=1e-4
+    )
     certain = 50.0 * np.array([[1, -1], [1, -1]])  # the last bin takes a probability of 1 too
     assert expected_calibration_error(certain, np.array([0, 1])) == pytest.approx(50)
 
@@ -44,59 +51,91 @@ def test_calibration_error_refuses_what_has_no_confidence():
 
 
 def test_early_exit_by_hand():
-    first, middle, last = [[0.95, 0.05], [0.55, 0.45]], [[0.6, 0.4], [0.2, 0.8]], [[0.4, 0.6], [0.3, 0.7]]
+    first, middle, last = (
+        [[0.95, 0.05], [0.55, 0.45]],
+        [[0.6, 0.4], [0.2, 0.8]],
+        [[0.4, 0.6], [0.3, 0.7]],
+    )
     logits = torch.stack([probabilities(*layer) for layer in (first, middle, last)], 1)  # (2, 3, 2)
-    found = exits(logits, torch.tensor([0, 1]), small_task(), sure=(0.75, 0.99))
-    assert [(point["sure"], point["layers"]) for point in found] == [(0.75, 1.5), (0.99, 3.0)]
-    assert found[0]["scores"]["accuracy"] == 100  # the second example would be right anywhere but in the first layer
-    assert found[1]["scores"]["accuracy"] == 50  # the first is wrong in the last layer: thinking on does harm
+    found = early_exit_curve(logits, torch.tensor([0, 1]), small_task(), thresholds=(0.75, 0.99))
+    assert [(point["threshold"], point["layers"]) for point in found] == [(0.75, 1.5), (0.99, 3.0)]
+    assert (
+        found[0]["scores"]["accuracy"] == 100
+    )  # the second example would be right anywhere but in the first layer
+    assert (
+        found[1]["scores"]["accuracy"] == 50
+    )  # the first is wrong in the last layer: thinking on does harm
 
 
 def test_early_exit_of_a_regression_is_nothing():
-    assert exits(torch.ones(2, 3, 1), torch.ones(2), small_task("similarity")) == []
+    assert early_exit_curve(torch.ones(2, 3, 1), torch.ones(2), small_task("similarity")) == []
 
 
 def test_what_is_seen_by_hand():
-    method = ukd.method("universal-kd", kappa=1e-3)
+    method = ukd.get_method("universal-kd", attention_temperature=1e-3)
     yes, no = [2.0, -2.0], [-2.0, 2.0]
     teacher = torch.tensor([[yes, no, yes], [no, yes, yes]])  # (2, 3, 2): two layers below the last
-    student = torch.tensor([[yes, yes], [no, no]])  # (2, 2, 2): one layer below the last; it agrees with the teacher's first
-    found = look(method, student, teacher, torch.tensor([0, 1]), small_task(), torch.tensor([0, 1]))
+    student = torch.tensor(
+        [[yes, yes], [no, no]]
+    )  # (2, 2, 2): one layer below the last; it agrees with the teacher's first
+    found = attention_summary(
+        method, student, teacher, torch.tensor([0, 1]), small_task(), torch.tensor([0, 1])
+    )
     wrong = 1 / (1 + math.exp(4))
     assert found["mean"] == [[1.0, 0.0]] and found["entropy"] == [0.0]
-    assert found["seen_distance"] == [pytest.approx(wrong, abs=1e-4)] and found["uniform_distance"] == pytest.approx(0.5, abs=1e-4)
-    assert found["by_class"] == found["by_class"] | {"negative": [[1.0, 0.0]]} and set(found["by_difficulty"]) == {"0", "1"}
-    undecided = look(ukd.method("uniform"), student, teacher, torch.tensor([0, 1]), small_task(), torch.tensor([0, 1]))
+    assert found["attended_label_error"] == [pytest.approx(wrong, abs=1e-4)] and found[
+        "uniform_label_error"
+    ] == pytest.approx(0.5, abs=1e-4)
+    assert found["by_class"] == found["by_class"] | {"negative": [[1.0, 0.0]]} and set(
+        found["by_difficulty"]
+    ) == {"0", "1"}
+    undecided = attention_summary(
+        ukd.get_method("uniform"),
+        student,
+        teacher,
+        torch.tensor([0, 1]),
+        small_task(),
+        torch.tensor([0, 1]),
+    )
     assert undecided["entropy"] == [pytest.approx(math.log(2), abs=1e-4)]
 
 
 def test_difficulties_are_those_of_the_rows_looked_at():
     task, one = small_task(difficulty=(3, 7)), torch.tensor([1])
-    found = look(ukd.method("uniform"), torch.zeros(1, 2, 2), torch.zeros(1, 3, 2), torch.tensor([1]), task, one)
+    found = attention_summary(
+        ukd.get_method("uniform"),
+        torch.zeros(1, 2, 2),
+        torch.zeros(1, 3, 2),
+        torch.tensor([1]),
+        task,
+        one,
+    )
     assert list(found["by_difficulty"]) == ["7"]
 
 
-def test_a_record_keeps_where_the_student_looked_after_every_epoch(task, teacher, tiny, compute):
-    record = ukd.distill(task, ukd.method("universal-kd"), teacher, profile=tiny, seed=11, compute=compute)
-    students, teachers = tiny.student_layers - 1, tiny.teacher_layers - 1
-    for epoch in record["history"]["teacher"]["epochs"]:
-        assert np.shape(epoch["attention"]) == (students, teachers) and np.allclose(np.sum(epoch["attention"], -1), 1, atol=1e-3)
-    assert all("attention" not in epoch for epoch in record["history"]["labels"]["epochs"])
-    assert record["exits"][-1]["scores"] == pytest.approx(record["scores"]["validation"])
-    assert 0 <= record["calibration_error"] <= 100
+@pytest.mark.slow
+@pytest.mark.xdist_group("methods")
+def test_a_record_keeps_the_attention_after_every_epoch(distilled, tiny):
+    record = distilled("universal-kd")
+    shape = (tiny.student_depth - 1, tiny.teacher_depth - 1)
+    for epoch in record.history["teacher"]["epochs"]:
+        assert np.shape(epoch["attention"]) == shape
+        assert np.allclose(np.sum(epoch["attention"], -1), 1, atol=1e-3)
+    assert all("attention" not in epoch for epoch in record.history["labels"]["epochs"])
+    assert record.early_exit[-1]["scores"] == pytest.approx(record.scores["validation"])
+    assert 0 <= record.calibration_error <= 100
 
 
-def test_options_of_universal_kd_stand_side_by_side(task, teacher, tiny, compute):
-    options = ({}, {"kappa": 10.0}, {"stages": "one"})
-    records = [ukd.distill(task, ukd.method("universal-kd", **some), teacher, profile=tiny, seed=1, compute=compute) for some in options]
-    assert studies.variants(records[:2] + [records[0] | {"method": "uniform"}]) == {}  # the default and one more are no study
-    expected = ["universal-kd", "universal-kd (kappa=10.0)", "universal-kd (stages=one)"]
-    assert studies.variants(records[::-1]) == {task.name: expected}
-    figure = studies.what_holds_the_attention(records)
-    drawn = [[line.get_xdata()[0] for line in ax.lines][:3] for ax in figure.axes]
-    seen = [record["attention"] for record in records]
-    assert drawn[0] == pytest.approx([record["scores"]["validation"]["accuracy"] for record in records])
-    assert drawn[1] == pytest.approx([np.mean(one["entropy"]) for one in seen])
-    assert drawn[2] == pytest.approx([100 * (1 - np.mean(one["seen_distance"]) / one["uniform_distance"]) for one in seen])
-    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["universal-kd", "kappa=10.0", "stages=one"]
-    plt.close(figure)
+def test_a_collapse_onto_one_class_is_in_the_record(task):
+    logits = torch.tensor([[0.1, 0.9], [0.4, 0.6]])
+    labels = torch.tensor([1, 1])
+    summary = {"collapsed": True, "predictions": "11", "calibration_error": 38.01}
+    assert prediction_summary(logits, labels, task) == summary
+    spread = logits * torch.tensor([[1, -1], [1, 1]])
+    assert not prediction_summary(spread, labels, task)["collapsed"]
+
+
+def test_predictions_on_the_data_of_others_are_in_no_record(task):
+    logits = torch.tensor([[0.1, 0.9], [0.4, 0.6]])
+    other = replace(task, name="rte")
+    assert "predictions" not in prediction_summary(logits, torch.tensor([1, 1]), other)

@@ -1,4 +1,4 @@
-"""Kept teacher outputs: equal to live ones, whole or made anew, and safe when two processes fill at once."""
+"""Cached teacher outputs: equal to online ones, whole or made anew, safe in two processes."""
 
 import shutil
 import subprocess
@@ -11,49 +11,55 @@ import pytest
 import torch
 
 import ukd
-from ukd.config import cache_folder
-from ukd.models import load_tokenizer
-from ukd.outputs import kept, live, teacher_outputs
-from ukd.teacher import Teacher, splits
+from ukd.config.paths import cache_folder
+from ukd.data.batches import tokenized_splits
+from ukd.models.encoders import load_tokenizer
+from ukd.training.teacher_cache import cache_teacher, cached_logits, online_logits
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
 def train(task, teacher, tiny):
-    return splits(task, load_tokenizer(teacher.folder), tiny)[0]
+    return tokenized_splits(task, load_tokenizer(teacher.folder), tiny)[0]
 
 
 @pytest.fixture
 def alone(tmp_path, teacher, monkeypatch):
     """Outputs in a cache of their own; the teacher stays where it is."""
-    monkeypatch.setattr("ukd.outputs.cache_folder", lambda: tmp_path)
+    monkeypatch.setattr("ukd.training.teacher_cache.cache_folder", lambda: tmp_path)
     return tmp_path / "outputs"
 
 
-def test_kept_and_live_give_the_training_code_the_same(task, teacher, train, compute):
-    ask_kept, ask_live = kept(teacher_outputs(teacher, task, "train", train, compute=compute)), live(teacher, task, compute)
+def test_cached_and_online_logits_are_the_same(task, teacher, train, runtime):
+    cached = cached_logits(cache_teacher(teacher, task, "train", train, runtime=runtime))
+    online = online_logits(teacher, task, runtime)
     for positions in ([5, 3, 40], list(range(20, 37))):
         batch = train.batch(positions)
-        asked = ask_live(batch.to(compute.device)).cpu()
-        torch.testing.assert_close(ask_kept(batch), asked, rtol=1e-4, atol=1e-5)
-        assert not ask_live(batch).requires_grad
+        logits = online(batch.to(runtime.device)).cpu()
+        torch.testing.assert_close(cached(batch), logits, rtol=1e-4, atol=1e-5)
+        assert not logits.requires_grad
 
 
-def test_a_run_with_a_live_teacher_ends_where_the_kept_one_does(task, tiny, teacher, compute, tmp_path):
-    scores = [
-        ukd.distill(task, ukd.method("universal-kd"), teacher, profile=tiny, seed=1, compute=compute, folder=tmp_path, live_teacher=asked)
-        for asked in (False, True)
-    ]
-    assert scores[0]["hash"] != scores[1]["hash"]
-    terms = [record["history"]["teacher"]["curve"][-1] for record in scores]
-    assert terms[0] == pytest.approx(terms[1], rel=1e-3)
-    assert scores[0]["scores"]["validation"]["accuracy"] == pytest.approx(scores[1]["scores"]["validation"]["accuracy"], abs=3.2)
+@pytest.mark.slow
+def test_a_run_with_an_online_teacher_ends_where_the_cached_one_does(
+    distilled, task, tiny, teacher, runtime, tmp_path
+):
+    method = ukd.get_method("universal-kd")
+    options = {"config": tiny, "seed": 1, "runtime": runtime, "folder": tmp_path}
+    cached = distilled(method)
+    online = ukd.distill(task, method, teacher, online_teacher=True, **options)
+    assert cached.hash != online.hash
+    assert (cached.settings.teacher_logits, online.settings.teacher_logits) == ("cached", "online")
+    curves = [record.history["teacher"]["curve"][-1] for record in (cached, online)]
+    assert curves[0] == pytest.approx(curves[1], rel=1e-3)
+    accuracies = [record.scores["validation"]["accuracy"] for record in (cached, online)]
+    assert accuracies[0] == pytest.approx(accuracies[1], abs=3.2)
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "removed"])
-def test_damaged_outputs_are_noticed_and_made_anew(damage, task, teacher, train, compute, alone):
-    whole = teacher_outputs(teacher, task, "train", train, compute=compute).clone()
+def test_damaged_outputs_are_noticed_and_made_anew(damage, task, teacher, train, runtime, alone):
+    whole = cache_teacher(teacher, task, "train", train, runtime=runtime).clone()
     path = next(alone.glob("*/outputs.npy"))
     content = bytearray(path.read_bytes())
     if damage == "removed":
@@ -61,98 +67,134 @@ def test_damaged_outputs_are_noticed_and_made_anew(damage, task, teacher, train,
     else:
         content[-1] ^= 1
         path.write_bytes(content[:-8] if damage == "cut" else content)
-    with pytest.warns(UserWarning, match="are damaged; asking the teacher again"):
-        again = teacher_outputs(teacher, task, "train", train, compute=compute)
+    with pytest.warns(UserWarning, match="the table of teacher outputs in .* is damaged"):
+        again = cache_teacher(teacher, task, "train", train, runtime=runtime)
     assert torch.equal(again.nan_to_num(), whole.nan_to_num())
+    assert len(list(alone.glob("*.damaged-*"))) == 1
 
 
-def test_writing_to_what_was_read_does_not_change_the_file(task, teacher, train, compute, alone):
-    table = teacher_outputs(teacher, task, "train", train, compute=compute)
+def test_writing_to_what_was_read_does_not_change_the_file(task, teacher, train, runtime, alone):
+    table = cache_teacher(teacher, task, "train", train, runtime=runtime)
     before = next(alone.glob("*/outputs.npy")).read_bytes()
     table.zero_()
     assert next(alone.glob("*/outputs.npy")).read_bytes() == before
 
 
-def test_other_tokens_another_teacher_and_other_heads_are_a_miss(task, tiny, teacher, train, compute, alone, tmp_path, monkeypatch):
-    count = lambda: len(list(alone.iterdir()))  # noqa: E731
-    teacher_outputs(teacher, task, "train", train, compute=compute)
-    shorter = splits(task, load_tokenizer(teacher.folder), replace(tiny, max_length=8))[0]
-    teacher_outputs(teacher, task, "train", shorter, compute=compute)
-    assert count() == 2
-    other = ukd.train_teacher(task, profile=tiny, compute=compute, seed=3)
-    ukd.train_heads(other, task, profile=tiny, compute=compute)
-    teacher_outputs(other, task, "train", train, compute=compute)
-    assert count() == 3
-    shutil.copytree(teacher.heads, tmp_path / "heads-other")
-    monkeypatch.setattr(Teacher, "heads", property(lambda self: tmp_path / "heads-other"))
-    teacher_outputs(teacher, task, "train", train, compute=compute)
-    assert count() == 4
+def test_whatever_decides_the_outputs_makes_others(task, tiny, teacher, train, runtime, alone):
+    """Tokens, rows, precision, and the teacher's key, weights and heads, one by one."""
+
+    def count(teacher, data, runtime=runtime):
+        cache_teacher(teacher, task, "train", data, runtime=runtime)
+        return len([path for path in alone.iterdir() if path.name != ".locks"])
+
+    tokenizer = load_tokenizer(teacher.folder)
+    shorter = tokenized_splits(task, tokenizer, replace(tiny, max_length=8))[0]
+    assert count(teacher, train) == 1
+    assert count(teacher, train) == 1
+    assert count(teacher, shorter) == 2
+    assert count(teacher, train.first(20)) == 3
+    assert count(teacher, train, replace(runtime, precision="bf16")) == 4
+    assert count(replace(teacher, key="a" * 12), train) == 5
+    assert count(replace(teacher, weights="a" * 64), train) == 6
+    without = alone.parent / "teacher"
+    shutil.copytree(teacher.folder, without)
+    shutil.rmtree(without / teacher.heads.name)
+    assert count(replace(teacher, folder=without), train) == 7
 
 
-def test_memory_does_not_hold_the_table(task, teacher, train, compute, alone, monkeypatch):
+def test_a_row_that_was_never_asked_for_is_not_a_number(task, teacher, runtime, train):
+    table = cache_teacher(teacher, task, "train", train, runtime=runtime)
+    missing = set(range(len(table))) - set(train.rows.tolist())
+    assert missing and table[sorted(missing)].isnan().all()
+
+
+def test_a_pass_that_is_killed_leaves_nothing_behind(
+    task, teacher, runtime, train, alone, monkeypatch
+):
+    def die(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ukd.training.verified.write_json", die)
+    with pytest.raises(KeyboardInterrupt):
+        cache_teacher(teacher, task, "train", train, runtime=runtime)
+    assert [path.name for path in alone.iterdir()] == [".locks"]
+
+
+def test_memory_does_not_hold_the_table(task, teacher, train, runtime, alone, monkeypatch):
     """The table is a view of the file, mapped, and as large as rows x layers x classes."""
-    seen, load = [], np.load
-    monkeypatch.setattr(np, "load", lambda *args, **options: seen.append(load(*args, **options)) or seen[-1])
-    table = teacher_outputs(teacher, task, "train", train, compute=compute)
-    assert isinstance(seen[0], np.memmap) and table.data_ptr() == seen[0].ctypes.data
+    load = np.load
+    loaded = []
+
+    def remember(*args, **options):
+        loaded.append(load(*args, **options))
+        return loaded[-1]
+
+    monkeypatch.setattr(np, "load", remember)
+    table = cache_teacher(teacher, task, "train", train, runtime=runtime)
+    assert isinstance(loaded[0], np.memmap) and table.data_ptr() == loaded[0].ctypes.data
     assert table.shape == (int(train.rows.max()) + 1, 4, 2)
 
 
 FILL = """
 import sys
 import ukd
-from ukd.models import load_tokenizer
-from ukd.outputs import teacher_outputs
-from ukd.teacher import splits, train_teacher
-task, compute = ukd.load_task("sentiment"), ukd.compute("float32")
-profile = ukd.profile("smoke", **eval(sys.argv[1]))
-teacher = train_teacher(task, profile=profile, compute=compute)
-train = splits(task, load_tokenizer(teacher.folder), profile)[0]
-print(float(teacher_outputs(teacher, task, "train", train, compute=compute).nan_to_num().sum()))
+from ukd.models.encoders import load_tokenizer
+task, runtime = ukd.load_task("sentiment"), ukd.choose_runtime("float32")
+config = ukd.preset("smoke", **eval(sys.argv[1]))
+teacher = ukd.train_teacher(task, config=config, runtime=runtime)
+train = ukd.tokenized_splits(task, load_tokenizer(teacher.folder), config)[0]
+print(float(ukd.cache_teacher(teacher, task, "train", train, runtime=runtime).nan_to_num().sum()))
 """
 
 
-def test_two_processes_that_fill_at_once_agree(task, tiny, teacher, compute, train):
+@pytest.mark.slow
+def test_two_processes_that_fill_at_once_agree(task, tiny, teacher, runtime, train):
     from conftest import TINY
 
     for folder in (cache_folder() / "outputs").glob("sentiment-train-*"):
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
-    both = [subprocess.Popen([sys.executable, "-c", FILL, repr(TINY)], stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)]
-    said = [process.communicate(timeout=120)[0].strip().splitlines()[-1] for process in both]
-    assert [process.returncode for process in both] == [0, 0] and said[0] == said[1]
-    mine = float(teacher_outputs(teacher, task, "train", train, compute=compute).nan_to_num().sum())
-    assert float(said[0]) == pytest.approx(mine, rel=1e-5)
+        shutil.rmtree(folder)
+    command = [sys.executable, "-c", FILL, repr(TINY)]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)
+    ]
+    printed = [process.communicate(timeout=240)[0].strip().splitlines()[-1] for process in both]
+    assert [process.returncode for process in both] == [0, 0] and printed[0] == printed[1]
+    table = cache_teacher(teacher, task, "train", train, runtime=runtime)
+    assert float(printed[0]) == pytest.approx(float(table.nan_to_num().sum()), rel=1e-5)
 
 
-MILLION = """
+MANY = """
 import sys, tempfile
 from pathlib import Path
 import numpy as np, pyarrow as pa, torch
 from datasets import Dataset
-from ukd.config import Compute
-from ukd.data import Encoded, steps_per_epoch, training_batches
+from ukd.config.runtime import Runtime
+from ukd.data.batches import TokenizedSplit, steps_per_epoch, training_batches
 from ukd.losses import intermediate_loss, label_loss
-from ukd.models import load_tokenizer
-from ukd.outputs import kept
-from ukd.teacher import embedded_encoder
-from ukd.train import Schedule, fit
+from ukd.models.bundled import bundled_encoder
+from ukd.models.encoders import load_tokenizer
+from ukd.training.loop import Schedule, fit
+from ukd.training.teacher_cache import cached_logits
 
 def anonymous():
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) / 1024
 
 count, folder = int(sys.argv[1]), Path(sys.argv[2])
-tokens = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(8 * count, dtype=np.int32) % 4000 + 5), 8).cast(pa.list_(pa.int32()))
-with pa.OSFile(str(folder / "tokens.arrow"), "wb") as file, pa.ipc.new_stream(file, pa.schema({"input_ids": tokens.type})) as writer:
+numbers = pa.array(np.arange(8 * count, dtype=np.int32) % 4000 + 5)
+tokens = pa.FixedSizeListArray.from_arrays(numbers, 8).cast(pa.list_(pa.int32()))
+schema = pa.schema({"input_ids": tokens.type})
+path = str(folder / "tokens.arrow")
+with pa.OSFile(path, "wb") as file, pa.ipc.new_stream(file, schema) as writer:
     writer.write_table(pa.table({"input_ids": tokens}), max_chunksize=10_000)
-del tokens
-np.lib.format.open_memmap(folder / "outputs.npy", mode="w+", dtype=np.float32, shape=(count, 12, 2)).flush()
-tokenizer = load_tokenizer(embedded_encoder())
+del tokens, numbers
+shape = (count, 12, 2)
+np.lib.format.open_memmap(folder / "outputs.npy", "w+", np.float32, shape).flush()
+tokenizer = load_tokenizer(bundled_encoder())
 inputs = Dataset.from_file(str(folder / "tokens.arrow"))
-data = Encoded(inputs, torch.zeros(count, dtype=torch.long), torch.arange(count), tokenizer, "million")
-answers = kept(torch.from_numpy(np.load(folder / "outputs.npy", mmap_mode="c")))
+labels = torch.zeros(count, dtype=torch.long)
+data = TokenizedSplit(inputs, labels, torch.arange(count), tokenizer, "many")
+answers = cached_logits(torch.from_numpy(np.load(folder / "outputs.npy", mmap_mode="c")))
 
 class Small(torch.nn.Module):
     def __init__(self):
@@ -173,14 +215,27 @@ def batches(epoch, rank, world):
     seen.append(anonymous())
 
 seen = []
-fit(Small(), batches, terms, Schedule(1, steps_per_epoch(count, 1000), 1e-3), Compute("cpu", "float32", 1, "test"))
+schedule = Schedule(1, steps_per_epoch(count, 1000), 1e-3)
+fit(Small(), batches, terms, schedule, Runtime("cpu", "float32", 1, "test"))
 print(seen[1] - seen[0], seen[1])
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="needs /proc to see what a process holds")
-def test_a_million_examples_take_no_more_memory_at_the_end_of_an_epoch_than_at_its_start(tmp_path):
-    """Tokens and teacher outputs are files that are mapped: 96 MB of outputs and 80 MB of tokens never become the process's own."""
-    done = subprocess.run([sys.executable, "-c", MILLION, "1000000", str(tmp_path)], capture_output=True, text=True, cwd=ROOT, timeout=300)
-    grown, held = map(float, done.stdout.split()[-2:]) if done.returncode == 0 else (done.stderr[-500:], "")
-    assert grown < 40, f"grew by {grown} MB to {held}"
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not Path("/proc/self/status").is_file(), reason="needs /proc to see what a process holds"
+)
+def test_half_a_million_examples_take_no_more_memory_at_the_end_of_an_epoch_than_at_its_start(
+    tmp_path,
+):
+    """Tokens and outputs are mapped files: 48 MB and 40 MB never become the process's own."""
+    done = subprocess.run(
+        [sys.executable, "-c", MANY, "500000", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-500:]
+    grown, held = (float(number) for number in done.stdout.split()[-2:])
+    assert grown < 20, f"grew by {grown} MB to {held}"

@@ -14,15 +14,67 @@ import ukd
 
 ROOT = Path(__file__).parents[1]
 ORDER = (
-    "config", "profiles", "grammar", "data", "metrics", "own", "students", "models", "heads", "projection", "losses", "methods",
-    "hidden", "records", "train", "tokenizer", "text", "packed", "prose", "cooccurrence", "masked",
-    "pretrain", "teacher", "probing", "finetune", "outputs", "describe",
-    "objective", "observe", "distill", "predictions", "jobs", "bootstrap", "grouping", "results", "figures", "studies", "diagram",
-    "datasheet", "card", "paper", "doctor", "timing", "plan", "peers", "contenders", "bench", "notebooks", "guide", "rebuild",
-    "reports", "commands", "cli", "checks", "explore", "explorers",
-)  # fmt: skip
+    "config",
+    "profiles",
+    "grammar",
+    "data",
+    "metrics",
+    "own",
+    "students",
+    "models",
+    "heads",
+    "projection",
+    "losses",
+    "methods",
+    "hidden",
+    "records",
+    "train",
+    "tokenizer",
+    "text",
+    "packed",
+    "prose",
+    "cooccurrence",
+    "masked",
+    "pretrain",
+    "teacher",
+    "probing",
+    "finetune",
+    "outputs",
+    "describe",
+    "objective",
+    "observe",
+    "distill",
+    "predictions",
+    "jobs",
+    "bootstrap",
+    "grouping",
+    "results",
+    "figures",
+    "studies",
+    "diagram",
+    "datasheet",
+    "card",
+    "paper",
+    "doctor",
+    "timing",
+    "plan",
+    "peers",
+    "contenders",
+    "bench",
+    "notebooks",
+    "guide",
+    "rebuild",
+    "reports",
+    "commands",
+    "cli",
+    "checks",
+    "explore",
+    "explorers",
+)
 MODULES = sorted((ROOT / "ukd").glob("*.py"))
-TRACKED = subprocess.run(("git", "-C", str(ROOT), "ls-files"), capture_output=True, text=True).stdout.split()
+TRACKED = subprocess.run(
+    ("git", "-C", str(ROOT), "ls-files"), capture_output=True, text=True
+).stdout.split()
 
 
 def imported(path):
@@ -41,7 +93,9 @@ def test_data_flows_one_way():
         if path.stem in ORDER:
             later = imported(path) & set(ORDER[ORDER.index(path.stem) :])
             assert not later, f"ukd.{path.stem} imports {later}, which come after it"
-    assert set().union(*(imported(path) for path in (ROOT / "ukd" / "grammar").glob("*.py"))) <= {"grammar"}
+    assert set().union(*(imported(path) for path in (ROOT / "ukd" / "grammar").glob("*.py"))) <= {
+        "grammar"
+    }
 
 
 def test_modules_and_functions_stay_short():
@@ -68,7 +122,9 @@ def test_constraints_admit_the_floors_and_hold_names_and_versions_alone():
 
 def test_floors_are_not_above_what_a_year_old_machine_has():
     floors = requirements()
-    assert Version(floors["torch"]) <= Version("2.11") and Version(floors["transformers"]) <= Version("5.17")
+    assert Version(floors["torch"]) <= Version("2.11") and Version(
+        floors["transformers"]
+    ) <= Version("5.17")
     assert Version(floors["accelerate"]) <= Version("1.15")
 
 
@@ -79,7 +135,11 @@ def test_the_conda_environment_agrees_with_pyproject_and_constraints():
     assert re.search(r"- python=3\.1[1-4]", text)
 
 
-TEXTS = [name for name in TRACKED if Path(name).suffix in {".py", ".md", ".toml", ".yml", ".txt", ".ipynb", ".json"}]
+TEXTS = [
+    name
+    for name in TRACKED
+    if Path(name).suffix in {".py", ".md", ".toml", ".yml", ".txt", ".ipynb", ".json"}
+]
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -97,7 +157,10 @@ def test_nothing_tracked_is_pickled_or_large():
 
 def test_importing_the_package_keeps_waiting_threads_from_spinning():
     code = "import os, ukd; print(os.environ['OMP_WAIT_POLICY'])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "PASSIVE"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+        == "PASSIVE"
+    )
 
 
 def test_the_readmes_commands_exist():
@@ -105,7 +168,9 @@ def test_the_readmes_commands_exist():
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"make ([\w-]+)", text)) <= targets
     commands = set(re.findall(r"^\s*(?:\.venv/bin/)?ukd (\w+)", text, re.MULTILINE))
-    known = re.findall(r'"(\w+)", (?:commands|reports)\.', (ROOT / "ukd" / "cli.py").read_text(encoding="utf-8"))
+    known = re.findall(
+        r'"(\w+)", (?:commands|reports)\.', (ROOT / "ukd" / "cli.py").read_text(encoding="utf-8")
+    )
     assert commands and commands <= set(known)
     for link in re.findall(r"\]\((?!http)([^)#]+)", text):
         assert (ROOT / link).exists(), link

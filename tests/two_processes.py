@@ -1,4 +1,4 @@
-"""Run under `torch.distributed.run` by test_train.py: train two stages of one epoch and write curves and weights."""
+"""Run under `torch.distributed.run` by test_loop.py: two stages of one epoch each."""
 
 import json
 import sys
@@ -7,16 +7,24 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from accelerate import PartialState
-from test_train import Net, batches, two_terms
+from test_loop import Net, batches, two_terms
 
-from ukd.config import Compute
-from ukd.train import Schedule, fit
+from ukd.config.runtime import Runtime
+from ukd.training.loop import Schedule, fit
 
-model = Net()
-here = Compute("cpu", "float32", 1, "test")
-curve = [point for _ in range(2) for point in fit(model, batches(32), two_terms, Schedule(1, 4, 0.01), here)["curve"]]
-state = PartialState()
-if state.is_main_process:
-    weights = [value for parameter in model.parameters() for value in parameter.flatten().tolist()]
-    found = {"processes": state.num_processes, "curve": curve, "weights": weights}
-    Path(sys.argv[1]).write_text(json.dumps(found))
+
+def main(path: Path) -> None:
+    model = Net()
+    runtime = Runtime("cpu", "float32", 1, "test")
+    curve = []
+    for _ in range(2):
+        curve += fit(model, batches(32), two_terms, Schedule(1, 4, 0.01), runtime)["curve"]
+    state = PartialState()
+    if state.is_main_process:
+        weights = [value for tensor in model.parameters() for value in tensor.flatten().tolist()]
+        content = {"processes": state.num_processes, "curve": curve, "weights": weights}
+        path.write_text(json.dumps(content))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

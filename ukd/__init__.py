@@ -1,34 +1,58 @@
-"""Universal-KD: intermediate-layer knowledge distillation in the output space (Wu et al., EMNLP 2021).
+"""Universal-KD: intermediate-layer knowledge distillation in the output space (Wu et al., 2021).
 
     task = ukd.load_task("sentiment")
-    profile = ukd.profile("smoke")
-    teacher = ukd.train_teacher(task, profile=profile)
-    ukd.train_heads(teacher, task, profile=profile)
-    record = ukd.distill(task, ukd.method("universal-kd"), teacher, profile=profile, seed=1)
+    config = ukd.preset("smoke")
+    teacher = ukd.train_teacher(task, config=config)
+    ukd.fit_heads(teacher, task, config=config)
+    run = ukd.distill(task, ukd.get_method("universal-kd"), teacher, config=config, seed=1)
+
+The method is three files: `heads.py`, `projection.py`, `losses.py`. Names load when first used.
 """
 
-import os
+from importlib import import_module
 
-# Threads that wait for each other by spinning come to a standstill when anything else runs on their cores.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+__version__ = "0.2.0"
 
-from ukd.config import compute
-from ukd.data import load_task
-from ukd.distill import distill
-from ukd.heads import LayerwiseClassifier, PseudoClassifiers
-from ukd.losses import intermediate_loss, kd_loss, label_loss
-from ukd.methods import METHODS, method
-from ukd.outputs import teacher_outputs
-from ukd.own import own_task
-from ukd.probing import fit_heads, train_heads
-from ukd.profiles import PROFILES, profile
-from ukd.projection import attend
-from ukd.records import read_records
-from ukd.teacher import train_teacher
+# Where each public name lives; the order is that of a distillation.
+_PUBLIC = {
+    "PseudoClassifiers": "ukd.heads",
+    "ClassifierWithHeads": "ukd.heads",
+    "attention_projection": "ukd.projection",
+    "layer_map_weights": "ukd.projection",
+    "label_loss": "ukd.losses",
+    "kd_loss": "ukd.losses",
+    "intermediate_loss": "ukd.losses",
+    "METHODS": "ukd.methods.registry",
+    "get_method": "ukd.methods.registry",
+    "load_task": "ukd.data.tasks",
+    "custom_task": "ukd.data.custom",
+    "tokenized_splits": "ukd.data.batches",
+    "new_student": "ukd.models.encoders",
+    "TrainingConfig": "ukd.config.presets",
+    "PRESETS": "ukd.config.presets",
+    "preset": "ukd.config.presets",
+    "choose_runtime": "ukd.config.runtime",
+    "train_teacher": "ukd.training.teacher",
+    "fit_heads": "ukd.training.teacher_heads",
+    "cache_teacher": "ukd.training.teacher_cache",
+    "distill": "ukd.training.distill",
+    "attend": "ukd.projection",
+    "fit_pseudo_classifiers": "ukd.training.teacher_heads",
+    "read_records": "ukd.analysis.runs",
+}
+__all__ = list(_PUBLIC)
 
-__version__ = "0.1.0"
-__all__ = [
-    "METHODS", "PROFILES", "LayerwiseClassifier", "PseudoClassifiers", "attend", "compute", "distill", "fit_heads",
-    "intermediate_loss", "kd_loss", "label_loss", "load_task", "method", "own_task", "profile", "read_records", "teacher_outputs",
-    "train_heads", "train_teacher",
-]  # fmt: skip
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for."""
+    if name not in _PUBLIC:
+        raise AttributeError(
+            f"module 'ukd' has no attribute {name!r}; it has: {', '.join(_PUBLIC)}"
+        )
+    value = getattr(import_module(_PUBLIC[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

@@ -2,6 +2,6 @@
 
 import sys
 
-from ukd.cli import main
+from ukd.cli.main import main
 
 sys.exit(main())

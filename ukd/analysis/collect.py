@@ -16,7 +16,7 @@ from ukd.analysis.grouping import config_key, ordered, with_names
 from ukd.analysis.rows import CONFIGS, Tables, tables_of
 from ukd.analysis.runs import as_runs, runs_folder
 from ukd.analysis.store import FILES, UNCOMMITTED, Store, problems, read_store, replace_folder
-from ukd.data import SPECS
+from ukd.data.tasks import SPECS
 from ukd.training.run_record import RunRecord
 
 EACH_TASK = "each"  # every task chooses its learning rate

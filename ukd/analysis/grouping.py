@@ -12,9 +12,11 @@ from itertools import product
 import pandas as pd
 
 from ukd.analysis.columns import with_means
-from ukd.config import digest
-from ukd.data import SPECS
-from ukd.methods import METHODS, SCENARIOS, STAGINGS, spelled
+from ukd.config.keys import config_hash
+from ukd.data.tasks import SPECS
+from ukd.methods.method import STAGE_COUNTS
+from ukd.methods.registry import METHODS, parse_method
+from ukd.methods.scenarios import SCENARIOS
 from ukd.training.run_record import method_settings
 
 OPTIONS = (
@@ -49,15 +51,15 @@ def method_name(method: str, settings: Mapping) -> str:
         if option not in idle and settings[option] != usual[option]
     ]
     if len(settings["stages"]) != len(usual["stages"]):
-        changed.append(f"stages={STAGINGS[len(settings['stages']) - 1]}")
+        changed.append(f"stages={STAGE_COUNTS[len(settings['stages']) - 1]}")
     if moved:
         changed.append("space=hidden")
     return f"{method} ({', '.join(changed)})" if changed else method
 
 
 def scenario_runs(scenario: str, table: pd.DataFrame) -> pd.DataFrame:
-    """The runs of a scenario's methods (see `ukd.methods.SCENARIOS`)."""
-    methods = [spelled(text) for text in SCENARIOS[scenario]]
+    """The runs of a scenario's methods (see `ukd.methods.scenarios`)."""
+    methods = [parse_method(text) for text in SCENARIOS[scenario]]
     names = {method_name(method.name, method_settings(method)) for method in methods}
     return table[table["method_name"].isin(names)]
 
@@ -126,7 +128,7 @@ def with_names(table: pd.DataFrame) -> pd.DataFrame:
     rows = table.to_dict("records")
     named["method_name"] = [method_name(row["method"], row["method_settings"]) for row in rows]
     named["config_key"] = [config_key(row) for row in rows]
-    named["pairing_key"] = [digest([row[name] for name in PAIRING]) for row in rows]
+    named["pairing_key"] = [config_hash([row[name] for name in PAIRING]) for row in rows]
     return named
 
 
@@ -252,7 +254,7 @@ def explode_extra_splits(table: pd.DataFrame) -> pd.DataFrame:
     """
     found = [table]
     for index, row in table.iterrows():
-        split = SPECS[row["task"]].also if row["task"] in SPECS else None
+        split = SPECS[row["task"]].extra_split if row["task"] in SPECS else None
         if split not in row["scores"]:
             continue
         copy = table.loc[[index]].copy()

@@ -1,146 +1,183 @@
-"""The paper's differences between methods beside ours; scores on other data can't be compared."""
+"""The paper's differences between methods beside ours; scores on other data are no comparison."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import pandas as pd
 
-from ukd.analysis.grouping import at_chosen_rate, groups, student_description
+from ukd.analysis.contrasts import seed_scores
+from ukd.analysis.grouping import at_chosen_rate, groups, student_description, tasks_of, whole
 from ukd.analysis.runs import Runs
-from ukd.analysis.statistics import PairedDifference, paired_difference
-from ukd.analysis.tables import markdown, scores_by_seed
-from ukd.config import data_folder
-from ukd.data import SPECS
-from ukd.students import STUDENTS
+from ukd.analysis.statistics import Difference, paired_difference
+from ukd.config.paths import data_folder
+from ukd.config.text import markdown_table
+from ukd.models.students import STUDENTS
 
-VERDICTS = ("match", "close", "differs", "inconclusive", "not run")
-DEEP_ENOUGH = 0.3  # of the teacher's layers or parameters: below it there is a capacity gap
+SMALL_SHARE = 0.3  # of the teacher's size: below it a student stands for the capacity gap
+NEAR_ZERO = 1.0  # points within which our interval matches a difference of zero
 
 
-def claims() -> list[dict[str, str]]:
+class Comparison(NamedTuple):
+    """Where our runs are from, which methods, and their difference."""
+
+    where: str
+    methods: str
+    difference: Difference
+
+
+def paper_claims() -> list[dict]:
     """The paper's claims as far as they are known, with their source.
 
-    difference: a number of points, or ">0" where only the sign is known.
+    `difference` is a number in points, or ">0" where only the sign is known.
     """
-    with (data_folder() / "paper.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    claims = pd.read_csv(data_folder() / "paper.csv", dtype=str, keep_default_na=False)
+    return claims.to_dict("records")
 
 
-def verdict(papers: str, ours: PairedDifference | None) -> str:
-    """How our difference compares with the paper's, by the 95% interval of ours over seeds.
+def verdict(claimed: str, found: Difference | None) -> str:
+    """How far our difference compares with the paper's, by our 95% interval over seeds.
 
-    match: the interval holds the paper's number and excludes zero; if the paper's number is zero,
-    it lies within one point of it. close: the sign of the paper's, another size. differs: it
-    excludes the paper's number, or has the other sign. inconclusive: anything else. not run: fewer
-    than two pairs.
+    - match: the interval holds the paper's number and not zero; of a paper's zero, it lies within
+      one point of it.
+    - same sign: the interval excludes zero on the paper's side, and the paper's number.
+    - inconclusive: it holds zero and does not exclude the paper's number, or too much to tell.
+    - differs: it excludes the paper's number, or the sign is the other one.
+    - not run: fewer than two seeds.
+
+    A higher number is judged as a lower one.
     """
-    if ours is None or ours.n < 2:
+    if found is None or found.n < 2:
         return "not run"
-    holds_zero = not ours.significant
-    if papers.startswith(">"):
-        sign = "match" if ours.low > 0 else "differs"
-        return "inconclusive" if holds_zero else sign
-    aim = float(papers)
+    holds_zero = found.low <= 0 <= found.high
+    if claimed.startswith(">"):
+        if holds_zero:
+            return "inconclusive"
+        return "match" if found.low > 0 else "differs"
+    aim = float(claimed)
     if aim == 0:
-        near = ours.low >= -1 and ours.high <= 1
-        away = "inconclusive" if holds_zero else "differs"
-        return "match" if near else away
-    if ours.low <= aim <= ours.high:
+        if found.low >= -NEAR_ZERO and found.high <= NEAR_ZERO:
+            return "match"
+        return "inconclusive" if holds_zero else "differs"
+    if found.low <= aim <= found.high:
         return "inconclusive" if holds_zero else "match"
-    return "close" if not holds_zero and (ours.low > 0) == (aim > 0) else "differs"
+    same_sign = not holds_zero and (found.low > 0) == (aim > 0)
+    return "same sign" if same_sign else "differs"
 
 
 def best_vs_best(
     table: pd.DataFrame, ours: list[str], theirs: list[str]
-) -> tuple[str, str, PairedDifference, list[str]] | None:
-    """Our best method against the best of the others, by the mean over the tasks that all have.
+) -> tuple[str, str, Difference, list[str]] | None:
+    """Our best method minus the best of the others, on the tasks that all of them have.
 
-    Each side's best method is chosen on the dev split, to avoid selection bias.
-
-    Args:
-        table: runs of one group.
-
-    Returns: both methods, their difference (one pair a seed) and the tasks; None where one side has
-        no runs, or no task or seed is shared by all.
+    Each side's best is chosen on the dev split, to avoid selection bias. One value a seed: the mean
+    over those tasks, which come last. None if one side is missing.
     """
-    names = set(table["method_name"])
-    sides = [[run for name in side if (run := _as_run(name, names))] for side in (ours, theirs)]
+    present = set(table["method_name"])
+    sides = [_present(names, present) for names in (ours, theirs)]
     if not all(sides):
         return None
-    methods = [*sides[0], *sides[1]]
-    scores = scores_by_seed(table)
-    tasks = [task for task in SPECS if all((name, task) in scores for name in methods)]
-    columns = [(name, task) for name in methods for task in tasks]
-    complete = scores[columns].dropna()
-    if complete.empty:
+    names = [*sides[0], *sides[1]]
+    tasks = []
+    for task in tasks_of(table):
+        if whole(task) and all(len(seed_scores(table, name, task)) for name in names):
+            tasks.append(task)
+    if not tasks:
         return None
-    dev = scores_by_seed(table, "dev").loc[complete.index, columns]
-    best = [max(side, key=lambda name: dev[name].mean(axis=1).mean()) for side in sides]
-    found = paired_difference(complete[best[0]].mean(axis=1), complete[best[1]].mean(axis=1))
-    return best[0], best[1], found, tasks
+    dev = _means(table, names, tasks, "dev")
+    validation = _means(table, names, tasks, "validation")
+    if dev.empty:
+        return None
+    one, other = (dev[side].mean().idxmax() for side in sides)
+    difference = paired_difference(validation[one].tolist(), validation[other].tolist())
+    return one, other, difference, tasks
 
 
-def _as_run(name: str, names: set[str]) -> str | None:
-    """A method's full name among these; the paper is silent on detaching the attention."""
-    variants = [f"{name} (detach_attention={flag})" for flag in (True, False)]
-    return next((one for one in (name, *variants) if one in names), None)
+def _present(names: list[str], present: set[str]) -> list[str]:
+    """The methods among those present; one with the gradient through the attention stands in."""
+    found = []
+    for name in names:
+        for variant in (name, f"{name} (detach_attention=False)"):
+            if variant in present:
+                found.append(variant)
+                break
+    return found
 
 
-def matches_scenario(scenario: str, row: Mapping) -> bool:
-    """Whether a run belongs to a scenario of the paper, by what its student is."""
+def _means(table: pd.DataFrame, names: list[str], tasks: list[str], split: str) -> pd.DataFrame:
+    """The mean over tasks by seed (rows, those that all have) and method (columns)."""
+    columns = {}
+    for name in names:
+        scores = [seed_scores(table, name, task, split) for task in tasks]
+        columns[name] = pd.concat(scores, axis=1, join="inner").mean(axis=1)
+    return pd.concat(columns, axis=1, join="inner")
+
+
+def matches_scenario(scenario: str, row: pd.Series) -> bool:
+    """Whether a run belongs to one of the paper's scenarios, by what its student is."""
     if scenario in STUDENTS:
         return row["student"] == scenario
     if row["student"] in STUDENTS:
         return False
-    if row["student_depth"] is None:  # an encoder of its own: what counts is how large it is
+    if pd.isna(row["student_depth"]):  # an encoder of its own: its size counts
         share = row["student_parameters"] / row["teacher_parameters"]
     else:
         share = row["student_depth"] / row["teacher_layers"]
-    return share < DEEP_ENOUGH if scenario == "capacity-gap" else share >= DEEP_ENOUGH
+    small = share < SMALL_SHARE
+    return small if scenario == "capacity-gap" else not small
 
 
 def paper_table(runs: Runs) -> str:
-    """Each claim of the paper, our difference in every group of runs, and a verdict."""
+    """Claim, the paper's difference, ours on every set of runs that has both methods, verdict."""
     rows = []
-    for claim in claims():
-        papers = claim["difference"]
-        if not papers.startswith(">"):
-            papers = f"{float(papers):+.1f}"
-        if claim["paper"]:
-            papers += f" ({claim['paper']} against {claim['paper_against']})"
-        words = f"{claim['claim']} (table {claim['table']}; {claim['what']})"
-        start = [words, f"{papers}, {claim['source']} source"]
-        for where, methods, found in _ours(claim, runs) or [("-", "-", None)]:
-            interval = found.with_interval if found else "-"
-            several = found is not None and found.n > 1
-            effect = f"{found.minimum_detectable_effect:.1f}" if several else "-"
-            judged = verdict(claim["difference"], found)
-            rows.append([*start, where, methods, interval, effect, judged])
-            start = ["", ""]
-    ours = ["our data", "difference", "ours, 95% over seeds", "MDE"]
-    header = ["the paper's claim", "the paper's difference", *ours, "verdict"]
-    return markdown(header, rows)
+    for claim in paper_claims():
+        found = list(_comparisons(claim, runs)) or [None]
+        for number, comparison in enumerate(found):
+            first = _claim_cells(claim) if number == 0 else ["", ""]
+            rows.append([*first, *_comparison_cells(comparison, claim["difference"])])
+    header = [
+        "the paper's claim",
+        "the paper's difference",
+        "our data",
+        "methods",
+        "ours, 95% over seeds",
+        "minimum detectable effect",
+        "verdict",
+    ]
+    return markdown_table(header, rows)
 
 
-def _ours(claim: dict[str, str], runs: Runs) -> list[tuple[str, str, PairedDifference]]:
-    """Our differences for a claim, one for every set and group of runs that has both methods."""
-    found = []
-    for name, chosen in _by_set(claim["scenario"], runs):
-        for group in groups(chosen).values():
-            best = best_vs_best(group, claim["ours"].split("|"), claim["against"].split("|"))
-            if best is not None:
-                method, other, gap, tasks = best
-                row = group.iloc[0]
-                student = f"student: {student_description(row)}; {row['precision']}"
-                where = f"{name}: {', '.join(tasks)}; {student}"
-                found.append((where, f"{method} minus {other}", gap))
-    return found
+def _claim_cells(claim: dict) -> list[str]:
+    difference = claim["difference"]
+    if not difference.startswith(">"):
+        difference = f"{float(difference):+.1f}"
+    if claim["paper"]:
+        difference += f" ({claim['paper']} against {claim['paper_against']})"
+    text = f"{claim['claim']} (table {claim['table']}; {claim['what']})"
+    return [text, f"{difference}, {claim['source']} source"]
 
 
-def _by_set(scenario: str, runs: Runs) -> Iterator[tuple[str, pd.DataFrame]]:
-    for name, table in runs.table.groupby("set", sort=True):
-        mask = [matches_scenario(scenario, row) for row in table.to_dict("records")]
-        if any(mask):
-            yield name, at_chosen_rate(table[mask])
+def _comparison_cells(comparison: Comparison | None, claimed: str) -> list[str]:
+    if comparison is None:
+        return ["-", "-", "-", "-", verdict(claimed, None)]
+    difference = comparison.difference
+    effect = f"{difference.minimum_detectable_effect:.1f}" if difference.n > 1 else "-"
+    result = verdict(claimed, difference)
+    return [comparison.where, comparison.methods, str(difference), effect, result]
+
+
+def _comparisons(claim: dict, runs: Runs) -> Iterator[Comparison]:
+    """Our difference on every group of runs that has both sides of a claim."""
+    for name in runs.sets:
+        table = at_chosen_rate(runs.table[runs.table["set"] == name])
+        fitting = [matches_scenario(claim["scenario"], row) for _, row in table.iterrows()]
+        for group in groups(table[fitting]).values():
+            found = best_vs_best(group, claim["ours"].split("|"), claim["against"].split("|"))
+            if found is None:
+                continue
+            one, other, difference, tasks = found
+            first = group.iloc[0]
+            student = student_description(first)
+            where = f"{name}: {', '.join(tasks)}; student: {student}; {first['precision']}"
+            yield Comparison(where, f"{one} minus {other}", difference)

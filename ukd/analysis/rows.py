@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
-from ukd.config import digest
+from ukd.config.keys import config_hash
 from ukd.training.run_record import RunRecord, TeacherRecord
 
 CONFIGS = ("methods", "settings", "data", "environments")
@@ -115,7 +115,7 @@ def run_row(record: RunRecord, set_name: str, configs: dict) -> dict:
 
 def _share(known: dict[str, dict], content: dict) -> str:
     content = json.loads(json.dumps(content))  # tuples become lists, as they will be on disk
-    key = digest(content)
+    key = config_hash(content)
     known[key] = content
     return key
 
@@ -154,7 +154,7 @@ def head_rows(teacher: TeacherRecord) -> list[dict]:
 
 
 def detail_rows(record: RunRecord) -> list[tuple]:
-    """What a run keeps besides its scores, as rows (run, kind, group, row, column, value).
+    """What a run keeps besides its scores, one number a row: (run, kind, group, row, column, value).
 
     layer_map: row student layer, column teacher layer; group "all", "class: NAME",
         "difficulty: LEVEL" or "epoch: N".

@@ -18,7 +18,7 @@ from ukd.analysis.columns import joined
 from ukd.analysis.grouping import with_names
 from ukd.analysis.rows import tables_of
 from ukd.analysis.store import FILES, Store, problems, read_store
-from ukd.config import data_folder, in_clone
+from ukd.config.paths import data_folder, in_clone
 from ukd.training.run_record import RunRecord
 
 NO_SET = "records"  # the set of runs that belong to no set of the store

@@ -1,16 +1,14 @@
-"""Tables of runs in Markdown: scores, differences to vanilla KD, contrasts, intervals.
+"""Tables of scores and of differences, in Markdown; every number comes from run records.
 
-Scores are percentages: mean, sample standard deviation and n over seeds. Every table is of runs of
-one group (see `ukd.analysis.grouping.groups`): one configuration, one teacher a task.
+Every function takes a table of runs (see `ukd.analysis.runs.Runs`), one row a run. Functions on one
+group expect runs that may be compared (see `ukd.analysis.grouping.groups`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import numpy as np
 import pandas as pd
 
+from ukd.analysis.contrasts import against_baseline, mean_over_tasks, seed_scores
 from ukd.analysis.grouping import (
     at_chosen_rate,
     check_one_group,
@@ -19,305 +17,195 @@ from ukd.analysis.grouping import (
     like,
     methods_of,
     metrics_of,
-    ordered,
     student_description,
     tasks_of,
     whole,
 )
-from ukd.analysis.resampling import bootstrap_scores, seed_and_example_interval
-from ukd.analysis.runs import Runs, as_runs
-from ukd.analysis.statistics import PairedDifference, paired_difference
-from ukd.data import SPECS
-from ukd.training.run_record import RunRecord
+from ukd.analysis.runs import Runs
+from ukd.analysis.statistics import examples_interval
+from ukd.config.text import markdown_table
+from ukd.data.tasks import SYNTHETIC
 
 BASELINE = "kd"
-AnyRuns = Runs | Iterable[RunRecord]
-
-# A question, and the two methods that differ by it alone where nothing else is said.
-CONTRASTS = (
-    ("Does the intermediate loss help?", "universal-kd", "kd-two-stage"),
-    ("Attention or uniform weights?", "universal-kd", "uniform"),
-    ("Attention or fixed pairs in reverse order?", "universal-kd", "reverse"),
-    ("Does the order of the layers matter in the hidden space?", "pkd-skip", "hidden-reverse"),
-    ("... or uniform weights there?", "pkd-skip", "hidden-uniform"),
-    ("Output space or hidden space, fixed pairs, one stage?", "mhkd", "pkd-skip"),
-    ("Output or hidden space, as published (other stages and map)?", "universal-kd", "pkd-skip"),
-    ("Attention or fixed pairs, one stage?", "universal-kd (stages=one)", "mhkd"),
-    ("Two stages or one?", "universal-kd", "universal-kd (stages=one)"),
-    ("... in the hidden space?", "pkd-skip (stages=two)", "pkd-skip"),
-    ("... without an intermediate loss?", "kd-two-stage", "kd"),
-    ("Attention on logits or on losses?", "universal-kd", "universal-kd-losses"),
-    (
-        "Attend to the teacher's last layer too?",
-        "universal-kd (teacher_layers=all)",
-        "universal-kd",
-    ),
-    ("A gradient through the attention?", "universal-kd (detach_attention=False)", "universal-kd"),
-    ("Does Universal-KD add to PKD?", "pkd+universal-kd", "pkd-skip (stages=two)"),
-)
+NONE = "-"
 
 
-def scores_by_seed(table: pd.DataFrame, split: str = "validation") -> pd.DataFrame:
-    """Scores in percent: a row a seed, a column a (method_name, task), nan where there is no run.
+def score_cell(scores: pd.Series) -> str:
+    """Mean ± sample standard deviation (n); one seed has no spread."""
+    if scores.empty:
+        return NONE
+    if len(scores) == 1:
+        return f"{scores.iloc[0]:.1f} (n=1)"
+    return f"{scores.mean():.1f} ± {scores.std(ddof=1):.1f} (n={len(scores)})"
 
-    Of several runs for one seed the newest counts.
 
-    Raises: ValueError for runs of two teachers, two sets of data or two precisions of one task.
-    """
+def score_table(table: pd.DataFrame) -> str:
+    """Method rows, task columns, and the average over tasks, of one group of runs."""
     check_one_group(table)
-    keys = ["seed", "method_name", "task"]
-    newest = table.sort_values("made", kind="stable").drop_duplicates(keys, keep="last")
-    return newest.pivot(index="seed", columns=["method_name", "task"], values=split)
-
-
-def mean_and_deviation(scores: pd.Series) -> str:
-    """ "82.0 ± 2.0 (n=3)": mean, sample standard deviation and n; one seed shows no deviation."""
-    scores = scores.dropna()
-    if len(scores) < 2:
-        return f"{scores.iloc[0]:.1f} (n=1)" if len(scores) else "-"
-    return f"{scores.mean():.1f} ± {scores.std():.1f} (n={len(scores)})"
-
-
-def difference(
-    scores: pd.DataFrame, method: str, baseline: str, task: str
-) -> PairedDifference | None:
-    """The difference of two methods over the seeds that both have; None where they share none."""
-    if (method, task) not in scores or (baseline, task) not in scores:
-        return None
-    pairs = scores[[(method, task), (baseline, task)]].dropna()
-    return paired_difference(*pairs.to_numpy().T) if len(pairs) else None
-
-
-def difference_over_tasks(
-    scores: pd.DataFrame, method: str, tasks: list[str], baseline: str = BASELINE
-) -> PairedDifference | None:
-    """The difference of the means over tasks: one pair a seed, since tasks are no repeats.
-
-    None unless both methods have all tasks: averages over different tasks can't be compared.
-    """
-    counted = [task for task in tasks if whole(task)]
-    columns = [(name, task) for name in (method, baseline) for task in counted]
-    if not counted or any(column not in scores for column in columns):
-        return None
-    complete = scores[columns].dropna()
-    if complete.empty:
-        return None
-    return paired_difference(complete[method].mean(axis=1), complete[baseline].mean(axis=1))
-
-
-def score_table(runs: AnyRuns) -> str:
-    """Methods as rows, tasks as columns, then their average and the learning rate chosen."""
-    table = as_runs(runs).table
-    scores = scores_by_seed(table)
     tasks = tasks_of(table)
     counted = [task for task in tasks if whole(task)]
-    teacher = table.groupby("task")["teacher_validation"].last()
-    average = f"{np.mean([teacher[task] for task in counted]):.1f}"
-    rows = [["teacher", *(f"{teacher[task]:.1f}" for task in tasks), average]]
-    for method in methods_of(table):
-        mean = scores[method].mean().reindex(counted)
-        average = f"{mean.mean():.1f}" if mean.notna().all() else "-"
-        rows.append([method, *_cells(scores, method, tasks), average])
-    header = [
-        "validation, %",
-        *(f"{task} ({metrics_of(task, table)})" for task in tasks),
-        "average",
-    ]
-    if table["search"].notna().any():
-        header.append("learning rate")
+    searched = table["search"].notna().any()
+    teacher = table.groupby("task")["teacher_validation"].first()
+    rows = [["teacher", *(f"{teacher[task]:.1f}" for task in tasks)]]
+    rows[0].append(f"{teacher[counted].mean():.1f}")
+    for name in methods_of(table):
+        scores = {task: seed_scores(table, name, task) for task in tasks}
+        cells = [score_cell(scores[task]) for task in tasks]
+        means = pd.Series({task: scores[task].mean() for task in counted})
+        average = NONE if means.isna().any() else f"{means.mean():.1f}"
+        rows.append([name, *cells, average])
+    header = ["validation, %", *(f"{task} ({metrics_of(task, table)})" for task in tasks)]
+    header.append("average")
+    if searched:
+        header.append("learning rate chosen")
         rows[0].append("")
         for row in rows[1:]:
             row.append(_chosen_rates(table[table["method_name"] == row[0]], counted))
-    return markdown(header, rows)
+    return markdown_table(header, rows)
 
 
-def _cells(scores: pd.DataFrame, method: str, tasks: list[str]) -> list[str]:
-    found = []
-    for task in tasks:
-        there = (method, task) in scores
-        found.append(mean_and_deviation(scores[method, task]) if there else "-")
-    return found
+def _chosen_rates(runs: pd.DataFrame, tasks: list[str]) -> str:
+    """One rate where all tasks have the same, else the rate of each task."""
+    rates = runs.groupby("task")["learning_rate"].first()
+    words = [f"{rates[task]:g}" if task in rates else NONE for task in tasks]
+    known = {word for word in words if word != NONE}
+    if len(known) == 1 and len(set(words)) <= 2:
+        return known.pop()
+    return ", ".join(words)
 
 
-def _chosen_rates(table: pd.DataFrame, tasks: list[str]) -> str:
-    """The learning rates of one method's runs: one where all tasks share it, else one a task."""
-    chosen = table.groupby("task")["learning_rate"].last()
-    if chosen.nunique() == 1:
-        return f"{chosen.iloc[0]:g}"
-    rates = [f"{chosen[task]:g}" if task in chosen else "-" for task in tasks]
-    return rates[0] if len(set(rates)) == 1 else ", ".join(rates)
-
-
-def difference_table(runs: AnyRuns) -> str:
-    """Each method's paired difference to vanilla KD, by task and over all tasks together."""
-    table = as_runs(runs).table
-    scores = scores_by_seed(table)
+def difference_table(table: pd.DataFrame, baseline: str = BASELINE) -> str:
+    """Paired differences to a baseline: interval, n, and the minimum detectable effect."""
     tasks = tasks_of(table)
     rows = []
-    for method in methods_of(table):
-        if method != BASELINE:
-            found = [difference(scores, method, BASELINE, task) for task in tasks]
-            found.append(difference_over_tasks(scores, method, tasks))
-            rows.append([method, *(str(one or "-") for one in found)])
-    return markdown([f"minus {BASELINE}, points", *tasks, "all tasks"], rows)
-
-
-def contrasts(table: pd.DataFrame) -> list[tuple[str, str, str, dict[str, PairedDifference]]]:
-    """For each of `CONTRASTS` that the runs allow: question, both methods, differences by task."""
-    scores = scores_by_seed(table)
-    found = []
-    for question, method, other in CONTRASTS:
-        by_task = {}
-        for task in tasks_of(table):
-            one = difference(scores, method, other, task) if whole(task) else None
-            if one is not None:
-                by_task[task] = one
-        if by_task:
-            found.append((question, method, other, by_task))
-    return found
-
-
-def contrast_table(runs: AnyRuns) -> str:
-    """Differences between methods that differ by one thing, with 95% intervals over seeds."""
-    table = as_runs(runs).table
-    scores = scores_by_seed(table)
-    found = contrasts(table)
-    tasks = ordered({task for *_, by_task in found for task in by_task}, SPECS)
-    several = len(tasks) > 1
-    rows = []
-    for question, method, other, by_task in found:
-        cells = [by_task.get(task) for task in tasks]
-        if several:
-            cells.append(difference_over_tasks(scores, method, tasks, other))
-        words = [cell.with_interval if cell else "-" for cell in cells]
-        rows.append([question, f"{method} minus {other}", *words])
-    columns = [*tasks, "all tasks"] if several else tasks
-    intervals = [f"{name}, 95% over seeds" for name in columns]
-    return markdown(["question", "difference", *intervals], rows)
-
-
-def interval_table(runs: AnyRuns) -> str:
-    """95% intervals of the differences to vanilla KD over seeds and validation examples together.
-
-    For the tasks whose predictions are kept; see `seed_and_example_interval`.
-    """
-    runs = as_runs(runs)
-    table = runs.table.merge(runs.predictions, on="run", how="left").sort_values("made")
-    check_one_group(table)
-    tasks = tasks_of(table[table["predictions"].notna()])
-    resampled = {}
-    for task in tasks:
-        resampled |= bootstrap_scores(table[table["task"] == task])
-    rows = []
-    for method in methods_of(table):
-        if method == BASELINE:
+    for name in methods_of(table):
+        if name == baseline:
             continue
-        cells = []
+        found = [against_baseline(table, name, baseline, task) for task in tasks]
+        found.append(mean_over_tasks(table, name, baseline, tasks))
+        rows.append([name, *(_with_detectable(difference) for difference in found)])
+    return markdown_table([f"minus {baseline}, points", *tasks, "all tasks"], rows)
+
+
+def _with_detectable(difference: object) -> str:
+    if difference is None:
+        return NONE
+    if difference.n < 2:
+        return f"{difference.mean:+.1f} (n=1)"
+    return (
+        f"{difference.mean:+.1f} ± {difference.error:.1f} (n={difference.n}; minimum detectable "
+        f"effect {difference.minimum_detectable_effect:.1f})"
+    )
+
+
+def interval_table(runs: Runs, baseline: str = BASELINE) -> str:
+    """95% intervals of the differences, over seeds and validation examples together."""
+    table = runs.table.merge(runs.predictions, on="run", how="left")
+    tasks = [task for task in tasks_of(table) if task in SYNTHETIC]
+    rows = []
+    for name in methods_of(table):
+        if name == baseline:
+            continue
+        row = [name]
         for task in tasks:
             here = table[table["task"] == task]
-            ours = here[here["method_name"] == method]
-            theirs = here[here["method_name"] == BASELINE]
-            several = len(set(ours["seed"]) & set(theirs["seed"])) > 1
-            ends = seed_and_example_interval(ours, theirs, resampled) if several else None
-            cells.append(f"{ends[0]:+.1f} to {ends[1]:+.1f}" if ends else "-")
-        rows.append([method, *cells])
-    return markdown([f"minus {BASELINE}, 95% over seeds and examples", *tasks], rows)
+            ours = here[here["method_name"] == name]
+            base = here[here["method_name"] == baseline]
+            interval = None
+            if len(set(ours["seed"]) & set(base["seed"])) > 1:
+                interval = examples_interval(ours, base, task)
+            row.append(f"{interval[0]:+.1f} to {interval[1]:+.1f}" if interval else NONE)
+        rows.append(row)
+    return markdown_table([f"minus {baseline}, 95% over seeds and examples", *tasks], rows)
 
 
-def compare_with_committed(new: AnyRuns, committed: AnyRuns) -> str:
-    """Fresh means beside the committed ones of the same configuration, with their difference.
-
-    Another precision is named. "" where there are no such committed runs.
-    """
-    fresh = at_chosen_rate(as_runs(new).table)
-    known = as_runs(committed).table.drop_duplicates("run")
-    parts = []
-    for runs in groups(fresh).values():
-        matches = []
-        for method in sorted(set(runs["method_name"])):  # in a search each may have another rate
-            ours = runs[runs["method_name"] == method]
-            matches.append(like(ours, known[known["method_name"] == method]))
-        theirs = pd.concat(matches)
-        if theirs.empty:
-            continue
-        precision = ", ".join(sorted(set(theirs["precision"])))
-        student = student_description(runs.iloc[0])
-        header = ["task", "method", "this run", "committed", "difference"]
-        rows = markdown(header, _rows_beside(runs, theirs))
-        parts.append(f"student: {student}; committed runs in {precision}\n\n{rows}")
-    return "\n\n".join(parts)
-
-
-def _rows_beside(ours: pd.DataFrame, theirs: pd.DataFrame) -> list[list[str]]:
-    rows = []
-    for task in tasks_of(ours):
-        fresh, known = ours[ours["task"] == task], theirs[theirs["task"] == task]
-        for method in sorted(set(fresh["method_name"])):
-            scores = fresh[fresh["method_name"] == method]
-            kept = known[known["method_name"] == method]
-            for name in sorted(set(kept["teacher"])) or [None]:
-                row = [task, method, mean_and_deviation(_newest(scores))]
-                committed = _newest(kept[kept["teacher"] == name])
-                gap = f"{_newest(scores).mean() - committed.mean():+.1f}" if name else "-"
-                rows.append([*row, mean_and_deviation(committed), gap])
-    return rows
-
-
-def _newest(runs: pd.DataFrame) -> pd.Series:
-    newest = runs.sort_values("made", kind="stable").drop_duplicates("seed", keep="last")
-    return newest["validation"]
-
-
-def all_tables(runs: AnyRuns) -> str:
-    """Scores, differences and intervals of every group of the runs, each under a heading."""
-    runs = as_runs(runs)
+def score_tables(runs: Runs) -> str:
+    """All tables of these runs: one group after another, each under a heading that says how made."""
     table = explode_extra_splits(at_chosen_rate(runs.table))
     parts = []
-    for heading, chosen in groups(table).items():
-        row = chosen.iloc[0]
-        group = runs.only(chosen)
-        parts.append(f"### Student: {student_description(row)}; {row['precision']}")
-        parts += [described_scores(group, heading), difference_table(group)]
-        if runs.predictions["run"].isin(chosen["run"]).any():
-            parts.append(interval_table(group))
-        collapsed = chosen[chosen["collapsed"].fillna(False).astype(bool)]
-        if len(collapsed):
-            names = collapsed.apply("{0.method_name} on {0.task} (seed {0.seed})".format, axis=1)
-            parts.append(
-                f"Runs that predict one class for every example: {', '.join(sorted(names))}."
-            )
+    for heading, group in groups(table).items():
+        parts += _group_tables(runs, heading, group)
     return "\n\n".join(parts)
 
 
-def described_scores(runs: AnyRuns, heading: str | None = None) -> str:
-    """The score table of one group, under a line that says how its runs were made and scored."""
-    runs = as_runs(runs)
-    table = runs.table
+def _group_tables(runs: Runs, heading: str, group: pd.DataFrame) -> list[str]:
+    first = group.iloc[0]
+    parts = [f"### Student: {student_description(first)}; {first['precision']}"]
+    parts.append(f"{how_made(group, heading)}\n\n{score_table(group)}")
+    if BASELINE in set(group["method_name"]):
+        parts.append(difference_table(group))
+        if group["run"].isin(runs.predictions["run"]).any():
+            parts.append(interval_table(runs.only(group)))
+    if collapsed := _collapsed(group):
+        parts.append(f"Runs that predicted one class for every example: {', '.join(collapsed)}.")
+    return parts
+
+
+def _collapsed(group: pd.DataFrame) -> list[str]:
+    runs = group[group["collapsed"].fillna(False).astype(bool)]
+    return sorted(f"{row.method_name} on {row.task} (seed {row.seed})" for row in runs.itertuples())
+
+
+def scores_alone(runs: Runs) -> str:
+    """The score table of one group, under a line that says how its runs were made."""
+    table = at_chosen_rate(runs.table)
+    found = groups(table)
+    if len(found) != 1:
+        raise ValueError(f"these runs are of {len(found)} configurations: {'; '.join(found)}")
+    heading = next(iter(found))
+    return f"{how_made(table, heading)}\n\n{score_table(table)}"
+
+
+def how_made(table: pd.DataFrame, heading: str) -> str:
+    """Configuration, and on how many examples and steps its scores stand."""
     sizes = []
     for task in tasks_of(table):
         examples = table[table["task"] == task]["examples"].iloc[0]
         sizes.append(f"{task} {examples['validation']:,}")
-    train = _span([examples["train"] for examples in table["examples"]])
-    line = (
-        f"Runs: {heading or table['config_key'].iloc[0]}. "
-        f"Validation examples: {', '.join(sizes)}. "
-        f"A run: {train} training examples, {_span(table['steps'])} steps."
+    train = [examples["train"] for examples in table["examples"]]
+    return (
+        f"Runs: {heading}. Scored on validation examples: {', '.join(sizes)}. "
+        f"A run: {_span(train)} training examples, {_span(table['steps'])} steps."
     )
-    return f"{line}\n\n{score_table(runs)}"
 
 
-def _span(values: Iterable[int]) -> str:
-    low, high = min(values), max(values)
+def _span(values: list[int] | pd.Series) -> str:
+    low = min(values)
+    high = max(values)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table with aligned columns."""
-    cells = [header, *rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for row in cells:
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append(f"| {' | '.join(padded)} |")
-    lines.insert(1, f"|{'|'.join('-' * (width + 2) for width in widths)}|")
-    return "\n".join(lines)
+def compare_with_committed(new: pd.DataFrame, committed: pd.DataFrame) -> str:
+    """Fresh means beside the committed ones of the same configuration; "" if there are none.
+
+    Where no committed run has the precision, those of another precision are shown, and named.
+    """
+    new = at_chosen_rate(new)
+    parts = []
+    for group in groups(new).values():
+        kept = _counterparts(group, at_chosen_rate(committed))
+        if kept.empty:
+            continue
+        rows = []
+        for task in tasks_of(group):
+            for name in methods_of(group[group["task"] == task]):
+                ours = seed_scores(group, name, task)
+                theirs = seed_scores(kept, name, task)
+                gap = NONE if theirs.empty else f"{ours.mean() - theirs.mean():+.1f}"
+                rows.append([task, name, score_cell(ours), score_cell(theirs), gap])
+        precisions = ", ".join(sorted(set(kept["precision"])))
+        words = student_description(group.iloc[0])
+        header = ["task", "method", "this run", "committed", "difference"]
+        heading = f"student: {words}; committed runs in {precisions}"
+        parts.append(f"{heading}\n\n{markdown_table(header, rows)}")
+    return "\n\n".join(parts)
+
+
+def _counterparts(group: pd.DataFrame, committed: pd.DataFrame) -> pd.DataFrame:
+    """Committed runs like those of a group, method by method: each may have a rate of its own."""
+    parts = [committed.iloc[:0]]
+    for name in methods_of(group):
+        ours = group[group["method_name"] == name]
+        theirs = committed[committed["method_name"] == name]
+        parts.append(like(ours, theirs[theirs["task"].isin(set(ours["task"]))]))
+    return pd.concat(parts).drop_duplicates("run")

@@ -1,0 +1,1 @@
+"""What distillation costs, as ratios within one run: `python -m benchmarks`."""

@@ -1,0 +1,1 @@
+"""Pretraining of the bundled encoder: `python -m data.encoder.make --help`."""

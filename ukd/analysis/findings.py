@@ -1,0 +1,92 @@
+"""The README's findings: sentences and one table, made from the committed runs."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ukd.analysis.contrasts import against_baseline, mean_over_tasks
+from ukd.analysis.grouping import at_chosen_rate, tasks_of
+from ukd.analysis.runs import Runs
+from ukd.analysis.statistics import Difference
+from ukd.analysis.tables import score_table
+
+REAL = "cola-mpnet-first"
+SEARCH = "synthetic-search"
+ARCHITECTURES = "synthetic-cross-architecture"
+
+
+def findings(runs: Runs) -> str:
+    """Four bullets with n and 95% intervals, and the scores on the real encoder."""
+    real = _table(runs, REAL)
+    search = _table(runs, SEARCH)
+    bullets = [
+        _real_encoder(real),
+        _controls(real),
+        _synthetic(search),
+        _bilstm(_table(runs, ARCHITECTURES)),
+    ]
+    teacher = real.iloc[0]
+    caption = (
+        f"CoLA's validation score (Matthews correlation), {teacher['teacher_layers']} layers of a "
+        "pretrained encoder of BERT-base's size (all-mpnet-base-v2) to the first "
+        f"{teacher['student_depth']}, one teacher, one learning rate:"
+    )
+    lines = [f"- {bullet}" for bullet in bullets]
+    return "\n".join([*lines, "", caption, "", score_table(real)])
+
+
+def _table(runs: Runs, name: str) -> pd.DataFrame:
+    return at_chosen_rate(runs.table[runs.table["set"] == name])
+
+
+def _real_encoder(table: pd.DataFrame) -> str:
+    kd = against_baseline(table, "universal-kd", "kd", "cola")
+    stages = against_baseline(table, "universal-kd", "kd-two-stage", "cola")
+    return (
+        f"**On a real encoder Universal-KD is {_direction(kd)} KD** on CoLA by {_points(kd)}. "
+        f"Its difference to the same two stages without the intermediate loss is {_points(stages)}."
+    )
+
+
+def _controls(table: pd.DataFrame) -> str:
+    uniform = against_baseline(table, "universal-kd", "uniform", "cola")
+    verdict = "is" if uniform.significant else "is not"
+    return (
+        f"**How much of it is the attention?** The difference to uniform weights {verdict} "
+        f"significant there: {_points(uniform)}. The minimum detectable effect was "
+        f"{uniform.minimum_detectable_effect:.1f} points."
+    )
+
+
+def _synthetic(table: pd.DataFrame) -> str:
+    tasks = tasks_of(table)
+    pkd = mean_over_tasks(table, "universal-kd", "pkd-skip", tasks)
+    kd = mean_over_tasks(table, "universal-kd", "kd", tasks)
+    return (
+        f"**On the synthetic suite it is {_direction(pkd)} PKD**, over {len(tasks)} tasks by "
+        f"{_points(pkd)}. Its difference to KD is {_points(kd)}."
+    )
+
+
+def _bilstm(table: pd.DataFrame) -> str:
+    group = table[(table["student"] == "bilstm") & (table["precision"] == "float32")]
+    kd = against_baseline(group, "universal-kd", "kd", "acceptability")
+    return (
+        f"**A BiLSTM of two layers gains {_points(kd)} over KD** on acceptability. It has one "
+        "intermediate layer; whether the attention or any loss on it brings this, these runs "
+        "can't tell."
+    )
+
+
+def _direction(difference: Difference) -> str:
+    if not difference.significant:
+        return "not significantly different from"
+    return "ahead of" if difference.mean > 0 else "behind"
+
+
+def _points(difference: Difference) -> str:
+    """The difference with its interval and n."""
+    return (
+        f"{difference.mean:+.1f} points (95% {difference.low:+.1f} to {difference.high:+.1f}, "
+        f"n={difference.n})"
+    )

@@ -1,0 +1,150 @@
+"""Presets: how much work a run does, on which encoder; the code path is the same in all.
+
+Local presets run on what comes with the kit. Hub presets name encoders of the hub: the paper's
+pairs, and one for people without a GPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+STUDENT_INITS = ("pretrained", "teacher")
+SELECTION_SPLITS = ("dev", "validation")
+GLUE_TASKS = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A budget and what it is spent on; every method gets the same.
+
+    Attributes:
+        name: of the preset it comes from.
+        tasks, seeds: what `ukd reproduce` runs by default.
+        teacher_depth: layers of the encoder that the teacher has, the first ones; None for all.
+        student_depth: layers of the encoder that a student "layers" has.
+        layer_selection: which of them: "first", "spread" or "last".
+        student_init: its layers as "pretrained", or as the fine-tuned "teacher" has them.
+        teacher_epochs: passes over the training rows.
+        student_epochs: passes of the whole distillation, shared between a method's stages.
+        teacher_learning_rate, learning_rate: peaks; None for the encoder's default.
+        batch_size: examples a step.
+        max_length: tokens an example.
+        max_train: labelled examples, the development part included; None for all.
+        max_validation: examples that are scored; None for all.
+        selection_split: where the best epoch is chosen: "dev", a part of train, or "validation",
+            the paper's habit, which is then reported on too.
+        enforce_min_teacher_score: refuse a teacher that has not learned its task, or only warn.
+        encoder: what teacher and student are made from: "bundled", a folder or a hub id.
+        student: "layers" of the encoder, "bilstm", "gated-cnn", or a pretrained encoder of its own.
+        embeddings: start those of a BiLSTM or CNN from the "teacher" or a file of word vectors.
+        sources: where the values come from.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    teacher_depth: int | None = None
+    student_depth: int = 4
+    layer_selection: str = "first"
+    student_init: str = "pretrained"
+    teacher_epochs: int = 14
+    student_epochs: int = 6
+    teacher_learning_rate: float | None = None
+    learning_rate: float | None = None
+    batch_size: int = 32
+    max_length: int = 64
+    max_train: int | None = None
+    max_validation: int | None = None
+    selection_split: str = "dev"
+    enforce_min_teacher_score: bool = True
+    encoder: str = "bundled"
+    student: str = "layers"
+    embeddings: str | None = None
+    sources: str = "our choice"
+
+
+_BERT = "teacher: 3 epochs of 32 at 2e-5, among those of Devlin et al. 2019; "
+_ROBERTA = "teacher: 10 epochs of 32 at 1e-5, among those of Liu et al. 2019; "
+_NEW_STUDENT = "the student's size and budget: our choice"
+_PKD_RATE = (
+    "the student's rate: in PKD's grid (Sun et al. 2019, from a summary); its 6 passes: our choice"
+)
+BERT_4 = TrainingConfig(
+    "bert-4",
+    GLUE_TASKS,
+    (1, 2, 3),
+    encoder="bert-base-uncased",
+    teacher_epochs=3,
+    teacher_learning_rate=2e-5,
+    learning_rate=5e-5,
+    max_length=128,
+    sources=f"pair: the paper's; {_BERT}{_PKD_RATE}",
+)
+DISTILROBERTA = replace(
+    BERT_4,
+    name="distilroberta",
+    encoder="roberta-large",
+    student="distilroberta-base",
+    teacher_epochs=10,
+    teacher_learning_rate=1e-5,
+    learning_rate=2e-5,
+    sources=f"pair: the paper's; {_ROBERTA}{_PKD_RATE}",
+)
+BILSTM = replace(
+    BERT_4,
+    name="bilstm",
+    student="bilstm",
+    student_epochs=12,
+    learning_rate=1e-3,
+    sources=f"pair: the paper's; {_BERT}{_NEW_STUDENT}",
+)
+GATED_CNN = replace(BILSTM, name="gated-cnn", student="gated-cnn")
+LAPTOP = replace(
+    BERT_4,
+    name="laptop",
+    encoder="google/bert_uncased_L-12_H-256_A-4",
+    teacher_epochs=4,
+    teacher_learning_rate=1e-4,
+    learning_rate=3e-4,
+    sources="encoder, 4 epochs, both rates: among those of Turc et al. 2019; the rest: our choice",
+)
+SMOKE = TrainingConfig(
+    "smoke",
+    ("sentiment", "similarity"),
+    (1,),
+    teacher_depth=4,
+    student_depth=2,
+    teacher_epochs=2,
+    student_epochs=2,
+    max_train=320,
+    max_validation=100,
+    enforce_min_teacher_score=False,
+)
+LESSON = TrainingConfig(
+    "lesson",
+    ("acceptability",),
+    (1,),
+    teacher_depth=6,
+    student_depth=3,
+    teacher_epochs=5,
+    student_epochs=4,
+    max_train=3000,
+    max_validation=1000,
+    enforce_min_teacher_score=False,
+)
+CPU = TrainingConfig("cpu", ("acceptability", "similarity"), (1, 2, 3))
+
+LOCAL_PRESETS = {config.name: config for config in (SMOKE, LESSON, CPU)}
+HUB_PRESETS = {config.name: config for config in (BERT_4, DISTILROBERTA, BILSTM, GATED_CNN, LAPTOP)}
+PRESETS = LOCAL_PRESETS | HUB_PRESETS
+
+
+def preset(name: str, **changes: object) -> TrainingConfig:
+    """The named preset with any of its fields changed; None leaves a field as it is.
+
+    Raises ValueError that lists the valid names.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}; choose one of: {', '.join(PRESETS)}")
+    given = {field: value for field, value in changes.items() if value is not None}
+    return replace(PRESETS[name], **given)

@@ -1,0 +1,294 @@
+"""Tasks: the synthetic suite, and GLUE from the hub or from a folder."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from datasets import (
+    ClassLabel,
+    Dataset,
+    DatasetDict,
+    disable_progress_bars,
+    load_dataset,
+    load_from_disk,
+)
+
+from ukd.config.keys import HASH_LENGTH, config_hash, files_hash
+from ukd.config.paths import cache_folder, data_folder
+
+HUB = "nyu-mll/glue"
+DEV_SHARE = 0.1  # of train
+DEV_MOST = 1000  # rows
+FINGERPRINT_ROWS = 10_000  # read at a time
+CODE = (".py", ".pyc")  # files in a folder of data that are no data
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """What is known of a task before its data is read.
+
+    Attributes:
+        columns: of the text, one or two.
+        metrics: names from `ukd.data.metrics.METRICS`; their mean is the task's score.
+        min_teacher_score: the least score, in percent, that a teacher must reach to teach.
+        validation: the split that is called "validation" here.
+        extra_split: a further split that is scored and reported by itself, where the source has it.
+    """
+
+    columns: tuple[str, ...]
+    metrics: tuple[str, ...]
+    min_teacher_score: float = 0.0
+    validation: str = "validation"
+    extra_split: str | None = None
+
+    @property
+    def regression(self) -> bool:
+        """Whether labels are values rather than classes."""
+        return "pearson" in self.metrics
+
+
+SENTENCE = ("sentence",)
+SENTENCES = ("sentence1", "sentence2")
+PREMISE = ("premise", "hypothesis")
+SYNTHETIC = {
+    "acceptability": TaskSpec(SENTENCE, ("matthews",), min_teacher_score=20),
+    "sentiment": TaskSpec(SENTENCE, ("accuracy",), min_teacher_score=65),
+    "paraphrase": TaskSpec(SENTENCES, ("accuracy", "f1"), min_teacher_score=74),
+    "similarity": TaskSpec(SENTENCES, ("pearson", "spearman"), min_teacher_score=15),
+    "entailment": TaskSpec(PREMISE, ("accuracy",), min_teacher_score=38),
+}
+GLUE = {
+    "cola": TaskSpec(SENTENCE, ("matthews",), min_teacher_score=5),
+    "sst2": TaskSpec(SENTENCE, ("accuracy",), min_teacher_score=70),
+    "mrpc": TaskSpec(SENTENCES, ("accuracy", "f1"), min_teacher_score=70),
+    "qqp": TaskSpec(("question1", "question2"), ("accuracy", "f1"), min_teacher_score=65),
+    "stsb": TaskSpec(SENTENCES, ("pearson", "spearman"), min_teacher_score=40),
+    "mnli": TaskSpec(
+        PREMISE,
+        ("accuracy",),
+        min_teacher_score=50,
+        validation="validation_matched",
+        extra_split="validation_mismatched",
+    ),
+    "qnli": TaskSpec(("question", "sentence"), ("accuracy",), min_teacher_score=60),
+    "rte": TaskSpec(SENTENCES, ("accuracy",), min_teacher_score=52),
+}
+SPECS = {**SYNTHETIC, **GLUE}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task's data, and what is known of it.
+
+    Attributes:
+        name: as records and tables have it.
+        spec: columns and metrics.
+        dataset: the splits train and validation, and the extra split under its own name. Columns
+            are those of the text, "label", and "idx", the row's number.
+        fingerprint: of the texts and labels of all splits.
+    """
+
+    name: str
+    spec: TaskSpec
+    dataset: DatasetDict
+    fingerprint: str
+
+    @property
+    def key(self) -> str:
+        """Key of all that decides what scores on the task mean: data, columns, metrics, classes."""
+        spec = (self.spec.columns, self.spec.metrics, self.spec.validation, self.spec.extra_split)
+        return config_hash(self.fingerprint, spec, self.label_names)
+
+    @property
+    def label_names(self) -> tuple[str, ...] | None:
+        """The class names in the order of their indices; None for regression."""
+        if self.spec.regression:
+            return None
+        return tuple(self.dataset["train"].features["label"].names)
+
+    @property
+    def num_labels(self) -> int:
+        """Number of outputs: classes, or 1 for regression."""
+        return len(self.label_names or ("value",))
+
+
+def load_task(name: str, source: str = "synthetic") -> Task:
+    """Load a task by name.
+
+    Args:
+        name: a task of the synthetic suite (acceptability, ...) or of GLUE (cola, ...).
+        source: "synthetic"; "hub" for `nyu-mll/glue`; or a folder, in the hub's layout or from
+            `save_to_disk`.
+
+    Raises: ValueError for an unknown task, a task that the source lacks, columns that are missing,
+    and classes in two orders.
+    """
+    if name not in SPECS:
+        raise ValueError(f"unknown task {name!r}; choose one of: {', '.join(SPECS)}")
+    spec = SPECS[name]
+    splits = read_splits(name, source)
+    dataset = DatasetDict(
+        train=_split(splits, "train", name), validation=_split(splits, spec.validation, name)
+    )
+    if spec.extra_split in splits:
+        dataset[spec.extra_split] = splits[spec.extra_split]
+    for split, rows in dataset.items():
+        if missing := {*spec.columns, "label", "idx"} - set(rows.column_names):
+            raise ValueError(
+                f"{name} {split} lacks the columns {sorted(missing)}; it has {rows.column_names}"
+            )
+    if not spec.regression:
+        dataset = with_class_labels(dataset, name)
+    return Task(name, spec, dataset, fingerprint(dataset, spec))
+
+
+def source_of(name: str, source: str | None) -> str:
+    """Where a task's data is: as given, else the synthetic suite or the hub, whichever has it."""
+    return source or ("synthetic" if name in SYNTHETIC else "hub")
+
+
+def read_splits(name: str, source: str) -> DatasetDict:
+    """All splits of a task as the source has them; see `load_task`.
+
+    Raises: ValueError for a source that lacks the task, or can't be reached.
+    """
+    if source in ("synthetic", "hub") and (name in SYNTHETIC) != (source == "synthetic"):
+        tasks = SYNTHETIC if source == "synthetic" else GLUE
+        raise ValueError(f"source {source!r} has no task {name!r}; it has: {', '.join(tasks)}")
+    disable_progress_bars()
+    if source == "synthetic":
+        return _read_synthetic(name)
+    if source == "hub":
+        return _read_hub(name)
+    path = Path(source)
+    if not path.is_dir():
+        raise ValueError(f"source {source!r} is neither 'synthetic', 'hub' nor a folder")
+    if (path / "dataset_dict.json").is_file():
+        return load_from_disk(source)
+    return load_dataset(source, name, cache_dir=str(dataset_cache(path)))
+
+
+def _read_synthetic(name: str) -> DatasetDict:
+    """Straight from the files that come with the kit: no copy in a cache, so no lock."""
+    splits = DatasetDict()
+    for path in sorted((data_folder() / "synthetic" / name).glob("*.parquet")):
+        split = path.name.partition("-")[0]
+        splits[split] = Dataset(pq.read_table(path))
+    return splits
+
+
+def _read_hub(name: str) -> DatasetDict:
+    try:
+        return load_dataset(HUB, name)
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"{HUB} can't be reached ({reason}): pass a folder in its layout (--source), or take a "
+            f"task that comes with the kit: {', '.join(SYNTHETIC)}"
+        ) from error
+
+
+def dataset_cache(path: Path) -> Path:
+    """Where `load_dataset` keeps what it reads from a file or folder, by its content.
+
+    In one place for all it would find a changed file under the same name, and serve the old rows.
+    """
+    if path.is_file():
+        content = files_hash([path])[:HASH_LENGTH]
+    else:
+        content = config_hash({name: files_hash([file]) for name, file in _data_files(path)})
+    return cache_folder() / "datasets" / content
+
+
+def _data_files(folder: Path) -> list[tuple[str, Path]]:
+    """Every file under a folder by its relative name; hidden ones and code are left out."""
+    files = []
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in relative.parts)
+        if path.is_file() and not hidden and path.suffix not in CODE:
+            files.append((relative.as_posix(), path))
+    return files
+
+
+def _split(splits: DatasetDict, split: str, name: str) -> Dataset:
+    if split not in splits:
+        raise ValueError(f"{name} has no split {split!r}; it has: {', '.join(splits)}")
+    return splits[split]
+
+
+def with_class_labels(dataset: DatasetDict, name: str) -> DatasetDict:
+    """The same rows, their labels as classes that have one order in all splits.
+
+    Labels without an order get the sorted one of train.
+
+    Raises: ValueError where splits have different orders, or one has labels that train lacks.
+    """
+    features = {split: rows.features["label"] for split, rows in dataset.items()}
+    if all(isinstance(feature, ClassLabel) for feature in features.values()):
+        orders = {split: feature.names for split, feature in features.items()}
+        if any(names != orders["train"] for names in orders.values()):
+            raise ValueError(f"{name} names its classes in two orders: {orders}")
+        return dataset
+    in_train = set(dataset["train"]["label"])
+    for split, rows in dataset.items():
+        if new := set(rows["label"]) - in_train:
+            raise ValueError(f"{name} {split} has the labels {sorted(new)}, which train lacks")
+    classes = sorted(in_train)
+    return DatasetDict({split: _numbered(rows, classes) for split, rows in dataset.items()})
+
+
+def _numbered(rows: Dataset, classes: list) -> Dataset:
+    """The same rows, each label replaced by its place in `classes`."""
+    number = {label: index for index, label in enumerate(classes)}
+    numbers = [number[label] for label in rows["label"]]
+    kind = ClassLabel(names=[str(label) for label in classes])
+    columns = rows.column_names
+    rows = rows.remove_columns("label").add_column("label", numbers, feature=kind)
+    return rows.select_columns(columns)
+
+
+def fingerprint(dataset: DatasetDict, spec: TaskSpec) -> str:
+    """Twelve hexadecimal digits that name the texts and labels of all splits, wherever they are."""
+    others = sorted(set(dataset) - {"train", "validation"})
+    state = hashlib.sha256()
+    for split in ("train", "validation", *others):
+        for column in (*spec.columns, "label"):
+            # The text is that of repr((split, column, values)), made in parts to save memory.
+            state.update(f"({split!r}, {column!r}, [".encode())
+            comma = ""
+            for part in dataset[split].select_columns(column).iter(FINGERPRINT_ROWS):
+                state.update((comma + ", ".join(map(repr, part[column]))).encode())
+                comma = ", "
+            state.update(b"])")
+    return state.hexdigest()[:HASH_LENGTH]
+
+
+def train_dev_split(task: Task, seed: int, most: int | None = None) -> tuple[list[int], list[int]]:
+    """Row numbers of train without a development part, and of that part.
+
+    It is a tenth of train, at most 1,000 rows, stratified by class. All choices are made on it
+    (which epoch, which learning rate); the validation split is only reported on.
+
+    Args:
+        task: its train split is divided.
+        seed: of the draw.
+        most: limits both parts together to so many rows, drawn by the seed.
+    """
+    rows = task.dataset["train"]
+    numbered = rows.select_columns("label").add_column("row", list(range(len(rows))))
+    stratify = None if task.spec.regression else "label"
+    if most is not None and most < len(rows):
+        limited = numbered.train_test_split(train_size=most, seed=seed, stratify_by_column=stratify)
+        numbered = limited["train"]
+    size = dev_size(len(numbered), task.num_labels)
+    parts = numbered.train_test_split(test_size=size, seed=seed, stratify_by_column=stratify)
+    return list(parts["train"]["row"]), list(parts["test"]["row"])
+
+
+def dev_size(rows: int, outputs: int) -> int:
+    """Rows of the development part of so many labelled ones: room for every class at least."""
+    return min(max(round(DEV_SHARE * rows), outputs), DEV_MOST)

@@ -1,0 +1,290 @@
+"""Classifiers over pretrained encoders, or over some of their layers; new students; saving."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    set_seed,
+)
+from transformers.utils import logging as transformers_logging
+
+from ukd.config.keys import files_hash
+from ukd.config.runtime import attention_kernel, logger
+from ukd.data.tasks import Task
+from ukd.models.students import STUDENTS
+
+LAYER_SELECTIONS = ("first", "spread", "last")
+TEACHER_EMBEDDINGS = "teacher"
+
+
+def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder or hub id. Raises ValueError where there is none."""
+    with sources_explained(source):
+        return AutoTokenizer.from_pretrained(str(source))
+
+
+def load_classifier(
+    source: str | Path,
+    task: Task,
+    *,
+    seed: int,
+    layers: int | None = None,
+    selection: str = "first",
+) -> PreTrainedModel:
+    """A sequence classifier for `task` over the encoder at `source`.
+
+    Args:
+        source: a folder or hub id.
+        task: gives the classifier its outputs and their names.
+        seed: draws what the source lacks: the classifier, mostly.
+        layers: how many of the encoder's to take; None for all.
+        selection: which: the "first" (the paper's), evenly "spread" ones (every second, if half are
+            kept), or the "last".
+
+    Raises: ValueError where there is no model, it has fewer layers, or no stack of layers to select
+    from, and for a classifier that names its classes in another order.
+    """
+    if selection not in LAYER_SELECTIONS:
+        raise ValueError(
+            f"unknown layer_selection {selection!r}; choose one of: {', '.join(LAYER_SELECTIONS)}"
+        )
+    with sources_explained(source):
+        config = AutoConfig.from_pretrained(str(source))
+    depth = config.num_hidden_layers
+    if layers is not None and not 1 <= layers <= depth:
+        raise ValueError(f"{source} has {depth} layers, so {layers} of them can't be taken")
+    check_label_order(config, task, source)
+    changes = _label_options(task)
+    if layers is not None and selection == "first":
+        changes["num_hidden_layers"] = layers  # the others are not even read
+    set_seed(seed)
+    with _quiet(), sources_explained(source):
+        network = AutoModelForSequenceClassification.from_pretrained(
+            str(source), dtype=torch.float32, attn_implementation=attention_kernel(), **changes
+        )
+    if layers is not None and selection != "first":
+        keep_layers(network, selected_layers(selection, layers, depth), source)
+    return network
+
+
+def selected_layers(selection: str, count: int, depth: int) -> list[int]:
+    """Which layers of an encoder a student takes, counted from 0.
+
+    Args:
+        selection: one of `LAYER_SELECTIONS`.
+        count: layers to take.
+        depth: layers there are.
+    """
+    if selection == "first":
+        return list(range(count))
+    if selection == "last":
+        return list(range(depth - count, depth))
+    return [round((number + 1) * depth / count) - 1 for number in range(count)]
+
+
+def keep_layers(network: PreTrainedModel, indices: list[int], source: str | Path) -> None:
+    """Leave a network these layers alone.
+
+    Raises ValueError where it has no stack of them, as ALBERT, which uses one layer again and
+    again.
+    """
+    depth = network.config.num_hidden_layers
+    stacks = {}
+    for name, module in network.named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) == depth:
+            stacks[name] = module
+    if len(stacks) != 1 or depth < 2:
+        raise ValueError(
+            f"{source} has no stack of {depth} layers of their own to select from: take its first "
+            "layers"
+        )
+    name, stack = stacks.popitem()
+    parent, _, attribute = name.rpartition(".")
+    selected = nn.ModuleList(stack[index] for index in indices)
+    setattr(network.get_submodule(parent), attribute, selected)
+    network.config.num_hidden_layers = len(indices)
+
+
+def check_label_order(config: PreTrainedConfig, task: Task, source: str | Path) -> None:
+    """Raise ValueError for a classifier with other outputs, or with its classes in another order.
+
+    Its answers would be read as others.
+    """
+    classifies = any("SequenceClassification" in name for name in config.architectures or ())
+    if classifies and config.num_labels != task.num_labels:
+        raise ValueError(
+            f"{source} has a classifier with {config.num_labels} outputs, and {task.name} needs "
+            f"{task.num_labels}: pass the encoder it was made from"
+        )
+    by_index = sorted((config.id2label or {}).items(), key=lambda item: int(item[0]))
+    of_model = [str(name).lower() for _, name in by_index]
+    of_task = [name.lower() for name in task.label_names or ()]
+    if set(of_model) == set(of_task) and of_model != of_task:
+        raise ValueError(
+            f"{source} names its classes {of_model}, and {task.name} names them {of_task}: pass a "
+            "model with the task's order, or one without a classifier"
+        )
+
+
+def new_student(
+    kind: str, source: str | Path, task: Task, *, seed: int, embeddings: str | None = None
+) -> PreTrainedModel:
+    """A student of another architecture, with random weights.
+
+    Args:
+        kind: "bilstm" or "gated-cnn".
+        source: a folder or hub id whose tokenizer the student reads with.
+        task: gives the classifier its outputs and their names.
+        seed: draws the weights.
+        embeddings: "teacher" starts its words from those of the encoder at `source`. A file of word
+            vectors, one word and its numbers a line, starts those of the tokenizer's entries that
+            are in it.
+
+    Raises: ValueError for an unknown kind or an unusable file.
+    """
+    if kind not in STUDENTS:
+        raise ValueError(f"unknown student {kind!r}; choose one of: layers, {', '.join(STUDENTS)}")
+    tokenizer = load_tokenizer(source)
+    width = None
+    if embeddings is not None:
+        vectors, known = initial_embeddings(embeddings, source, tokenizer)
+        width = vectors.shape[1]
+    set_seed(seed)
+    config = STUDENTS[kind](
+        vocab_size=len(tokenizer),
+        embedding_size=width,
+        pad_token_id=tokenizer.pad_token_id,
+        **_label_options(task),
+    )
+    network = AutoModelForSequenceClassification.from_config(config)
+    if embeddings is not None:
+        with torch.no_grad():
+            network.words.weight[known] = vectors[known]
+    return network
+
+
+def initial_embeddings(
+    embeddings: str, source: str | Path, tokenizer: PreTrainedTokenizerBase
+) -> tuple[Tensor, Tensor]:
+    """Vectors (V, E) for the tokenizer's V entries, and which of them have one, (V,).
+
+    embeddings: "teacher" or a file; see `new_student`.
+
+    Raises: ValueError for a file that holds none of the entries.
+    """
+    if embeddings == TEACHER_EMBEDDINGS:
+        with _quiet(), sources_explained(source):
+            encoder = AutoModel.from_pretrained(str(source), dtype=torch.float32)
+        vectors = encoder.get_input_embeddings().weight.detach()
+        return vectors[: len(tokenizer)], torch.ones(len(tokenizer), dtype=torch.bool)
+    path = Path(embeddings)
+    if not path.is_file():
+        raise ValueError(
+            f"embeddings must be 'teacher' or a file of word vectors, and {embeddings!r} is neither"
+        )
+    found = _read_vectors(path, tokenizer.get_vocab())
+    if len({len(vector) for vector in found.values()}) != 1:
+        raise ValueError(
+            f"{path} holds no word of the vocabulary, or vectors of several lengths: a word and "
+            "its numbers a line are read"
+        )
+    width = len(next(iter(found.values())))
+    vectors = torch.zeros(len(tokenizer), width)
+    vectors[list(found)] = torch.tensor(list(found.values()))
+    logger.info(f"word vectors for {len(found):,} of {len(tokenizer):,} entries from {path.name}")
+    return vectors, vectors.abs().sum(1) > 0
+
+
+def _read_vectors(path: Path, vocabulary: dict[str, int]) -> dict[int, list[float]]:
+    """Vectors by the number of the entry they are for.
+
+    A first line of counts, and words with spaces in them, are passed over.
+    """
+    found = {}
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            word, *numbers = line.rstrip().split(" ")
+            if len(numbers) < 2 or word not in vocabulary:
+                continue
+            try:
+                found[vocabulary[word]] = [float(number) for number in numbers]
+            except ValueError:
+                continue
+    return found
+
+
+def _label_options(task: Task) -> dict:
+    """How a configuration names the task's outputs."""
+    options = {
+        "num_labels": task.num_labels,
+        "problem_type": "regression" if task.spec.regression else None,
+    }
+    if task.label_names:
+        options["id2label"] = dict(enumerate(task.label_names))
+        options["label2id"] = {name: index for index, name in enumerate(task.label_names)}
+    return options
+
+
+def save(
+    network: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    **options: str,
+) -> None:
+    """`save_pretrained` of both into one folder: safetensors, for any `from_pretrained`.
+
+    options: "max_shard_size", where the library's default is too large.
+    """
+    with _quiet():
+        network.save_pretrained(folder, **options)
+        tokenizer.save_pretrained(folder)
+
+
+def write_checksums(folder: Path) -> None:
+    """Write SHA256SUMS of weights, configuration and tokenizer; `bundled_encoder` reads it."""
+    lines = []
+    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")]):
+        lines.append(f"{files_hash([path])}  {path.name}\n")
+    (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
+
+
+def parameters(module: nn.Module) -> int:
+    """Number of parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the report on weights that are new or left out, as classifier and layers are here."""
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()  # stays off: ours are the bars that count
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)
+
+
+@contextmanager
+def sources_explained(source: str | Path) -> Iterator[None]:
+    """Turn what the library raises for a source without a model into a ValueError with a remedy."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"no model could be loaded from {str(source)!r}: pass a folder made by "
+            f"save_pretrained, or a hub id where the hub can be reached ({reason})"
+        ) from error

@@ -1,0 +1,255 @@
+"""Many runs: the teachers first, then every student, on several processes of one machine."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from statistics import mean
+
+import torch
+from joblib import Parallel, delayed, parallel_config
+
+from ukd.config.presets import TrainingConfig
+from ukd.config.runtime import Runtime, logger, progress, usable_cores
+from ukd.data.metrics import mean_metric
+from ukd.data.tasks import Task, load_task, source_of
+from ukd.methods.method import Method
+from ukd.models.bundled import resolve_encoder
+from ukd.training.distill import distill
+from ukd.training.run_record import RunRecord
+from ukd.training.student_report import describe_student
+from ukd.training.teacher import Teacher, train_teacher
+from ukd.training.teacher_heads import fit_heads
+
+IDLE_SECONDS = 10  # until a worker without work ends; the next stage takes it over
+ORPHAN_SECONDS = 1.0  # between looks for the process that started this one
+
+
+@dataclass(frozen=True)
+class LearningRateSearch:
+    """Peak learning rates that every method tries, with every seed.
+
+    A method then runs at the one with the best mean on the development part. All methods try the
+    same rates, so none is searched for more than the others.
+
+    Attributes:
+        learning_rates: what is tried.
+        task: the task whose choice serves all; None to search on each task for itself.
+    """
+
+    learning_rates: tuple[float, ...]
+    task: str | None = None
+
+    def on(self, tasks: tuple[str, ...]) -> dict[str, list[float]]:
+        """What is tried, by task."""
+        searched = (self.task,) if self.task else tasks
+        return {name: list(self.learning_rates) for name in searched}
+
+
+@dataclass(frozen=True)
+class ExperimentGrid:
+    """What to run: every method on every task with every seed, all on one budget.
+
+    Attributes:
+        tasks: names for `load_task`.
+        methods: from `get_method`.
+        seeds: of students.
+        config: the budget.
+        runtime: device and precision; its threads are divided between processes.
+        encoder: what teachers are made from.
+        source: of the tasks; None for where each is at home.
+        search: learning rates to try; None for the config's.
+    """
+
+    tasks: tuple[str, ...]
+    methods: tuple[Method, ...]
+    seeds: tuple[int, ...]
+    config: TrainingConfig
+    runtime: Runtime
+    encoder: str
+    source: str | None = None
+    search: LearningRateSearch | None = None
+
+
+@dataclass(frozen=True)
+class StudentRun:
+    """One run of a grid; learning_rate None for the config's."""
+
+    task: str
+    method: Method
+    seed: int
+    learning_rate: float | None = None
+
+
+class WorkerLost(RuntimeError):
+    """A process of the grid ended in the middle of its work."""
+
+
+def default_jobs(runtime: Runtime) -> int:
+    """One process a core on a CPU, where small networks gain little from threads; one on a GPU."""
+    return usable_cores() if runtime.device == "cpu" else 1
+
+
+def run_grid(grid: ExperimentGrid, jobs: int) -> tuple[list[RunRecord], list[str]]:
+    """Make the teachers and their heads, then all runs. What is finished is found, not repeated.
+
+    Args:
+        jobs: processes at a time.
+
+    Returns: the records in the order of the grid, and "task: reason" for each task that was left
+    out because its teacher has not learned it.
+
+    Raises: ValueError for a student that can't be made and for a search whose task was left out;
+    WorkerLost for a process that was killed; whatever a run raises.
+    """
+    # With all cores, and before any work: what can't be made is refused here.
+    name = resolve_encoder(grid.encoder)[1]
+    describe_student(grid.config, name)
+    searched = grid.search.on(grid.tasks) if grid.search else {}
+    tasks = list(dict.fromkeys((*grid.tasks, *searched)))
+    failures = [text for text in _each(make_teacher, tasks, grid, jobs, "teachers") if text]
+    failed = {text.split(":")[0] for text in failures}
+    if grid.search and grid.search.task in failed:
+        raise ValueError(
+            f"learning rates can't be searched on {grid.search.task}: {'; '.join(failures)}"
+        )
+    tried = _search_runs(grid, [name for name in searched if name not in failed])
+    records = _each(make_student, tried, grid, jobs, "learning rates")
+    best = _best_by_method(grid, tried, records)
+    runs = []
+    for name in grid.tasks:
+        if name in failed or name in searched:
+            continue
+        for seed in grid.seeds:
+            runs += [StudentRun(name, method, seed, best[method]) for method in grid.methods]
+    records += _each(make_student, runs, grid, jobs, "runs")
+    if grid.search:
+        # A run does not know what it is compared with, so this is in memory alone.
+        search = {"rates": searched, "seeds": list(grid.seeds)}
+        records = [replace(record, search=search) for record in records]
+    return records, failures
+
+
+def _search_runs(grid: ExperimentGrid, tasks: list[str]) -> list[StudentRun]:
+    """Every method with every seed at every learning rate of the search, method by method."""
+    runs = []
+    for method in grid.methods:
+        for name in tasks:
+            for seed in grid.seeds:
+                for rate in grid.search.learning_rates:
+                    runs.append(StudentRun(name, method, seed, rate))
+    return runs
+
+
+def _best_by_method(
+    grid: ExperimentGrid, tried: list[StudentRun], records: list[RunRecord]
+) -> dict[Method, float | None]:
+    """The learning rate that serves all tasks, by method; None without a search on one task."""
+    best: dict[Method, float | None] = dict.fromkeys(grid.methods)
+    if grid.search and grid.search.task:
+        for method in best:
+            own = [one for run, one in zip(tried, records, strict=True) if run.method == method]
+            best[method] = best_learning_rate(own)
+    return best
+
+
+def best_learning_rate(records: list[RunRecord]) -> float:
+    """The learning rate with the best mean score on the development part; of equals the lower."""
+    scores: dict[float, list[float]] = {}
+    for record in records:
+        score = mean_metric(record.scores["dev"])
+        scores.setdefault(record.settings.learning_rate, []).append(score)
+    return max(scores, key=lambda rate: (mean(scores[rate]), -rate))
+
+
+def make_teacher(grid: ExperimentGrid, name: str) -> str | None:
+    """One task's teacher with its pseudo classifiers, into the cache.
+
+    Returns "task: reason" if it can't teach, else None.
+    """
+    task = load_task(name, source_of(name, grid.source))
+    try:
+        teacher = _teacher(grid, task)
+    except ValueError as error:
+        return f"{name}: {error}"
+    fit_heads(teacher, task, config=grid.config, runtime=grid.runtime)
+    return None
+
+
+def make_student(grid: ExperimentGrid, run: StudentRun) -> RunRecord:
+    """One run; its teacher comes from the cache."""
+    task = load_task(run.task, source_of(run.task, grid.source))
+    return distill(
+        task,
+        run.method,
+        _teacher(grid, task),
+        config=grid.config,
+        seed=run.seed,
+        learning_rate=run.learning_rate,
+        runtime=grid.runtime,
+    )
+
+
+def _teacher(grid: ExperimentGrid, task: Task) -> Teacher:
+    return train_teacher(task, config=grid.config, encoder=grid.encoder, runtime=grid.runtime)
+
+
+def _each(work: Callable, items: list, grid: ExperimentGrid, jobs: int, label: str) -> list:
+    """`work(grid, item)` for every item, in `jobs` processes; results in the order of items.
+
+    The first failure stops the rest and is raised here.
+    """
+    jobs = min(jobs, len(items))
+    if jobs <= 1:
+        return [work(grid, item) for item in progress(items, label)]
+    threads = max(1, grid.runtime.threads // jobs)
+    grid = replace(grid, runtime=replace(grid.runtime, threads=threads))
+    # Threads that wait for each other by spinning stand still when others use their cores. Only
+    # the processes started from here read this.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    workers = parallel_config(
+        "loky",
+        inner_max_num_threads=threads,
+        idle_worker_timeout=IDLE_SECONDS,
+        initializer=_start_worker,
+        initargs=(threads, os.getpid()),
+    )
+    results: list = [None] * len(items)
+    try:
+        with workers:
+            pool = Parallel(jobs, return_as="generator_unordered", batch_size=1, max_nbytes=None)
+            numbered = pool(
+                delayed(_numbered)(index, work, grid, item) for index, item in enumerate(items)
+            )
+            finished = progress(numbered, label, len(items))
+            for count, (index, result) in enumerate(finished, start=1):
+                results[index] = result
+                logger.info(f"[{count}/{len(items)}] {label} done")
+    except BrokenProcessPool as error:
+        raise WorkerLost(
+            "a process was killed in the middle of its work, most often for want of memory: run "
+            f"again with fewer processes (--jobs, now {jobs}) or smaller batches (--batch-size). "
+            "What is finished is kept, and the next call continues"
+        ) from error
+    return results
+
+
+def _numbered(index: int, work: Callable, grid: ExperimentGrid, item: object) -> tuple[int, object]:
+    """A result with the place of its item, since results come in the order they are finished."""
+    return index, work(grid, item)
+
+
+def _start_worker(threads: int, parent: int) -> None:
+    """In a new process: its share of the cores, and an end when its parent has ended."""
+    torch.set_num_threads(threads)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(ORPHAN_SECONDS)
+    os._exit(1)

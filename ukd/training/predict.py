@@ -1,0 +1,138 @@
+"""Predictions for GLUE's test splits, in the files that its leaderboard takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from datasets import Dataset, DatasetDict
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+from ukd.config.files import atomic_file
+from ukd.config.keys import config_hash
+from ukd.config.runtime import Runtime
+from ukd.data.batches import tokenize_split
+from ukd.data.tasks import GLUE, Task, load_task, read_splits
+from ukd.heads import ClassifierWithHeads
+from ukd.models.encoders import load_classifier, load_tokenizer, sources_explained
+from ukd.training.loop import predict
+
+# The leaderboard's file for each test split.
+FILES = {
+    "cola": {"test": "CoLA"},
+    "sst2": {"test": "SST-2"},
+    "mrpc": {"test": "MRPC"},
+    "qqp": {"test": "QQP"},
+    "stsb": {"test": "STS-B"},
+    "mnli": {"test_matched": "MNLI-m", "test_mismatched": "MNLI-mm"},
+    "qnli": {"test": "QNLI"},
+    "rte": {"test": "RTE"},
+}
+# GLUE's classes in its order.
+CLASSES = {
+    "mnli": ("entailment", "neutral", "contradiction"),
+    "qnli": ("entailment", "not_entailment"),
+    "rte": ("entailment", "not_entailment"),
+    "cola": ("unacceptable", "acceptable"),
+    "sst2": ("negative", "positive"),
+    "mrpc": ("not_equivalent", "equivalent"),
+    "qqp": ("not_duplicate", "duplicate"),
+    "stsb": None,
+}
+NAMED = ("mnli", "qnli", "rte")  # the leaderboard takes class names; elsewhere numbers
+LARGEST_SIMILARITY = 5  # STS-B's scale begins at 0
+
+
+def write_predictions(
+    model: Path, name: str, source: str, out: Path, *, max_length: int, runtime: Runtime
+) -> list[Path]:
+    """Write a student's predictions for a task's test splits: index and prediction of every row.
+
+    Args:
+        model: a folder with a classifier and its tokenizer, such as a run's `student/`.
+        name: one of GLUE's tasks.
+        source: "hub", or a folder in its layout.
+        out: folder of the files, one for each test split.
+        max_length: tokens an example.
+        runtime: device and precision.
+
+    Returns: the files.
+
+    Raises: ValueError for a task that is not GLUE's, a source without test splits or with other
+    classes, a model that was not trained on the task; FileExistsError for a file that is there.
+    """
+    if name not in FILES:
+        raise ValueError(
+            f"{name!r} is not a task of GLUE's leaderboard; choose one of: {', '.join(FILES)}"
+        )
+    task = load_task(name, source)
+    splits = read_splits(name, source)
+    if missing := set(FILES[name]) - set(splits):
+        raise ValueError(
+            f"{source} has no split {sorted(missing)[0]} of {name}; it has: {', '.join(splits)}"
+        )
+    if task.label_names != CLASSES[name]:
+        raise ValueError(
+            f"{source} names the classes of {name} {task.label_names}, and GLUE {CLASSES[name]}: "
+            "pass a folder with GLUE's own"
+        )
+    paths = {split: out / f"{file}.tsv" for split, file in FILES[name].items()}
+    for path in paths.values():
+        if path.exists():
+            raise FileExistsError(
+                f"{path} exists, and predictions are never overwritten: remove it or choose "
+                "another folder"
+            )
+    _check_model(model, name)
+    network = ClassifierWithHeads(load_classifier(model, task, seed=0))
+    tokenizer = load_tokenizer(model)
+    for split, path in paths.items():
+        rows = splits[split]
+        test = _test_task(task, split, rows)
+        data = tokenize_split(test, split, tokenizer, max_length)
+        answers = _answers(predict(network, data, runtime)[:, -1], task)
+        lines = ["index\tprediction"]
+        for index, answer in zip(rows["idx"], answers, strict=True):
+            lines.append(f"{index}\t{answer}")
+        with atomic_file(path) as temporary:
+            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return list(paths.values())
+
+
+def _test_task(task: Task, split: str, rows: Dataset) -> Task:
+    """A test split as a task, whose key follows its texts; it has no labels to hash."""
+    texts = [list(rows[column]) for column in GLUE[task.name].columns]
+    key = config_hash(task.fingerprint, texts)
+    return replace(task, dataset=DatasetDict({split: rows}), fingerprint=key)
+
+
+def _answers(logits: Tensor, task: Task) -> list[str]:
+    """Logits (N, C) as the leaderboard takes them; values are cut to the task's scale."""
+    if task.spec.regression:
+        values = logits.squeeze(-1).clamp(0, LARGEST_SIMILARITY)
+        return [f"{value:.3f}" for value in values.tolist()]
+    classes = logits.argmax(-1).tolist()
+    if task.name in NAMED:
+        return [task.label_names[index] for index in classes]
+    return [str(index) for index in classes]
+
+
+def _check_model(model: Path, name: str) -> None:
+    """Raise ValueError for a folder that holds no trained classifier, or one of other classes."""
+    with sources_explained(model):
+        config = AutoConfig.from_pretrained(model)
+        trained = any("SequenceClassification" in kind for kind in config.architectures or ())
+        if trained:
+            report = AutoModelForSequenceClassification.from_pretrained(
+                model, output_loading_info=True
+            )[1]
+            trained = not report["missing_keys"]
+    if not trained:
+        raise ValueError(f"{model} holds no trained classifier: pass a run's student folder")
+    of_model = tuple(config.id2label[index] for index in sorted(config.id2label))
+    if CLASSES[name] and of_model != CLASSES[name]:
+        raise ValueError(
+            f"{model} was trained on another task: it knows {list(of_model)}, and {name} has "
+            f"{CLASSES[name]}"
+        )

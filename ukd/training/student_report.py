@@ -1,0 +1,117 @@
+"""What a record says about a run's student and its predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from ukd.config.keys import HASH_LENGTH, files_hash
+from ukd.config.presets import PRESETS, STUDENT_INITS, TrainingConfig
+from ukd.data.metrics import expected_calibration_error
+from ukd.data.tasks import SYNTHETIC, Task
+from ukd.models.bundled import resolve_encoder
+from ukd.models.students import STUDENTS
+
+TEACHER_EMBEDDINGS = "teacher"
+
+
+def describe_student(config: TrainingConfig, encoder: str) -> dict:
+    """The student's part of `RunSettings`: by content, never by path.
+
+    encoder: the name of the teacher's, for a student that takes layers of it.
+
+    Raises: ValueError for a student that can't be made.
+    """
+    takes_layers = config.student == "layers"
+    if takes_layers:
+        name = encoder
+        check_depth(config, config.teacher_depth)
+    else:
+        name = _student_name(config.student)
+    if config.student_init not in STUDENT_INITS:
+        raise ValueError(
+            f"unknown student_init {config.student_init!r}; "
+            f"choose one of: {', '.join(STUDENT_INITS)}"
+        )
+    return {
+        "student": name,
+        "student_depth": config.student_depth if takes_layers else None,
+        "layer_selection": config.layer_selection if takes_layers else None,
+        "student_init": config.student_init if takes_layers else None,
+        "embeddings": _embeddings_name(config),
+    }
+
+
+def check_depth(config: TrainingConfig, teacher_depth: int | None) -> None:
+    """Raise ValueError for a student of layers that is deeper than its teacher."""
+    if config.student != "layers" or teacher_depth is None:
+        return
+    if config.student_depth > teacher_depth:
+        raise ValueError(
+            f"student_depth is {config.student_depth}, and the teacher has {teacher_depth} layers: "
+            f"take a student of at most {teacher_depth} (--student-depth), or a deeper teacher "
+            "(--teacher-depth)"
+        )
+
+
+def _student_name(student: str) -> str:
+    """A student's name: an architecture, a folder's name with its weights' hash, or a hub id."""
+    if student in STUDENTS:
+        return student
+    name = resolve_encoder(student)[1]
+    is_hub_id = name == student
+    if is_hub_id and "/" not in name and name not in _known_encoders():
+        raise ValueError(
+            f"unknown student {name!r}; choose one of: layers, {', '.join(STUDENTS)}, a folder, or "
+            "a hub id"
+        )
+    return name
+
+
+def _known_encoders() -> set[str]:
+    """Hub ids without an owner that presets name."""
+    students = {config.student for config in PRESETS.values()}
+    return students | {config.encoder for config in PRESETS.values()}
+
+
+def _embeddings_name(config: TrainingConfig) -> str | None:
+    """Where word embeddings start from: None, "teacher", or the hash of a file of vectors."""
+    if not config.embeddings:
+        return None
+    if config.student not in STUDENTS:
+        raise ValueError(
+            f"embeddings are given to one of {', '.join(STUDENTS)}; {config.student!r} brings its "
+            "own"
+        )
+    if config.embeddings == TEACHER_EMBEDDINGS:
+        return TEACHER_EMBEDDINGS
+    file = Path(config.embeddings)
+    if not file.is_file():
+        raise ValueError(
+            f"embeddings must be 'teacher' or a file of word vectors, and {config.embeddings!r} is "
+            "neither"
+        )
+    return files_hash([file])[:HASH_LENGTH]
+
+
+def prediction_summary(logits: Tensor, labels: Tensor, task: Task) -> dict:
+    """Fields of a record about the predictions, from logits (N, C) and labels (N,).
+
+    collapsed: whether all examples got one class. calibration_error: in percentage points; classes
+    only. predictions: of each example, for the synthetic suite alone: nothing of other data enters
+    a record, not even what would tell its labels.
+    """
+    regression = task.spec.regression
+    classes = logits.argmax(-1).tolist()
+    summary: dict = {"collapsed": not regression and len(set(classes)) == 1}
+    if not regression:
+        error = expected_calibration_error(logits.numpy(), labels.numpy())
+        summary["calibration_error"] = round(error, 3)
+    if task.name in SYNTHETIC:
+        if regression:
+            values = [f"{value:.3f}" for value in logits.squeeze(-1).tolist()]
+            summary["predictions"] = " ".join(values)
+        else:
+            summary["predictions"] = "".join(str(index) for index in classes)
+    return summary

@@ -1,0 +1,256 @@
+"""The teacher: a pretrained encoder, fine-tuned on the task's labels once and then frozen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import AutoConfig
+
+from ukd.config.files import write_json
+from ukd.config.keys import code_hash, config_hash, files_hash
+from ukd.config.paths import cache_folder
+from ukd.config.presets import TrainingConfig
+from ukd.config.provenance import provenance
+from ukd.config.runtime import Runtime, choose_runtime, logger
+from ukd.data.batches import (
+    Batch,
+    TokenizedSplit,
+    extra_splits,
+    steps_per_epoch,
+    tokenized_splits,
+    training_batches,
+)
+from ukd.data.metrics import mean_metric, scores
+from ukd.data.tasks import Task
+from ukd.heads import ClassifierWithHeads, Frozen, PseudoClassifiers
+from ukd.losses import label_loss
+from ukd.models.bundled import default_learning_rates, resolve_encoder, tokenizer_hash
+from ukd.models.encoders import (
+    load_classifier,
+    load_tokenizer,
+    parameters,
+    save,
+    sources_explained,
+)
+from ukd.training.loop import Schedule, fit, predict
+from ukd.training.verified import build_verified, is_whole, read_note
+
+HEADS_FILE = "heads.safetensors"
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A fine-tuned teacher in a folder.
+
+    Attributes:
+        key: hash of all that made it.
+        weights: sha256 of its weights.
+        encoder: what it was made from, as given: "bundled", a folder or a hub id.
+        about: its scores, layers, parameters, history, encoder's name, learning rate, seed, and
+            the "settings" that made it.
+    """
+
+    folder: Path
+    key: str
+    weights: str
+    encoder: str
+    about: dict
+
+    @property
+    def heads(self) -> Path:
+        """Folder of its pseudo classifiers, one for each version of the code that fits them."""
+        return self.folder / f"heads-{code_hash('ukd.training.teacher_heads')}"
+
+    @property
+    def heads_key(self) -> str | None:
+        """sha256 of its pseudo classifiers; None before they are fitted.
+
+        Raises ValueError for pseudo classifiers that are damaged.
+        """
+        if not self.heads.exists():
+            return None
+        if not is_whole(self.heads):
+            raise ValueError(
+                f"the pseudo classifiers in {self.heads} are damaged: fit them anew (ukd.fit_heads)"
+            )
+        return read_note(self.heads)["sha256"][HEADS_FILE]
+
+    def load(self, task: Task) -> Frozen:
+        """The frozen teacher: inputs to logits (B, T, C), the last entry its own classifier.
+
+        Before its pseudo classifiers are fitted that is the only one, T = 1.
+        """
+        network = load_classifier(self.folder, task, seed=0)
+        heads = None
+        if self.heads_key is not None:
+            weights = load_file(self.heads / HEADS_FILE)
+            layers, hidden_size, num_labels = weights["weight"].shape
+            heads = PseudoClassifiers(hidden_size, num_labels, layers)
+            heads.load_state_dict(weights)
+        return Frozen(ClassifierWithHeads(network, heads))
+
+
+def train_teacher(
+    task: Task,
+    *,
+    config: TrainingConfig,
+    encoder: str | None = None,
+    learning_rate: float | None = None,
+    seed: int = 1,
+    runtime: Runtime | None = None,
+) -> Teacher:
+    """Fine-tune a pretrained encoder on the task's labels, once; then it is found in the cache.
+
+    A teacher in the cache whose files are not as they were written is set aside with a warning,
+    and trained anew.
+
+    Args:
+        config: its `teacher_depth` says how many of the encoder's layers are taken.
+        encoder: "bundled", "random" (the same network without its pretraining), a folder or a hub
+            id; by default the config's.
+        learning_rate: peak; by default the config's, else the encoder's (see
+            `ukd.models.bundled.default_learning_rates`).
+        seed: of the classifier's start, the order of the examples and dropout.
+
+    Returns: Teacher, with its scores by split in `.about["scores"]`.
+
+    Raises: ValueError for a teacher below the task's least score, unless the config only warns.
+    """
+    runtime = runtime or choose_runtime()
+    encoder = encoder or config.encoder
+    source, name = resolve_encoder(encoder)
+    rate = learning_rate or config.teacher_learning_rate or default_learning_rates(encoder)[0]
+    settings = teacher_settings(task, config, source, name, rate, seed, runtime)
+    key = config_hash(settings)
+    folder = cache_folder() / "teachers" / f"{task.name}-{key}"
+
+    def make(building: Path) -> None:
+        _fine_tune(building, task, config, source, rate, seed, runtime)
+
+    build_verified(folder, make, settings, "teacher")
+    about = json.loads((folder / "teacher.json").read_text(encoding="utf-8"))
+    check_min_score(task, about["scores"]["dev"], enforce=config.enforce_min_teacher_score)
+    about |= {"encoder": name, "learning_rate": rate, "seed": seed, "settings": settings}
+    return Teacher(folder, key, about["weights"], encoder, about)
+
+
+def teacher_settings(
+    task: Task,
+    config: TrainingConfig,
+    source: str,
+    name: str,
+    learning_rate: float,
+    seed: int,
+    runtime: Runtime,
+) -> dict:
+    """All that decides a teacher, whose hash is its key. `name` ends in the encoder's weights."""
+    return {
+        "kind": "teacher",
+        "task": task.name,
+        "data": task.key,
+        "encoder": name,
+        "revision": hub_revision(source),
+        "tokenizer": tokenizer_hash(Path(source)),
+        "teacher_depth": config.teacher_depth,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "epochs": config.teacher_epochs,
+        "batch_size": config.batch_size,
+        "max_length": config.max_length,
+        "max_train": config.max_train,
+        "max_validation": config.max_validation,
+        "selection_split": config.selection_split,
+        "precision": runtime.precision,
+        "compiled": runtime.compiled,
+        "torch": torch.__version__,
+        "code": code_hash("ukd.training.teacher"),
+    }
+
+
+def hub_revision(source: str) -> str | None:
+    """The commit of a hub id's files, which its name does not tell; None for a folder."""
+    if Path(source).is_dir():
+        return None
+    with sources_explained(source):
+        return AutoConfig.from_pretrained(source)._commit_hash
+
+
+def weights_of(folder: Path) -> str:
+    """sha256 of the weights in a model's folder."""
+    return files_hash(sorted(folder.glob("*.safetensors")))
+
+
+def _fine_tune(
+    folder: Path,
+    task: Task,
+    config: TrainingConfig,
+    source: str,
+    learning_rate: float,
+    seed: int,
+    runtime: Runtime,
+) -> None:
+    """Train on labels, keep the best epoch, and write weights, tokenizer and `teacher.json`."""
+    logger.info(f"fine-tuning the teacher on {task.name}")
+    tokenizer = load_tokenizer(source)
+    train, dev, validation = tokenized_splits(task, tokenizer, config)
+    network = load_classifier(source, task, seed=seed, layers=config.teacher_depth)
+    model = ClassifierWithHeads(network)
+    steps = steps_per_epoch(len(train), config.batch_size)
+
+    def batches(epoch: int, rank: int, world: int) -> Iterator[Batch]:
+        return training_batches(train, config.batch_size, seed, epoch, rank, world)
+
+    def objective(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        logits = model(**batch.inputs)[:, -1]
+        return {"labels": label_loss(logits, batch.labels, regression=task.spec.regression)}
+
+    history = fit(
+        model,
+        batches,
+        objective,
+        Schedule(config.teacher_epochs, steps, learning_rate),
+        runtime,
+        score=lambda model: mean_metric(score(model, dev, task, runtime)),
+        label=f"teacher {task.name}",
+    )
+    splits = {"dev": dev, "validation": validation} | extra_splits(task, tokenizer, config)
+    all_scores = {name: score(model, data, task, runtime) for name, data in splits.items()}
+    save(model.network, tokenizer, folder)
+    about = {
+        "scores": all_scores,
+        "parameters": parameters(model.network),
+        "layers": model.network.config.num_hidden_layers,
+        "weights": weights_of(folder),
+        "history": history,
+    }
+    write_json(folder / "teacher.json", about | provenance(runtime))
+
+
+def score(model: nn.Module, data: TokenizedSplit, task: Task, runtime: Runtime) -> dict[str, float]:
+    """The task's metrics of the network's own classifier, in percent."""
+    logits = predict(model, data, runtime)[:, -1]
+    return scores(logits.numpy(), data.labels.numpy(), task.spec.metrics)
+
+
+def check_min_score(task: Task, dev: dict[str, float], *, enforce: bool) -> None:
+    """A teacher that has not learned its task can't teach it: raise ValueError, or only warn."""
+    reached = mean_metric(dev)
+    if reached >= task.spec.min_teacher_score:
+        return
+    text = (
+        f"the teacher reaches {reached:.1f} on the development part of {task.name}, below the "
+        f"least score of {task.spec.min_teacher_score:.0f}"
+    )
+    if enforce:
+        raise ValueError(
+            f"{text}: distilling from it would teach noise. Train it longer (--teacher-epochs), at "
+            "another rate (--teacher-learning-rate), from a better encoder (--encoder), or see for "
+            "yourself (--allow-weak-teacher)"
+        )
+    logger.warning(text)

@@ -1,0 +1,72 @@
+"""Cached folders: built once, checked by the sha256 of their files, built anew if damaged."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from ukd.config.files import atomic_folder, folder_lock, write_json
+from ukd.config.keys import files_hash
+from ukd.config.runtime import rank
+
+NOTE = "made.json"
+
+
+def build_verified(
+    folder: Path, make: Callable[[Path], None], made: dict[str, object], content: str
+) -> dict:
+    """Build a folder once; where its files are not those that were written, set it aside first.
+
+    A finished folder is only read, so that a cache can be shared without the right to write.
+
+    Args:
+        make: writes the files into the empty folder that it is given.
+        made: what decides the content, for the note.
+        content: what the folder holds, for the warning, as in "teacher".
+
+    Returns: the folder's note: `made`, and the sha256 of each file by name.
+    """
+    if not is_whole(folder):
+        with folder_lock(folder):
+            # Another process may have built it while this one waited for the lock.
+            if not is_whole(folder):
+                set_aside(folder, content)
+                with atomic_folder(folder) as building:
+                    make(building)
+                    write_json(building / NOTE, made | {"sha256": _checksums(building)})
+    return read_note(folder)
+
+
+def read_note(folder: Path) -> dict:
+    """The note of a built folder. Raises OSError or ValueError where it can't be read."""
+    return json.loads((folder / NOTE).read_text(encoding="utf-8"))
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder has its note, and every file is as it was written."""
+    try:
+        expected = read_note(folder)["sha256"]
+        return all(files_hash([folder / name]) == digest for name, digest in expected.items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def set_aside(folder: Path, content: str) -> None:
+    """Rename a damaged folder, with a warning, so that its place is free."""
+    if rank() > 0 or not folder.exists():
+        return
+    aside = folder.with_name(f"{folder.name}.damaged-{secrets.token_hex(3)}")
+    folder.rename(aside)
+    warnings.warn(
+        f"the {content} in {folder} is damaged: it is made anew, and what was there is kept as "
+        f"{aside.name}; you may delete that",
+        stacklevel=3,
+    )
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """The sha256 of every file by its name."""
+    return {path.name: files_hash([path]) for path in sorted(folder.iterdir()) if path.is_file()}
