@@ -72,8 +72,9 @@ def test_its_layers_are_those_of_the_library_and_padding_never_enters(family, en
     torch.testing.assert_close(logits[:, -1], network(**tokens).logits)
 
 
+# Without token types, with its own attention, with other names of its sizes, with shared layers.
 @pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["Roberta", "DebertaV2", "DistilBert", "Albert"])
 def test_it_teaches_and_its_first_layers_learn(family, encoders, task, tiny, runtime, tmp_path):
     config = replace(
         tiny, encoder=str(encoders(family)), teacher_depth=None, teacher_epochs=1, student_epochs=2

@@ -21,9 +21,11 @@ def random_logits(*shape):
 
 def kl_by_hand(student, teacher, temperature):
     """tau^2 KL(teacher || student) of two lists, with exp and log alone."""
-    soft = lambda z: [
-        math.exp(x / temperature) / sum(math.exp(y / temperature) for y in z) for x in z
-    ]
+
+    def soft(z):
+        total = sum(math.exp(y / temperature) for y in z)
+        return [math.exp(x / temperature) / total for x in z]
+
     return temperature**2 * sum(
         p * math.log(p / q) for p, q in zip(soft(teacher), soft(student), strict=True)
     )
@@ -59,7 +61,9 @@ def squared_error_of_softmaxes(student, teacher, *, temperature):
 
 
 def handwritten_softmax(student, teacher, *, temperature):
-    soft = lambda z: (z / temperature).exp() / (z / temperature).exp().sum(-1, keepdim=True)
+    def soft(z):
+        return (z / temperature).exp() / (z / temperature).exp().sum(-1, keepdim=True)
+
     return (
         temperature**2
         * (soft(teacher) * (soft(teacher).log() - soft(student).log())).sum(-1).mean()
@@ -150,11 +154,11 @@ def test_kd_for_regression_is_the_squared_error():
     )
 
 
-@pytest.mark.parametrize("tau", [0.0, -2.0, math.inf, math.nan])
+@pytest.mark.parametrize("temperature", [0.0, -2.0, math.inf, math.nan])
 def test_a_bad_tau_is_named(temperature):
-    with pytest.raises(ValueError, match="tau must be finite and positive"):
+    with pytest.raises(ValueError, match="temperature must be finite and positive"):
         ukd.kd_loss(STUDENT, TEACHER, temperature=temperature)
-    with pytest.raises(ValueError, match="tau must be finite and positive"):
+    with pytest.raises(ValueError, match="temperature must be finite and positive"):
         ukd.intermediate_loss(
             random_logits(2, 2, 3), random_logits(2, 4, 3), temperature=temperature
         )
@@ -206,8 +210,8 @@ def loop(student, teacher, layer_map, attention_on, temperature, attention_tempe
 
 
 @pytest.mark.parametrize("regression", [False, True])
-@pytest.mark.parametrize("combine", ATTENTION_ON)
-@pytest.mark.parametrize("mapping", LAYER_MAPS)
+@pytest.mark.parametrize("attention_on", ATTENTION_ON)
+@pytest.mark.parametrize("layer_map", LAYER_MAPS)
 def test_equals_the_definition_written_as_loops(layer_map, attention_on, regression):
     classes = 1 if regression else 3
     student, teacher = random_logits(4, 2, classes), random_logits(4, 5, classes)
@@ -256,25 +260,25 @@ def gradients(**options):
     return student.grad
 
 
-@pytest.mark.parametrize("combine", ATTENTION_ON)
+@pytest.mark.parametrize("attention_on", ATTENTION_ON)
 def test_the_gradient_through_the_attention_can_be_stopped(attention_on):
     assert not torch.allclose(
-        gradients(attention_on=attention_on, attention_grad=True),
-        gradients(attention_on=attention_on, attention_grad=False),
+        gradients(attention_on=attention_on, detach_attention=False),
+        gradients(attention_on=attention_on, detach_attention=True),
     )
     fixed = [
-        gradients(attention_on=attention_on, layer_map="uniform", attention_grad=flag)
+        gradients(attention_on=attention_on, layer_map="uniform", detach_attention=flag)
         for flag in (True, False)
     ]
     assert torch.equal(*fixed)
 
 
 @pytest.mark.parametrize("regression", [False, True])
-@pytest.mark.parametrize("attention_grad", [True, False])
-@pytest.mark.parametrize("combine", ATTENTION_ON)
+@pytest.mark.parametrize("detach_attention", [True, False])
+@pytest.mark.parametrize("attention_on", ATTENTION_ON)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_logits_of_ten_thousand_give_finite_losses_and_gradients(
-    dtype, attention_on, attention_grad, regression
+    dtype, attention_on, detach_attention, regression
 ):
     signs = (
         torch.tensor([[[1.0], [-1.0]], [[-1.0], [1.0]]])
@@ -287,7 +291,7 @@ def test_logits_of_ten_thousand_give_finite_losses_and_gradients(
         student,
         teacher,
         attention_on=attention_on,
-        attention_grad=attention_grad,
+        detach_attention=detach_attention,
         regression=regression,
     )
     found.loss.backward()
@@ -304,9 +308,9 @@ def test_float64_stays_float64():
 
 
 def test_unknown_names_list_the_valid_ones():
-    with pytest.raises(ValueError, match="unknown mapping 'atention'.*attention, uniform"):
+    with pytest.raises(ValueError, match="unknown layer map 'atention'.*attention, uniform"):
         ukd.intermediate_loss(random_logits(2, 2, 3), random_logits(2, 4, 3), layer_map="atention")
-    with pytest.raises(ValueError, match="unknown combine 'sum'.*logits, losses"):
+    with pytest.raises(ValueError, match="unknown attention_on 'sum'.*logits, losses"):
         ukd.intermediate_loss(random_logits(2, 2, 3), random_logits(2, 4, 3), attention_on="sum")
 
 
@@ -327,12 +331,16 @@ def test_label_loss_by_hand():
     [
         (
             5.0,
-            {"attention_grad": True},
+            {"detach_attention": False},
             False,
         ),  # a confident layer repels the student, which looks away from it
         (5.0, {}, True),
-        (5.0, {"attention_grad": True, "kappa": 10.0}, True),
-        (2.0, {"attention_grad": True}, True),  # and a layer that is less sure of itself does not
+        (5.0, {"detach_attention": False, "kappa": 10.0}, True),
+        (
+            2.0,
+            {"detach_attention": False},
+            True,
+        ),  # and a layer that is less sure of itself does not
     ],
 )
 def test_a_confident_teacher_layer_repels_a_student_that_may_move_its_attention(
@@ -349,4 +357,88 @@ def test_a_confident_teacher_layer_repels_a_student_that_may_move_its_attention(
     assert (float(step[1] - step[0]) > 0) is towards
     weight, u = 0.2, 0.2 * confidence
     pull = confidence**2 * weight * (1 - weight) / (2 * options.get("kappa", 1.0))
-    assert towards is (not options.get("attention_grad", False) or pull < math.sinh(u) / u)
+    assert towards is (options.get("detach_attention", True) or pull < math.sinh(u) / u)
+
+
+# --- a layer map of one's own, and other names of options ----------------------------------------
+
+
+def two_deepest(student, teacher):
+    """Half of each of the two deepest teacher layers."""
+    weights = torch.zeros(student.shape[1], teacher.shape[1], dtype=teacher.dtype)
+    weights[:, -2:] = 0.5
+    return weights
+
+
+def test_any_function_serves_as_a_layer_map():
+    student, teacher = random_logits(4, 3, 2), random_logits(4, 6, 2)
+    found = ukd.intermediate_loss(student, teacher, layer_map=two_deepest, temperature=2.0)
+    target = teacher[:, -2:].mean(1)
+    expected = [ukd.kd_loss(student[:, s], target, temperature=2.0) for s in range(3)]
+    assert found.weights.shape == (4, 3, 6)
+    torch.testing.assert_close(found.per_layer, torch.stack(expected))
+
+
+def test_a_function_that_gives_the_attention_is_the_attention():
+    student, teacher = random_logits(4, 3, 2), random_logits(4, 6, 2)
+
+    def attention(student, teacher):
+        return ukd.attention_projection(student, teacher).weights
+
+    ours = ukd.intermediate_loss(student, teacher, layer_map=attention)
+    named = ukd.intermediate_loss(student, teacher, layer_map="attention")
+    assert torch.equal(ours.loss, named.loss)
+
+
+def weights_of(**changes):
+    def layer_map(student, teacher):
+        weights = torch.full((student.shape[1], teacher.shape[1]), 1 / teacher.shape[1])
+        for position, value in changes.items():
+            weights[int(position[1:]), 0] = value
+        return weights
+
+    return layer_map
+
+
+@pytest.mark.parametrize(
+    ("layer_map", "message"),
+    [
+        (weights_of(r0=0.9), "do not sum to one .*divide by the sum"),
+        (weights_of(r1=float("nan")), "not finite"),
+        (weights_of(r2=-0.1), "negative weights: take a softmax"),
+        (lambda student, teacher: torch.ones(2, 6) / 6, r"\(B, S, T\) = \(4, 3, 6\), got \(2, 6\)"),
+        (lambda student, teacher: [1.0], "must return a tensor, got list"),
+    ],
+)
+def test_weights_that_are_none_are_refused(layer_map, message):
+    with pytest.raises(ValueError, match=message):
+        ukd.intermediate_loss(random_logits(4, 3, 2), random_logits(4, 6, 2), layer_map=layer_map)
+
+
+def test_the_papers_symbols_are_other_names_of_the_options():
+    student, teacher = random_logits(4, 3, 2), random_logits(4, 6, 2)
+    symbols = {"tau": 3.0, "kappa": 0.5, "mapping": "attention", "combine": "losses"}
+    names = {
+        "temperature": 3.0,
+        "attention_temperature": 0.5,
+        "layer_map": "attention",
+        "attention_on": "losses",
+    }
+    ours = ukd.intermediate_loss(student, teacher, **symbols).loss
+    assert torch.equal(ours, ukd.intermediate_loss(student, teacher, **names).loss)
+    last = (student[:, -1], teacher[:, -1])
+    assert torch.equal(ukd.kd_loss(*last, tau=3.0), ukd.kd_loss(*last, temperature=3.0))
+    attended = ukd.attend(student, teacher, kappa=0.5).weights
+    projected = ukd.attention_projection(student, teacher, attention_temperature=0.5).weights
+    assert torch.equal(attended, projected)
+    with pytest.raises(TypeError, match="tau is another name of temperature"):
+        ukd.kd_loss(*last, tau=3.0, temperature=3.0)
+
+
+def test_final_is_supervision_by_the_teachers_own_last_layer():
+    student, teacher = random_logits(4, 3, 2), random_logits(4, 6, 2)
+    found = ukd.intermediate_loss(student, teacher, layer_map="deepest", temperature=2.0)
+    expected = [ukd.kd_loss(student[:, s], teacher[:, -1], temperature=2.0) for s in range(3)]
+    torch.testing.assert_close(found.per_layer, torch.stack(expected))
+    assert ukd.METHODS["final"].teacher_layers == "all"
+    assert ukd.METHODS["deepest"].teacher_layers == "intermediate"

@@ -11,7 +11,7 @@ from ukd.projection import LAYER_MAPS, layer_map_weights
 GENERATOR = torch.Generator().manual_seed(0)
 
 
-def random_logits(layers, classes=3, batch_size=5, dtype=torch.float64):
+def random_logits(layers, classes=3, batch=5, dtype=torch.float64):
     return torch.randn(batch, layers, classes, generator=GENERATOR, dtype=dtype)
 
 
@@ -45,7 +45,7 @@ def loop(student, teacher, attention_temperature, regression):
 
 
 @pytest.mark.parametrize("regression", [False, True])
-@pytest.mark.parametrize("kappa", [0.3, 1.0, 7.0])
+@pytest.mark.parametrize("attention_temperature", [0.3, 1.0, 7.0])
 def test_equals_the_definition_written_as_loops(attention_temperature, regression):
     classes = 1 if regression else 3
     student, teacher = random_logits(2, classes), random_logits(4, classes)
@@ -109,7 +109,7 @@ def test_kappa_large_is_uniform_and_small_picks_one_layer():
     ).all()
 
 
-@pytest.mark.parametrize("mapping", LAYER_MAPS)
+@pytest.mark.parametrize("layer_map", LAYER_MAPS)
 def test_every_mapping_gives_weights_that_sum_to_one(layer_map):
     weights = layer_map_weights(random_logits(3), random_logits(11), layer_map)
     assert weights.shape == (5, 3, 11)
@@ -118,7 +118,7 @@ def test_every_mapping_gives_weights_that_sum_to_one(layer_map):
 
 
 @pytest.mark.parametrize(
-    ("mapping", "layers"),
+    ("layer_map", "layers"),
     [("skip", [3, 6, 9]), ("last", [9, 10, 11]), ("reverse", [9, 6, 3]), ("all-to-one", [6, 6, 6])],
 )
 def test_fixed_mappings_of_twelve_layers_to_four(layer_map, layers):
@@ -151,9 +151,9 @@ def test_arguments_are_not_changed():
     assert torch.equal(student, before[0]) and torch.equal(teacher, before[1])
 
 
-@pytest.mark.parametrize("kappa", [0.0, -1.0, math.inf, math.nan])
+@pytest.mark.parametrize("attention_temperature", [0.0, -1.0, math.inf, math.nan])
 def test_a_bad_kappa_is_named(attention_temperature):
-    with pytest.raises(ValueError, match="kappa must be finite and positive"):
+    with pytest.raises(ValueError, match="attention_temperature must be finite and positive"):
         ukd.attention_projection(
             random_logits(2), random_logits(4), attention_temperature=attention_temperature
         )

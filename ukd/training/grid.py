@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import time
 from collections.abc import Callable
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import mean
 
-import torch
-from joblib import Parallel, delayed, parallel_config
-
 from ukd.config.presets import TrainingConfig
-from ukd.config.runtime import Runtime, logger, progress, usable_cores
+from ukd.config.runtime import Runtime, progress, usable_cores
+from ukd.config.workers import in_processes
 from ukd.data.metrics import mean_metric
 from ukd.data.tasks import Task, load_task, source_of
 from ukd.methods.method import Method
@@ -24,9 +19,6 @@ from ukd.training.run_record import RunRecord
 from ukd.training.student_report import describe_student
 from ukd.training.teacher import Teacher, train_teacher
 from ukd.training.teacher_heads import fit_heads
-
-IDLE_SECONDS = 10  # until a worker without work ends; the next stage takes it over
-ORPHAN_SECONDS = 1.0  # between looks for the process that started this one
 
 
 @dataclass(frozen=True)
@@ -83,10 +75,6 @@ class StudentRun:
     method: Method
     seed: int
     learning_rate: float | None = None
-
-
-class WorkerLost(RuntimeError):
-    """A process of the grid ended in the middle of its work."""
 
 
 def default_jobs(runtime: Runtime) -> int:
@@ -199,57 +187,10 @@ def _teacher(grid: ExperimentGrid, task: Task) -> Teacher:
 
 
 def _each(work: Callable, items: list, grid: ExperimentGrid, jobs: int, label: str) -> list:
-    """`work(grid, item)` for every item, in `jobs` processes; results in the order of items.
-
-    The first failure stops the rest and is raised here.
-    """
+    """`work(grid, item)` for every item, in `jobs` processes; results in the order of items."""
     jobs = min(jobs, len(items))
     if jobs <= 1:
         return [work(grid, item) for item in progress(items, label)]
     threads = max(1, grid.runtime.threads // jobs)
     grid = replace(grid, runtime=replace(grid.runtime, threads=threads))
-    # Threads that wait for each other by spinning stand still when others use their cores. Only
-    # the processes started from here read this.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    workers = parallel_config(
-        "loky",
-        inner_max_num_threads=threads,
-        idle_worker_timeout=IDLE_SECONDS,
-        initializer=_start_worker,
-        initargs=(threads, os.getpid()),
-    )
-    results: list = [None] * len(items)
-    try:
-        with workers:
-            pool = Parallel(jobs, return_as="generator_unordered", batch_size=1, max_nbytes=None)
-            numbered = pool(
-                delayed(_numbered)(index, work, grid, item) for index, item in enumerate(items)
-            )
-            finished = progress(numbered, label, len(items))
-            for count, (index, result) in enumerate(finished, start=1):
-                results[index] = result
-                logger.info(f"[{count}/{len(items)}] {label} done")
-    except BrokenProcessPool as error:
-        raise WorkerLost(
-            "a process was killed in the middle of its work, most often for want of memory: run "
-            f"again with fewer processes (--jobs, now {jobs}) or smaller batches (--batch-size). "
-            "What is finished is kept, and the next call continues"
-        ) from error
-    return results
-
-
-def _numbered(index: int, work: Callable, grid: ExperimentGrid, item: object) -> tuple[int, object]:
-    """A result with the place of its item, since results come in the order they are finished."""
-    return index, work(grid, item)
-
-
-def _start_worker(threads: int, parent: int) -> None:
-    """In a new process: its share of the cores, and an end when its parent has ended."""
-    torch.set_num_threads(threads)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(ORPHAN_SECONDS)
-    os._exit(1)
+    return in_processes(partial(work, grid), items, jobs=jobs, threads=threads, label=label)

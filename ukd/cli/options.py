@@ -1,0 +1,344 @@
+"""Options that several commands share, in groups, and what each group builds.
+
+torch is imported only where something is built, so that `ukd --help` is quick. So the names in the
+texts are written down here; `tests/test_cli.py` compares them with those of the package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ukd.cli.parse import ALL, count, count_or_all, one_of, positive
+
+if TYPE_CHECKING:
+    from ukd.config.presets import TrainingConfig
+    from ukd.config.runtime import Runtime
+    from ukd.methods.method import Method
+
+SYNTHETIC_TASKS = ("acceptability", "sentiment", "paraphrase", "similarity", "entailment")
+GLUE_TASKS = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte")
+LOCAL_PRESETS = ("smoke", "lesson", "cpu")
+HUB_PRESETS = ("bert-4", "distilroberta", "bilstm", "gated-cnn", "laptop")
+DEFAULT_METHODS = ("no-kd", "kd", "kd-two-stage", "universal-kd")
+SCENARIOS = ("ild", "capacity-gap", "cross-architecture", "ablation")
+LAYER_SELECTIONS = ("first", "spread", "last")
+STUDENT_INITS = ("pretrained", "teacher")
+SELECTION_SPLITS = ("dev", "validation")
+PRECISIONS = ("auto", "float32", "bf16", "fp16")
+LAYER_MAPS = (
+    *("attention", "uniform", "skip", "last", "reverse", "all-to-one", "deepest", "random"),
+)
+ATTENTION_ON = ("logits", "losses")
+STUDENT_LAYERS = ("intermediate", "last")
+TEACHER_LAYERS = ("intermediate", "all")
+STAGES = ("one", "two")
+SPACES = ("output", "hidden")
+BY_PRESET = "[default: the preset's]"
+BY_METHOD = "[default: the method's]"
+EACH_TASK = "each"
+
+
+def number(*names: str, text: str, default: str, parser: Callable = count) -> object:
+    """An option that takes a number; the text says its unit."""
+    metavar = "X" if parser is positive else "N"
+    return typer.Option(*names, parser=parser, metavar=metavar, help=f"{text}  {default}".rstrip())
+
+
+def text(*names: str, metavar: str, text: str, **settings: object) -> object:
+    """An option that takes a name, a list or a path."""
+    return typer.Option(*names, metavar=metavar, help=text, **settings)
+
+
+def choice(*names: str, choices: tuple[str, ...], text: str, hint: str = "") -> object:
+    """An option that takes one of a few words."""
+    metavar = "NAME" if len(choices) > 4 else "|".join(choices)
+    return typer.Option(*names, parser=one_of(choices, hint), metavar=metavar, help=text)
+
+
+TaskName = Annotated[
+    str,
+    text(
+        "--task",
+        metavar="TASK",
+        text=f"Of the synthetic suite: {', '.join(SYNTHETIC_TASKS)}; of GLUE: "
+        f"{', '.join(GLUE_TASKS)}.",
+    ),
+]
+Source = Annotated[
+    str | None,
+    text(
+        "--source",
+        metavar="SOURCE",
+        text="Where the data is: 'synthetic', 'hub' (GLUE), or a folder in the hub's layout.  "
+        "[default: the task's]",
+    ),
+]
+RunsFolder = Annotated[
+    Path | None,
+    text(
+        "--runs",
+        metavar="FOLDER",
+        text="Of runs or of records.  [default: the committed runs]",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Encoder, student and training; every method gets the same."""
+
+    preset: Annotated[
+        str,
+        text(
+            "--preset",
+            metavar="NAME",
+            envvar="UKD_PRESET",
+            text=f"A budget, on the bundled encoder ({', '.join(LOCAL_PRESETS)}) or on encoders of "
+            f"the hub ({', '.join(HUB_PRESETS)}). See `ukd plan --presets`.",
+        ),
+    ] = "cpu"
+    teacher: Annotated[
+        str | None,
+        text(
+            "--teacher",
+            metavar="ENCODER",
+            text="What teacher and student are made from: 'bundled', 'random' (the same without "
+            f"pretraining), a folder or a hub id.  {BY_PRESET}",
+        ),
+    ] = None
+    teacher_depth: Annotated[
+        int | None,
+        number("--teacher-depth", text="The teacher's layers, the first.", default=BY_PRESET),
+    ] = None
+    student: Annotated[
+        str | None,
+        text(
+            "--student",
+            metavar="KIND",
+            text="'layers' of the encoder, 'bilstm', 'gated-cnn', or a smaller encoder: a folder "
+            f"or a hub id.  {BY_PRESET}",
+        ),
+    ] = None
+    student_depth: Annotated[
+        int | None,
+        number("--student-depth", text="The student's layers.", default=BY_PRESET),
+    ] = None
+    layer_selection: Annotated[
+        str | None,
+        choice(
+            "--layer-selection",
+            choices=LAYER_SELECTIONS,
+            text=f"Which layers of the encoder.  {BY_PRESET}",
+        ),
+    ] = None
+    student_init: Annotated[
+        str | None,
+        choice(
+            "--student-init",
+            choices=STUDENT_INITS,
+            text=f"Its layers as pretrained, or as the fine-tuned teacher's.  {BY_PRESET}",
+        ),
+    ] = None
+    embeddings: Annotated[
+        str | None,
+        text(
+            "--embeddings",
+            metavar="FROM",
+            text="Start those of a BiLSTM or CNN from 'teacher' or a file of word vectors.  "
+            "[default: random]",
+        ),
+    ] = None
+    learning_rate: Annotated[
+        float | None,
+        number(
+            "--learning-rate",
+            parser=positive,
+            text="Peak of the student's.",
+            default="[default: the preset's, or by kind of student]",
+        ),
+    ] = None
+    teacher_learning_rate: Annotated[
+        float | None,
+        number(
+            "--teacher-learning-rate",
+            parser=positive,
+            text="Peak of the teacher's.",
+            default="[default: the preset's, or by encoder]",
+        ),
+    ] = None
+    batch_size: Annotated[
+        int | None, number("--batch-size", text="Examples a step.", default=BY_PRESET)
+    ] = None
+    max_length: Annotated[
+        int | None, number("--max-length", text="Limit of tokens an example.", default=BY_PRESET)
+    ] = None
+    max_train: Annotated[
+        str | None,
+        number(
+            "--max-train",
+            parser=count_or_all,
+            text="Limit of labelled examples, the development part included, or 'all'.",
+            default=BY_PRESET,
+        ),
+    ] = None
+    teacher_epochs: Annotated[
+        int | None, number("--teacher-epochs", text="Passes over train.", default=BY_PRESET)
+    ] = None
+    student_epochs: Annotated[
+        int | None,
+        number(
+            "--student-epochs", text="Passes over train, all stages together.", default=BY_PRESET
+        ),
+    ] = None
+    selection_split: Annotated[
+        str | None,
+        choice(
+            "--selection-split",
+            choices=SELECTION_SPLITS,
+            text="Where the best epoch is chosen: a part of train, or the split that is reported.  "
+            f"{BY_PRESET}",
+        ),
+    ] = None
+    allow_weak_teacher: Annotated[
+        bool,
+        typer.Option(
+            "--allow-weak-teacher",
+            help=f"Only warn when the teacher has not learned its task.  {BY_PRESET}",
+        ),
+    ] = False
+
+    def config(self) -> TrainingConfig:
+        """The preset with the options that are given.
+
+        Raises ValueError for an unknown preset, and for layers of a student that takes none.
+        """
+        from ukd.config.presets import preset
+
+        changes = {field.name: getattr(self, field.name) for field in fields(self)}
+        name = changes.pop("preset")
+        changes["encoder"] = changes.pop("teacher")
+        if changes.pop("allow_weak_teacher"):
+            changes["enforce_min_teacher_score"] = False
+        limit = changes.pop("max_train")
+        config = preset(name, **changes)
+        if limit is not None:
+            config = replace(config, max_train=None if limit == ALL else limit)
+        if config.student != "layers":
+            for option in ("student_depth", "layer_selection", "student_init"):
+                if changes[option]:
+                    raise ValueError(
+                        f"--{option.replace('_', '-')} {changes[option]} is about layers of the "
+                        f"encoder, and student {config.student} takes none: leave it out, or take "
+                        "--student layers"
+                    )
+        return config
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How this machine computes."""
+
+    precision: Annotated[
+        str,
+        choice(
+            "--precision",
+            choices=PRECISIONS,
+            text="'auto' is bf16 where the device has it, else float32; see `ukd doctor`.",
+        ),
+    ] = "auto"
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Train through torch.compile.  [default: off]")
+    ] = False
+
+    def runtime(self) -> Runtime:
+        """Device and precision."""
+        from ukd.config.runtime import choose_runtime
+
+        return choose_runtime(self.precision, compiled=self.compile)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Options of a method's losses."""
+
+    temperature: Annotated[
+        float | None,
+        number("--temperature", "--tau", parser=positive, text="Of the losses.", default=BY_METHOD),
+    ] = None
+    layer_map: Annotated[
+        str | None,
+        choice(
+            "--layer-map",
+            "--mapping",
+            choices=LAYER_MAPS,
+            text=f"Teacher layers that each student layer sees: {', '.join(LAYER_MAPS)}.  "
+            f"{BY_METHOD}",
+        ),
+    ] = None
+    attention_on: Annotated[
+        str | None,
+        choice(
+            "--attention-on",
+            "--combine",
+            choices=ATTENTION_ON,
+            text=f"Sum the teacher's logits, or its losses.  {BY_METHOD}",
+        ),
+    ] = None
+    attention_temperature: Annotated[
+        float | None,
+        number(
+            "--attention-temperature",
+            "--kappa",
+            parser=positive,
+            text="Large is uniform, small picks one layer.",
+            default=BY_METHOD,
+        ),
+    ] = None
+    detach_attention: Annotated[
+        bool | None,
+        typer.Option(
+            "--detach-attention/--no-detach-attention",
+            help=f"Stop the gradient at the attention weights.  {BY_METHOD}",
+        ),
+    ] = None
+    student_layers: Annotated[
+        str | None,
+        choice(
+            "--student-layers",
+            choices=STUDENT_LAYERS,
+            hint="; the number of layers is --student-depth",
+            text=f"Student layers that learn from the teacher's.  {BY_METHOD}",
+        ),
+    ] = None
+    teacher_layers: Annotated[
+        str | None,
+        choice(
+            "--teacher-layers",
+            choices=TEACHER_LAYERS,
+            hint="; the number of layers is --teacher-depth",
+            text=f"Teacher layers that they see.  {BY_METHOD}",
+        ),
+    ] = None
+    stages: Annotated[
+        str | None,
+        choice(
+            "--stages",
+            choices=STAGES,
+            text=f"Labels and teacher at once, or the teacher first, then labels.  {BY_METHOD}",
+        ),
+    ] = None
+    space: Annotated[
+        str | None,
+        choice("--space", choices=SPACES, text=f"Of the intermediate term.  {BY_METHOD}"),
+    ] = None
+
+    def method(self, name: str) -> Method:
+        """The method with the options that are given. Raises ValueError for what does not fit."""
+        from ukd.methods.registry import get_method
+
+        return get_method(name, **{field.name: getattr(self, field.name) for field in fields(self)})

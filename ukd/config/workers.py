@@ -1,0 +1,88 @@
+"""Independent work on several processes of this machine, by joblib."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
+
+import torch
+from joblib import Parallel, delayed, parallel_config
+
+from ukd.config.runtime import logger, progress
+
+IDLE_SECONDS = 10  # until a worker without work ends; the next stage takes it over
+ORPHAN_SECONDS = 1.0  # between looks for the process that started this one
+
+
+class WorkerLost(RuntimeError):
+    """A process ended in the middle of its work."""
+
+
+def in_processes(
+    work: Callable[[object], object],
+    items: Sequence[object],
+    *,
+    jobs: int,
+    threads: int,
+    label: str,
+) -> list:
+    """`work(item)` for every item, in `jobs` processes; results in the order of items.
+
+    The first failure stops the rest and is raised here. Workers end when this process does, however
+    it ends.
+
+    Args:
+        work: a function of a module, or a partial of one.
+        items: what it is called with.
+        jobs: processes, at least 2.
+        threads: of torch, in each process.
+        label: names the work in the progress bar and in log lines.
+
+    Raises: WorkerLost for a process that was killed; whatever `work` raises.
+    """
+    # Threads that wait for each other by spinning stand still when others use their cores. Only
+    # the processes started from here read this.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    workers = parallel_config(
+        "loky",
+        inner_max_num_threads=threads,
+        idle_worker_timeout=IDLE_SECONDS,
+        initializer=_start_worker,
+        initargs=(threads, os.getpid()),
+    )
+    results: list = [None] * len(items)
+    try:
+        with workers:
+            pool = Parallel(jobs, return_as="generator_unordered", batch_size=1, max_nbytes=None)
+            numbered = pool(delayed(_numbered)(index, work, one) for index, one in enumerate(items))
+            finished = progress(numbered, label, len(items))
+            for count, (index, result) in enumerate(finished, start=1):
+                results[index] = result
+                logger.info(f"[{count}/{len(items)}] {label} done")
+    except BrokenProcessPool as error:
+        raise WorkerLost(
+            "a process was killed in the middle of its work, most often for want of memory: run "
+            f"again with fewer processes (--jobs, now {jobs}) or smaller batches (--batch-size). "
+            "What is finished is kept, and the next call continues"
+        ) from error
+    return results
+
+
+def _numbered(index: int, work: Callable, item: object) -> tuple[int, object]:
+    """A result with the place of its item, since results come in the order they are finished."""
+    return index, work(item)
+
+
+def _start_worker(threads: int, parent: int) -> None:
+    """In a new process: its share of the cores, and an end when its parent has ended."""
+    torch.set_num_threads(threads)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(ORPHAN_SECONDS)
+    os._exit(1)
