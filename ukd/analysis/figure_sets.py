@@ -1,0 +1,184 @@
+"""Which figures are drawn: those of the committed runs, and all that fresh runs allow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from ukd.analysis.contrasts import contrasts
+from ukd.analysis.figures import (
+    STYLE,
+    curves_figure,
+    heads_figure,
+    learning_rates_figure,
+    save,
+    scores_figure,
+)
+from ukd.analysis.grouping import at_chosen_rate, groups, tasks_of
+from ukd.analysis.runs import Runs, load_runs
+from ukd.analysis.study_figures import (
+    ATTENTION,
+    ablation_names,
+    attended_head_quality,
+    attention_ablation,
+    attention_by_class,
+    attention_by_difficulty,
+    attention_entropy,
+    attention_over_time,
+    calibration_figure,
+    contrasts_figure,
+    early_exit,
+    label_error_figure,
+    student_heads,
+    temperatures,
+)
+from ukd.methods.scenarios import DEFAULT_METHODS
+
+SUITE = "synthetic-ild"  # every method at one learning rate
+SEARCH = "synthetic-search"  # the core methods, each at the best of the rates that all tried
+TEMPERATURES = r"universal-kd \((attention_temperature|temperature)=[\d.]+\)"
+LEARNING_RATES = "learning_rates"  # the one figure of all that was tried
+
+Draw = Callable[[Runs], Figure]
+
+# The committed figures by name: what each shows, the set it is drawn from, and the function.
+COMMITTED: dict[str, tuple[str, str, Draw]] = {
+    LEARNING_RATES: (
+        "score of every method at every learning rate that was tried",
+        SEARCH,
+        learning_rates_figure,
+    ),
+    "scores_searched": (
+        "score of every seed, each method at its best learning rate",
+        SEARCH,
+        scores_figure,
+    ),
+    "contrasts_searched": (
+        "differences between methods that differ by one thing, at their best learning rates",
+        SEARCH,
+        contrasts_figure,
+    ),
+    "heads_searched": ("score of the teacher's head on each layer", SEARCH, heads_figure),
+    "label_error_searched": (
+        "label error of each teacher head beside the attention it gets",
+        SEARCH,
+        label_error_figure,
+    ),
+    "attention_searched": ("layer maps epoch by epoch", SEARCH, attention_over_time),
+    "scores": ("score of every seed by method, at one learning rate", SUITE, scores_figure),
+    "contrasts": ("differences between methods that differ by one thing", SUITE, contrasts_figure),
+    "attention_acceptability": (
+        "layer maps of all examples and of each class",
+        SUITE,
+        partial(attention_by_class, task="acceptability"),
+    ),
+    "attention_by_difficulty": (
+        "layer maps by the examples' difficulty",
+        SUITE,
+        attention_by_difficulty,
+    ),
+    "attention_entropy": ("entropy of single examples' attention", SUITE, attention_entropy),
+    "attended_head_quality": (
+        "label error of the attended heads, relative to uniform weights",
+        SUITE,
+        attended_head_quality,
+    ),
+    "attention_ablation": (
+        "Universal-KD with one option changed: score, entropy, quality of the attended heads",
+        SUITE,
+        attention_ablation,
+    ),
+    "temperatures": ("score and entropy by temperature", SUITE, temperatures),
+    "student_heads": ("score of the student's own heads by layer", SUITE, student_heads),
+    "calibration": ("expected calibration error of the students", SUITE, calibration_figure),
+    "early_exit": ("score against the layers used by early exit", SUITE, early_exit),
+}
+
+
+def draw_committed(
+    folder: Path, others: Mapping[str, Callable[[], Figure]] | None = None
+) -> list[Path]:
+    """Draw every committed figure into a folder; returns the files written.
+
+    others: figures that need no runs, such as the drawing of the method, by name.
+    """
+    paths = []
+    for name, (_, set_name, draw) in COMMITTED.items():
+        runs = load_runs(set=set_name)
+        paths.append(_drawn(name, draw, runs, folder))
+    for name, draw in (others or {}).items():
+        with plt.rc_context(STYLE):
+            paths.append(save(draw(), name, folder))
+    return paths
+
+
+def _drawn(name: str, draw: Draw, runs: Runs, folder: Path) -> Path:
+    """Draw one figure, of the runs at their chosen rate unless it shows the search itself."""
+    if name != LEARNING_RATES:
+        runs = runs.only(at_chosen_rate(runs.table))
+    with plt.rc_context(STYLE):
+        return save(draw(runs), name, folder)
+
+
+def possible(runs: Runs) -> dict[str, Draw]:
+    """By the name of its file, every figure that the runs of one group allow."""
+    found: dict[str, Draw] = {
+        "heads": heads_figure,
+        "scores": scores_figure,
+        "training_curves": default_curves,
+    }
+    if runs.table["search"].notna().any():
+        found[LEARNING_RATES] = learning_rates_figure
+    kept = runs.only(at_chosen_rate(runs.table))
+    if contrasts(kept.table):
+        found["contrasts"] = contrasts_figure
+    if kept.table["calibration_error"].notna().any():
+        found["calibration"] = calibration_figure
+    attended = kept.of(ATTENTION)
+    if attended.values("layer_map", "all").empty:
+        return found
+    found["label_error"] = label_error_figure
+    for task in tasks_of(attended.table):
+        found[f"attention_{task}"] = partial(attention_by_class, task=task)
+    if not attended.values("layer_map", "epoch: 1").empty:
+        found["attention_over_time"] = attention_over_time
+    if any(name.startswith("difficulty") for name in attended.map_groups()):
+        found["attention_by_difficulty"] = attention_by_difficulty
+    if not attended.values("entropy").empty:
+        found["attention_entropy"] = attention_entropy
+        found["attended_head_quality"] = attended_head_quality
+    if not attended.values("student_head").empty:
+        found["student_heads"] = student_heads
+    if not attended.values("early_exit").empty:
+        found["early_exit"] = early_exit
+    if ablation_names(kept):
+        found["attention_ablation"] = attention_ablation
+    if kept.table["method_name"].str.fullmatch(TEMPERATURES).any():
+        found["temperatures"] = temperatures
+    return found
+
+
+def default_curves(runs: Runs) -> Figure:
+    """Loss curves of the default methods, or of all where none of them was run."""
+    default = runs.table["method_name"].isin(DEFAULT_METHODS)
+    return curves_figure(runs.where(default) if default.any() else runs)
+
+
+def draw_runs(runs: Runs, folder: Path) -> list[Path]:
+    """Every figure that the runs allow: of the largest group here, of others in numbered folders.
+
+    Returns the files written.
+    """
+    found = groups(runs.table)
+    largest = sorted(found, key=lambda heading: (-len(found[heading]), heading))
+    paths = []
+    for number, heading in enumerate(largest, 1):
+        group = runs.only(found[heading])
+        place = folder if number == 1 else folder / f"group-{number}"
+        for name, draw in possible(group).items():
+            paths.append(_drawn(name, draw, group, place))
+    return paths
