@@ -1,1 +1,62 @@
 """Analysis: the store of runs, and the tables and figures that are derived from it."""
+
+from ukd.analysis.contrasts import contrast_table
+from ukd.analysis.figures import (
+    alt_text,
+    curves_figure,
+    draw_heads,
+    draw_layer_map,
+    heads_figure,
+    learning_rates_figure,
+    scores_figure,
+    style_of,
+)
+from ukd.analysis.grouping import at_chosen_rate, methods_of, tasks_of
+from ukd.analysis.paper import paper_claims, paper_table, verdict
+from ukd.analysis.runs import Runs, as_runs, load_runs
+from ukd.analysis.statistics import Difference, examples_interval, paired_difference
+from ukd.analysis.study_figures import (
+    attention_by_difficulty,
+    attention_entropy,
+    attention_over_time,
+    contrasts_figure,
+    label_error_figure,
+)
+from ukd.analysis.tables import difference_table, score_table, score_tables
+from ukd.analysis.verify import blocks, renewed
+from ukd.config.text import markdown_table
+
+__all__ = [
+    "Difference",
+    "Runs",
+    "alt_text",
+    "as_runs",
+    "at_chosen_rate",
+    "attention_by_difficulty",
+    "attention_entropy",
+    "attention_over_time",
+    "blocks",
+    "contrast_table",
+    "contrasts_figure",
+    "curves_figure",
+    "difference_table",
+    "draw_heads",
+    "draw_layer_map",
+    "examples_interval",
+    "heads_figure",
+    "label_error_figure",
+    "learning_rates_figure",
+    "load_runs",
+    "markdown_table",
+    "methods_of",
+    "paired_difference",
+    "paper_claims",
+    "paper_table",
+    "renewed",
+    "score_table",
+    "score_tables",
+    "scores_figure",
+    "style_of",
+    "tasks_of",
+    "verdict",
+]
