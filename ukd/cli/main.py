@@ -151,7 +151,7 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, UsageError):
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "ukd"
-        return f"error: {error.format_message()}; see {path} --help", REFUSED
+        return f"error: {error.format_message().rstrip('.')}; see {path} --help", REFUSED
     if kind in LOST_WORKERS:
         return f"error: {text}" if "--jobs" in text else f"error: {kind}: {LESS_MEMORY}", FAILED
     if isinstance(error, MemoryError) or any(words in text.lower() for words in MEMORY_TEXTS):
