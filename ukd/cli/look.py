@@ -34,7 +34,7 @@ def figures(
 ) -> int:
     """Draw the figures of a folder's runs, or without one all committed figures."""
     from ukd.analysis.runs import load_runs
-    from ukd.analysis.study_figures import draw_records
+    from ukd.analysis.figure_sets import draw_records
     from ukd.analysis.verify import draw_all
 
     paths = draw_all(out) if runs is None else draw_records(load_runs(runs), out)

@@ -130,7 +130,7 @@ def _announce(runtime: Runtime, tasks: tuple[str, ...], seeds: tuple[int, ...]) 
 def _show(records: list[RunRecord]) -> None:
     """Tables, figures, and the scores beside the committed ones, which come last."""
     from ukd.analysis.runs import as_runs, load_runs
-    from ukd.analysis.study_figures import draw_records
+    from ukd.analysis.figure_sets import draw_records
     from ukd.analysis.tables import compare_with_committed, score_tables
     from ukd.config.paths import runs_folder
 
