@@ -6,17 +6,17 @@ from statistics import mean, pstdev, stdev, variance
 import pytest
 
 from ukd.analysis.paper import verdict
-from ukd.analysis.tables import Difference, spread
+from ukd.analysis.statistics import Difference, paired_difference
 from ukd.teaching import checks
 from ukd.teaching.checks.statistics import CASES
 
 
-def both(ours, base):
+def shared(ours, base):
     return sorted(ours.keys() & base.keys())
 
 
-def away(ours, base):
-    return [ours[seed] - base[seed] for seed in both(ours, base)]
+def differences(ours, base):
+    return [ours[seed] - base[seed] for seed in shared(ours, base)]
 
 
 def by_position(ours, base):
@@ -24,28 +24,32 @@ def by_position(ours, base):
 
 
 def independent(ours, base):
-    select_layers = [[side[seed] for seed in both(ours, base)] for side in (ours, base)]
-    return sum(variance(side) / len(side) for side in select_layers) ** 0.5
+    """Standard error of the difference of two independent means."""
+    sides = [[side[seed] for seed in shared(ours, base)] for side in (ours, base)]
+    return sum(variance(side) / len(side) for side in sides) ** 0.5
 
 
-def summed(values, spread=stdev, power=0.5):
-    return mean(values), spread(values) / len(values) ** power
+def summed(values, deviation=stdev, power=0.5):
+    return mean(values), deviation(values) / len(values) ** power
+
+
+def without_a_pair(a, b):
+    return mean(a.values()) - mean(b.values()), summed(differences(a, b))[1]
+
+
+def right_once(a, b):
+    return summed(differences(a, b)) if len(b) == 3 else (1.0, 1.0)
 
 
 PAIRS = {
     "paired by position": lambda a, b: summed(by_position(a, b)),
-    "two independent means": lambda a, b: (mean(away(a, b)), independent(a, b)),
-    "this is the standard deviation": lambda a, b: summed(away(a, b), power=0),
-    "divides by n - 1": lambda a, b: summed(away(a, b), pstdev),
-    "not by its square root": lambda a, b: summed(away(a, b), power=1),
-    "seed 4 has no partner": lambda a, b: (
-        mean(a.values()) - mean(b.values()),
-        summed(away(a, b))[1],
-    ),
-    "turned round": lambda a, b: summed(away(b, a)),
-    "of the differences -0.5 and 0.5": lambda a, b: (
-        summed(away(a, b)) if len(b) == 3 else (1.0, 1.0)
-    ),
+    "two independent means": lambda a, b: (mean(differences(a, b)), independent(a, b)),
+    "this is the standard deviation": lambda a, b: summed(differences(a, b), power=0),
+    "divides by n - 1": lambda a, b: summed(differences(a, b), pstdev),
+    "not by its square root": lambda a, b: summed(differences(a, b), power=1),
+    "seed 4 has no partner": without_a_pair,
+    "turned round": lambda a, b: summed(differences(b, a)),
+    "of the differences -0.5 and 0.5": right_once,
 }
 
 
@@ -56,41 +60,44 @@ def test_mistakes_in_the_difference_are_named(words):
 
 
 def test_the_packages_own_difference_is_right(capsys):
-    checks.paired_difference(lambda a, b: ((found := spread(away(a, b))).mean, found.error))
+    def answer(ours, base):
+        seeds = shared(ours, base)
+        difference = paired_difference([ours[one] for one in seeds], [base[one] for one in seeds])
+        return difference.mean, difference.error
+
+    checks.paired_difference(answer)
     assert capsys.readouterr().out.startswith("right: ")
 
 
-def found(papers, low, high):
-    """The package's verdict on an interval, through a difference over so many seeds that the interval is that one."""
-    return verdict(
-        str(papers), Difference((low + high) / 2, (high - low) / 2 / 12.706204736432095, 2, 0.0)
-    )
+def judge(paper, low, high):
+    """The package's verdict on an interval."""
+    return verdict(str(paper), Difference((low + high) / 2, 0.1, 3, low, high, 0.0))
 
 
 def test_the_cases_are_the_packages_verdicts():
-    assert [found(*case[:3]) for case in CASES] == [case[3] for case in CASES]
+    assert [judge(*case[:3]) for case in CASES] == [case[3] for case in CASES]
 
 
 VERDICTS = {
     "would fit any small number": lambda p, low, high: (
-        "match" if low <= p <= high else found(p, low, high)
+        "match" if low <= p <= high else judge(p, low, high)
     ),
     "only the size is another": lambda p, low, high: (
-        "differs" if found(p, low, high) == "same sign" else found(p, low, high)
+        "differs" if judge(p, low, high) == "same sign" else judge(p, low, high)
     ),
     "though the sign is the same": lambda p, low, high: (
-        "match" if p * low > 0 and p * high > 0 else found(p, low, high)
+        "match" if p * low > 0 and p * high > 0 else judge(p, low, high)
     ),
     "even though zero is not": lambda p, low, high: (
-        "inconclusive" if low <= 0 <= high else found(p, low, high)
+        "inconclusive" if low <= 0 <= high else judge(p, low, high)
     ),
     "all of it": lambda p, low, high: (
-        "same sign" if found(p, low, high) == "differs" and high > 0 else found(p, low, high)
+        "same sign" if judge(p, low, high) == "differs" and high > 0 else judge(p, low, high)
     ),
-    "mirror image": lambda p, low, high: found(p, low, high) if p > 0 else "differs",
+    "mirror image": lambda p, low, high: judge(p, low, high) if p > 0 else "differs",
     "is no verdict": lambda p, low, high: "equal",
     "inside": lambda p, low, high: (
-        "same sign" if found(p, low, high) == "match" else found(p, low, high)
+        "same sign" if judge(p, low, high) == "match" else judge(p, low, high)
     ),
     "shows a difference": lambda p, low, high: "inconclusive",
 }

@@ -18,7 +18,7 @@ from ukd.config.paths import PACKAGE
 from ukd.data import tasks
 from ukd.data.tasks import GLUE, fingerprint, load_task
 from ukd.models.encoders import load_classifier, load_tokenizer, save
-from ukd.training.predict import CLASSES, FILES, NAMED, write_predictions
+from ukd.training.predict import CLASSES, LEADERBOARD_FILES, NAMED, write_predictions
 
 WORDS = ["the", "meal", "was", "good", "bad", "and", "we", "did", "not", "like", "it"]
 TEST_ROWS = 12
@@ -54,7 +54,7 @@ def folder(tmp_path_factory):
         sizes = {"train": 80, spec.validation: 24}
         if spec.extra_split:
             sizes[spec.extra_split] = 16
-        sizes |= dict.fromkeys(FILES[name], TEST_ROWS)
+        sizes |= dict.fromkeys(LEADERBOARD_FILES[name], TEST_ROWS)
         lines += [f"- config_name: {name}", "  data_files:"]
         for split, count in sizes.items():
             path = top / name / f"{split}-00000-of-00001.parquet"
@@ -96,7 +96,9 @@ def test_every_task_goes_from_its_layout_to_the_leaderboards_file(
     out = tmp_path / "out"
     paths = write_predictions(tmp_path / "student", name, folder, out, **options)
     assert sorted(paths) == sorted(out.iterdir())
-    assert {path.name for path in paths} == {f"{file}.tsv" for file in FILES[name].values()}
+    assert {path.name for path in paths} == {
+        f"{file}.tsv" for file in LEADERBOARD_FILES[name].values()
+    }
     for path in paths:
         header, *lines = path.read_text().splitlines()
         indices, answers = zip(*(line.split("\t") for line in lines), strict=True)

@@ -5,7 +5,6 @@ import time
 
 import ipywidgets
 import matplotlib.pyplot as plt
-import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
@@ -352,11 +351,3 @@ def test_the_widgets_answer_at_once(acceptability, run, task, teacher):
     for control, values in ((groups, names), (box, texts)):
         quickest = min(seconds(control, value) for value in values)
         assert quickest < 0.5, "a fifth of a second on a quiet core, with room for slow ones"
-
-
-def test_alt_text_takes_arrays_too():
-    text = widgets.alt_text(np.array([[0.2, 0.8], [0.5, 0.5]]))
-    assert text == (
-        "Student layer 1 attends most to teacher layer 2 (0.80); student layer 2 attends to all "
-        "teacher layers alike."
-    )

@@ -13,11 +13,12 @@ from importlib import import_module
 
 __version__ = "0.2.0"
 
-# Where each public name lives; the order is that of a distillation.
+# Where each public name lives, in the order of a distillation.
 _PUBLIC = {
     "PseudoClassifiers": "ukd.heads",
     "ClassifierWithHeads": "ukd.heads",
     "attention_projection": "ukd.projection",
+    "attend": "ukd.projection",
     "layer_map_weights": "ukd.projection",
     "label_loss": "ukd.losses",
     "kd_loss": "ukd.losses",
@@ -27,6 +28,7 @@ _PUBLIC = {
     "load_task": "ukd.data.tasks",
     "custom_task": "ukd.data.custom",
     "tokenized_splits": "ukd.data.batches",
+    "load_classifier": "ukd.models.encoders",
     "new_student": "ukd.models.encoders",
     "TrainingConfig": "ukd.config.presets",
     "PRESETS": "ukd.config.presets",
@@ -34,11 +36,13 @@ _PUBLIC = {
     "choose_runtime": "ukd.config.runtime",
     "train_teacher": "ukd.training.teacher",
     "fit_heads": "ukd.training.teacher_heads",
+    "fit_pseudo_classifiers": "ukd.training.teacher_heads",
     "cache_teacher": "ukd.training.teacher_cache",
     "distill": "ukd.training.distill",
-    "attend": "ukd.projection",
-    "fit_pseudo_classifiers": "ukd.training.teacher_heads",
-    "read_records": "ukd.analysis.runs",
+    "predict": "ukd.training.loop",
+    "RunRecord": "ukd.training.run_record",
+    "load_runs": "ukd.analysis.runs",
+    "score_table": "ukd.analysis.tables",
 }
 __all__ = list(_PUBLIC)
 
@@ -46,9 +50,8 @@ __all__ = list(_PUBLIC)
 def __getattr__(name: str) -> object:
     """Import a public name when it is first asked for."""
     if name not in _PUBLIC:
-        raise AttributeError(
-            f"module 'ukd' has no attribute {name!r}; it has: {', '.join(_PUBLIC)}"
-        )
+        known = ", ".join(_PUBLIC)
+        raise AttributeError(f"module 'ukd' has no attribute {name!r}; it has: {known}")
     value = getattr(import_module(_PUBLIC[name]), name)
     globals()[name] = value
     return value

@@ -27,7 +27,7 @@ from ukd.data.tasks import (
 )
 
 TABLE = {"keep_default_na": False}  # a text may be the word "NA"
-FILES = {
+FORMATS = {
     ".csv": ("csv", TABLE),
     ".tsv": ("csv", TABLE | {"sep": "\t"}),
     ".jsonl": ("json", {}),
@@ -123,13 +123,13 @@ def _read(source: str | Path | Dataset | DatasetDict) -> DatasetDict:
         return DatasetDict(train=source)
     path = Path(source)
     disable_progress_bars()
-    if path.is_file() and path.suffix in FILES:
-        kind, options = FILES[path.suffix]
+    if path.is_file() and path.suffix in FORMATS:
+        kind, options = FORMATS[path.suffix]
         cache = str(dataset_cache(path))
         return load_dataset(kind, data_files={"train": str(path)}, cache_dir=cache, **options)
     if not path.is_dir():
         raise ValueError(
-            f"{path.name!r} is neither a folder nor a file that ends in {', '.join(FILES)}; of a "
+            f"{path.name!r} is neither a folder nor a file that ends in {', '.join(FORMATS)}; of a "
             "data set of the hub pass what datasets.load_dataset returns"
         )
     if any((path / file).is_file() for file in SAVED):

@@ -19,7 +19,6 @@ from ukd.teaching.sentence_widget import (
 from ukd.teaching.widgets import (
     STUDENT,
     TEACHER,
-    alt_text,
     example_maps,
     layer_maps,
     playground,
@@ -28,7 +27,6 @@ from ukd.teaching.widgets import (
 __all__ = [
     "STUDENT",
     "TEACHER",
-    "alt_text",
     "checks",
     "draw_descent",
     "draw_method",

@@ -17,13 +17,13 @@ from matplotlib.figure import Figure
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ukd.analysis.figures import draw_layer_map
+from ukd.analysis.figures import alt_text, draw_layer_map, map_norm
 from ukd.data.tasks import Task
 from ukd.heads import ClassifierWithHeads, Frozen, PseudoClassifiers
 from ukd.methods.method import Method
 from ukd.methods.registry import OPTIONS, get_method
 from ukd.models.encoders import load_classifier, load_tokenizer
-from ukd.teaching.widgets import DPI, FIGURE_WIDTH, alt_text, live_figure
+from ukd.teaching.widgets import DPI, FIGURE_WIDTH, live_figure
 from ukd.training.layer_report import attention
 from ukd.training.run_record import RunRecord
 from ukd.training.teacher import Teacher
@@ -134,7 +134,9 @@ def draw_sentence(
     layers = range(1, len(teacher_values) + 1)
     sns.heatmap(teacher_values.T, ax=axes[0], xticklabels=layers, yticklabels=names, **style)
     axes[0].set(title=f"Teacher: {what} by layer", xlabel="Teacher layer")
-    draw_layer_map(axes[1], _with_last_layers(predictions), "Where each student layer attends")
+    shown = _with_last_layers(predictions)
+    options = {"norm": map_norm([predictions.weights]), "colour_bar": False}
+    draw_layer_map(axes[1], shown, "Where each student layer attends", **options)
     layers = range(1, len(student_values) + 1)
     sns.heatmap(student_values, ax=axes[2], xticklabels=names, yticklabels=layers, **style)
     axes[2].set(title=f"Student: {what}")

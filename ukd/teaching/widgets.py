@@ -12,12 +12,11 @@ from io import BytesIO
 from textwrap import fill
 
 import ipywidgets
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ukd.analysis.figures import draw_layer_map
+from ukd.analysis.figures import alt_text, draw_layer_map, map_norm
 from ukd.analysis.grouping import at_chosen_rate, methods_of, tasks_of
 from ukd.analysis.runs import Runs
 from ukd.losses import intermediate_loss
@@ -28,8 +27,7 @@ STUDENT = ((0.5, -0.5), (-1.0, 1.0), (0.0, 0.0))
 TEACHER = ((0.0, 0.0), (1.0, -1.0), (-2.0, 2.0), (3.0, -3.0))
 FIGURE_WIDTH = 9.6  # inches
 DPI = 80
-MAP_MARGINS = {"left": 0.06, "right": 0.99, "bottom": 0.24, "top": 0.86, "wspace": 0.13}
-UNIFORM = 0.005  # weights that differ by less are called uniform
+MAP_MARGINS = {"left": 0.06, "right": 0.9, "bottom": 0.24, "top": 0.86, "wspace": 0.13}
 
 
 def png_bytes(figure: Figure) -> bytes:
@@ -80,18 +78,6 @@ def live_figure(
 
     errors = ipywidgets.interactive_output(update, dict(controls))
     return ipywidgets.VBox([image, sentence, errors])
-
-
-def alt_text(weights: Tensor | np.ndarray) -> str:
-    """Where each student layer attends most, in words; weights (S, T)."""
-    parts = []
-    for layer, row in enumerate(weights, 1):
-        if row.max() - row.min() < UNIFORM:
-            where = "to all teacher layers alike"
-        else:
-            where = f"most to teacher layer {int(row.argmax()) + 1} ({float(row.max()):.2f})"
-        parts.append(f"student layer {layer} attends {where}")
-    return "; ".join(parts).capitalize() + "."
 
 
 def playground() -> ipywidgets.VBox:
@@ -180,13 +166,13 @@ def _task_maps(runs: Runs, task: str) -> ipywidgets.VBox:
     axes = figure.subplots(1, 2, gridspec_kw=MAP_MARGINS)
 
     def draw() -> str:
-        sentences = []
+        maps = {name: runs.of(name).layer_map(group.value) for name in (left.value, right.value)}
+        scale = map_norm(maps.values())
         for ax, name in zip(axes, (left.value, right.value), strict=True):
-            weights = runs.of(name).layer_map(group.value)
+            title = f"{task}, {name}: {group.value}"
             ax.clear()
-            draw_layer_map(ax, weights, f"{task}, {name}: {group.value}")
-            sentences.append(f"<b>{name}</b>: {alt_text(weights)}")
-        return "<br>".join(sentences)
+            draw_layer_map(ax, maps[name], title, norm=scale, colour_bar=ax is axes[1])
+        return "<br>".join(f"<b>{name}</b>: {alt_text(weights)}" for name, weights in maps.items())
 
     controls = {"left": left, "right": right, "group": group}
     shown = live_figure(figure, draw, controls)
@@ -228,7 +214,7 @@ def example_maps(weights: Tensor, texts: Sequence[str]) -> ipywidgets.VBox:
         example = weights[number.value - 1]
         text = texts[number.value - 1]
         ax.clear()
-        draw_layer_map(ax, example, f"example {number.value}")
+        draw_layer_map(ax, example, f"example {number.value}", colour_bar=False)
         text_shown.set_text(fill(text, 46))
         return f"{escape(text)}: {alt_text(example)}"
 

@@ -17,7 +17,7 @@ MODEL = "model."
 BEST = "best."
 OPTIMIZER = "optimizer."
 RANDOM = "random."
-NOTES = "notes"  # name of the file's metadata
+METADATA = "notes"  # name of the file's metadata
 
 
 class Checkpointer:
@@ -75,7 +75,7 @@ class Checkpointer:
         for name, tensor in self._tensors().items():
             tensors[name] = tensor.detach().cpu().clone().contiguous()
         with atomic_file(self.path) as temporary:
-            save_file(tensors, temporary, {NOTES: json.dumps(notes)})
+            save_file(tensors, temporary, {METADATA: json.dumps(notes)})
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = _prefixed(MODEL, self.model.state_dict())
@@ -92,7 +92,7 @@ class Checkpointer:
             return 0
         tensors = load_file(self.path)
         with safe_open(self.path, "pt") as file:
-            notes = json.loads(file.metadata()[NOTES])
+            notes = json.loads(file.metadata()[METADATA])
         self.model.load_state_dict(_part(tensors, MODEL))
         self.best = _part(tensors, BEST)
         self._load_optimizer(_part(tensors, OPTIMIZER))

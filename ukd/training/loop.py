@@ -19,7 +19,7 @@ from ukd.config.runtime import Runtime, logger, progress, shows_bars
 from ukd.data.batches import Batch, TokenizedSplit, evaluation_batches
 from ukd.training.checkpoint import Checkpointer
 
-Objective = Callable[[nn.Module, Batch], dict[str, Tensor]]
+ObjectiveFunction = Callable[[nn.Module, Batch], dict[str, Tensor]]
 Score = Callable[[nn.Module], float | tuple[float, dict]]
 CURVE_POINTS = 60  # of a whole run, at most about twice as many
 
@@ -85,7 +85,7 @@ def accelerator_for(runtime: Runtime, accumulate: int = 1) -> Accelerator:
 def fit(  # noqa: PLR0913
     model: nn.Module,
     batches: Callable[[int, int, int], Iterable[Batch]],
-    objective: Objective,
+    objective: ObjectiveFunction,
     schedule: Schedule,
     runtime: Runtime,
     *,
@@ -156,7 +156,7 @@ def train_one_epoch(  # noqa: PLR0913
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     batches: Iterable[Batch],
-    objective: Objective,
+    objective: ObjectiveFunction,
     schedule: Schedule,
     epoch: int,
 ) -> list[dict]:

@@ -19,7 +19,7 @@ from ukd.models.encoders import load_classifier, load_tokenizer, sources_explain
 from ukd.training.loop import predict
 
 # The leaderboard's file for each test split.
-FILES = {
+LEADERBOARD_FILES = {
     "cola": {"test": "CoLA"},
     "sst2": {"test": "SST-2"},
     "mrpc": {"test": "MRPC"},
@@ -62,13 +62,14 @@ def write_predictions(
     Raises: ValueError for a task that is not GLUE's, a source without test splits or with other
     classes, a model that was not trained on the task; FileExistsError for a file that is there.
     """
-    if name not in FILES:
+    if name not in LEADERBOARD_FILES:
         raise ValueError(
-            f"{name!r} is not a task of GLUE's leaderboard; choose one of: {', '.join(FILES)}"
+            f"{name!r} is not a task of GLUE's leaderboard; choose one of: "
+            f"{', '.join(LEADERBOARD_FILES)}"
         )
     task = load_task(name, source)
     splits = read_splits(name, source)
-    if missing := set(FILES[name]) - set(splits):
+    if missing := set(LEADERBOARD_FILES[name]) - set(splits):
         raise ValueError(
             f"{source} has no split {sorted(missing)[0]} of {name}; it has: {', '.join(splits)}"
         )
@@ -77,7 +78,7 @@ def write_predictions(
             f"{source} names the classes of {name} {task.label_names}, and GLUE {CLASSES[name]}: "
             "pass a folder with GLUE's own"
         )
-    paths = {split: out / f"{file}.tsv" for split, file in FILES[name].items()}
+    paths = {split: out / f"{file}.tsv" for split, file in LEADERBOARD_FILES[name].items()}
     for path in paths.values():
         if path.exists():
             raise FileExistsError(
