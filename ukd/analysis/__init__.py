@@ -3,26 +3,21 @@
 from ukd.analysis.contrasts import contrast_table
 from ukd.analysis.figures import (
     alt_text,
-    curves_figure,
     draw_heads,
     draw_layer_map,
     heads_figure,
-    learning_rates_figure,
     scores_figure,
     style_of,
 )
 from ukd.analysis.grouping import at_chosen_rate, methods_of, tasks_of
+from ukd.analysis.map_figures import attention_by_difficulty, attention_over_time
 from ukd.analysis.paper import paper_claims, paper_table, verdict
+from ukd.analysis.resampling import examples_interval
 from ukd.analysis.runs import Runs, as_runs, load_runs
-from ukd.analysis.statistics import Difference, examples_interval, paired_difference
-from ukd.analysis.study_figures import (
-    attention_by_difficulty,
-    attention_entropy,
-    attention_over_time,
-    contrasts_figure,
-    label_error_figure,
-)
+from ukd.analysis.statistics import Difference, paired_difference
+from ukd.analysis.study_figures import attention_entropy, contrasts_figure, label_error_figure
 from ukd.analysis.tables import difference_table, score_table, score_tables
+from ukd.analysis.training_figures import curves_figure, learning_rates_figure
 from ukd.analysis.verify import blocks, renewed
 from ukd.config.text import markdown_table
 

@@ -12,23 +12,23 @@ from matplotlib.figure import Figure
 from ukd.analysis.contrasts import contrasts
 from ukd.analysis.figures import (
     STYLE,
-    curves_figure,
     heads_figure,
-    learning_rates_figure,
     save,
     scores_figure,
 )
 from ukd.analysis.grouping import at_chosen_rate, groups, tasks_of
+from ukd.analysis.map_figures import (
+    ATTENTION,
+    attention_by_class,
+    attention_by_difficulty,
+    attention_over_time,
+)
 from ukd.analysis.runs import Runs, load_runs
 from ukd.analysis.study_figures import (
-    ATTENTION,
     ablation_names,
     attended_head_quality,
     attention_ablation,
-    attention_by_class,
-    attention_by_difficulty,
     attention_entropy,
-    attention_over_time,
     calibration_figure,
     contrasts_figure,
     early_exit,
@@ -36,6 +36,7 @@ from ukd.analysis.study_figures import (
     student_heads,
     temperatures,
 )
+from ukd.analysis.training_figures import curves_figure, learning_rates_figure
 from ukd.methods.scenarios import DEFAULT_METHODS
 
 SUITE = "synthetic-ild"  # every method at one learning rate
@@ -99,7 +100,7 @@ COMMITTED: dict[str, tuple[str, str, Draw]] = {
 }
 
 
-def draw_committed(
+def draw_figures(
     folder: Path, others: Mapping[str, Callable[[], Figure]] | None = None
 ) -> list[Path]:
     """Draw every committed figure into a folder; returns the files written.
@@ -126,40 +127,36 @@ def _drawn(name: str, draw: Draw, runs: Runs, folder: Path) -> Path:
 
 def possible(runs: Runs) -> dict[str, Draw]:
     """By the name of its file, every figure that the runs of one group allow."""
-    found: dict[str, Draw] = {
-        "heads": heads_figure,
-        "scores": scores_figure,
-        "training_curves": default_curves,
-    }
-    if runs.table["search"].notna().any():
-        found[LEARNING_RATES] = learning_rates_figure
     kept = runs.only(at_chosen_rate(runs.table))
-    if contrasts(kept.table):
-        found["contrasts"] = contrasts_figure
-    if kept.table["calibration_error"].notna().any():
-        found["calibration"] = calibration_figure
     attended = kept.of(ATTENTION)
-    if attended.values("layer_map", "all").empty:
-        return found
-    found["label_error"] = label_error_figure
-    for task in tasks_of(attended.table):
+    kinds = set(attended.details[attended.details["run"].isin(attended.table["run"])]["kind"])
+    maps = set(attended.map_groups())
+    names = kept.table["method_name"]
+    wanted: list[tuple[str, Draw, bool]] = [
+        ("heads", heads_figure, True),
+        ("scores", scores_figure, True),
+        ("training_curves", default_curves, True),
+        (LEARNING_RATES, learning_rates_figure, runs.table["search"].notna().any()),
+        ("contrasts", contrasts_figure, bool(contrasts(kept.table))),
+        ("calibration", calibration_figure, kept.table["calibration_error"].notna().any()),
+        ("label_error", label_error_figure, "all" in maps),
+        ("attention_over_time", attention_over_time, "epoch: 1" in maps),
+        ("attention_by_difficulty", attention_by_difficulty, _has_levels(maps)),
+        ("attention_entropy", attention_entropy, "entropy" in kinds),
+        ("attended_head_quality", attended_head_quality, "attended_label_error" in kinds),
+        ("student_heads", student_heads, "student_head" in kinds),
+        ("early_exit", early_exit, "early_exit" in kinds),
+        ("attention_ablation", attention_ablation, bool(ablation_names(kept))),
+        ("temperatures", temperatures, names.str.fullmatch(TEMPERATURES).any()),
+    ]
+    found = {name: draw for name, draw, there in wanted if there}
+    for task in tasks_of(attended.table) if "all" in maps else ():
         found[f"attention_{task}"] = partial(attention_by_class, task=task)
-    if not attended.values("layer_map", "epoch: 1").empty:
-        found["attention_over_time"] = attention_over_time
-    if any(name.startswith("difficulty") for name in attended.map_groups()):
-        found["attention_by_difficulty"] = attention_by_difficulty
-    if not attended.values("entropy").empty:
-        found["attention_entropy"] = attention_entropy
-        found["attended_head_quality"] = attended_head_quality
-    if not attended.values("student_head").empty:
-        found["student_heads"] = student_heads
-    if not attended.values("early_exit").empty:
-        found["early_exit"] = early_exit
-    if ablation_names(kept):
-        found["attention_ablation"] = attention_ablation
-    if kept.table["method_name"].str.fullmatch(TEMPERATURES).any():
-        found["temperatures"] = temperatures
     return found
+
+
+def _has_levels(maps: set[str]) -> bool:
+    return any(name.startswith("difficulty: ") for name in maps)
 
 
 def default_curves(runs: Runs) -> Figure:

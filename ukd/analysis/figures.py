@@ -1,4 +1,4 @@
-"""Figures of runs: scores, heads, layer maps, learning rates, loss curves.
+"""Figures of runs: one style for all, scores, heads of the teacher, layer maps.
 
 Functions `draw_...` draw on axes and return them; functions `..._figure` make a figure.
 Runs are those of one group (see `ukd.analysis.grouping.groups`). Figures are saved as SVG without a
@@ -7,7 +7,6 @@ date and with fixed ids: drawn again they are the same byte for byte.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from ukd.analysis.grouping import at_chosen_rate, attempts, methods_of, ordered, tasks_of
+from ukd.analysis.grouping import methods_of, tasks_of
 from ukd.analysis.runs import Runs, as_runs
 from ukd.data.metrics import mean_metric
 from ukd.data.tasks import SPECS
@@ -27,6 +26,14 @@ from ukd.methods.registry import METHODS
 from ukd.training.run_record import RunRecord
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
+OPTION_MARKERS = {
+    "temperature": "h",
+    "attention_temperature": "*",
+    "detach_attention": "v",
+    "student_layers": "<",
+    "teacher_layers": ">",
+    "stages": "d",
+}
 COLOURS = sns.color_palette("colorblind")
 GREY = "0.3"
 MAP_COLOURS = "vlag"  # diverging: its pale middle is the uniform share
@@ -49,9 +56,17 @@ AnyRuns = Runs | Iterable[RunRecord]
 
 
 def style_of(name: str, known: Sequence[str] = tuple(METHODS)) -> dict:
-    """The colour and marker that a name has wherever it is drawn, by its place among the known."""
-    index = list(known).index(name) if name in known else len(known)
-    return {"color": COLOURS[index % 10], "marker": MARKERS[index % len(MARKERS)]}
+    """The colour and marker that a name has wherever it is drawn, by its place among the known.
+
+    A method with an option changed has the method's colour and the option's marker.
+    """
+    base, _, option = name.partition(" (")
+    index = list(known).index(base) if base in known else len(known)
+    marker = MARKERS[index % len(MARKERS)]
+    return {
+        "color": COLOURS[index % 10],
+        "marker": OPTION_MARKERS.get(option.partition("=")[0], marker),
+    }
 
 
 def styles(names: Iterable[str], known: Sequence[str] = tuple(METHODS)) -> dict:
@@ -134,7 +149,7 @@ def draw_layer_map(
     if bar is not None:
         label_colour_bar(ax.collections[0].colorbar, scale)
     ax.set(xlabel="Teacher layer", ylabel="Student layer", title=title)
-    ax.tick_params(axis="y", rotation=0)
+    ax.tick_params(rotation=0)
     ax.grid(False)
     return ax
 
@@ -146,35 +161,6 @@ def label_colour_bar(bar: object, scale: TwoSlopeNorm) -> None:
     bar.ax.tick_params(labelsize=7)
     bar.ax.grid(False)
     bar.outline.set_visible(False)
-
-
-def layer_maps_figure(
-    rows: Mapping[str, Mapping[str, Sequence[Sequence[float]]]], title: str
-) -> Figure:
-    """A grid of layer maps on one colour scale: {row: {column: weights (S, T)}}."""
-    every = [weights for row in rows.values() for weights in row.values()]
-    scale = map_norm(every)
-    students, teachers = np.shape(every[0])
-    columns = max(len(row) for row in rows.values())
-    size = (0.19 * teachers * columns + 2.2, (0.26 * students + 0.8) * len(rows) + 0.5)
-    figure, axes = panels(len(rows), columns, size)
-    for line, (name, row) in zip(axes, rows.items(), strict=True):
-        for ax in line[len(row) :]:
-            ax.set_axis_off()
-        for ax, (column, weights) in zip(line, row.items(), strict=False):
-            heading = f"{name}, {column}"
-            draw_layer_map(ax, weights, heading, values=False, colour_bar=False, norm=scale)
-            ax.title.set_fontsize(8)
-            ax.tick_params(labelsize=7)
-            if line is not axes[-1]:
-                ax.set_xlabel("")
-            if ax is not line[0]:
-                ax.set_ylabel("")
-    shown = axes[0, 0].collections[0]
-    bar = figure.colorbar(shown, ax=axes, shrink=0.7, label="Mean attention weight")
-    label_colour_bar(bar, scale)
-    figure.suptitle(title, fontsize=10)
-    return figure
 
 
 def panels(
@@ -233,7 +219,7 @@ def draw_seeds(ax: Axes, data: pd.DataFrame, value: str, methods: Sequence[str])
     """A marker a run and a bar at the mean, a row a method_name, from the top in this order."""
     places = {name: place for place, name in enumerate(methods)}
     for name, runs in data.groupby("method_name"):
-        style = style_of(name, methods if name not in METHODS else tuple(METHODS))
+        style = style_of(name)
         place = places[name]
         ax.plot(runs[value], [place] * len(runs), **NO_MARKS, **style)
         middle = runs[value].mean()
@@ -257,86 +243,3 @@ def _mark_teacher(ax: Axes, score: float) -> None:
         va="top",
         fontsize=8,
     )
-
-
-def learning_rates_figure(runs: Runs) -> Figure:
-    """Score of every method at every learning rate of a search, a panel a task with two or more.
-
-    Bars are sample standard deviations over seeds. A ring marks the rate chosen on the dev split.
-
-    Args:
-        runs: of one group, with all that was tried.
-    """
-    rates = json.loads(runs.table["search"].iloc[0])["rates"]
-    tasks = [task for task, tried in rates.items() if len(tried) > 1]
-    methods = methods_of(runs.table)
-    chosen = at_chosen_rate(runs.table).groupby(["method_name", "task"])["learning_rate"].first()
-    figure, axes = panels(1, len(tasks), (3.4 * len(tasks) + 1.8, 3.8))
-    for ax, task in zip(axes[0], tasks, strict=True):
-        for number, name in enumerate(methods):
-            tried = attempts(runs.table[runs.table["method_name"] == name], task)
-            scores = tried.groupby("learning_rate")["validation"].agg(["mean", "std"]).fillna(0)
-            aside = 1.035 ** (number - (len(methods) - 1) / 2)  # so that no bar hides another
-            style = style_of(name)
-            places = aside * scores.index.to_numpy()
-            bars = {"capsize": 2, "label": name, "markersize": 4}
-            ax.errorbar(places, scores["mean"], scores["std"], **bars, **style)
-            rate = chosen.get((name, task))
-            if rate in scores.index:
-                ring = {"markersize": 11, "fillstyle": "none", "color": style["color"]}
-                ax.plot(rate * aside, scores["mean"][rate], "o", **ring)
-        ax.set(xscale="log", title=task, xlabel="Peak learning rate")
-        ax.set_xticks(rates[task], [f"{rate:g}" for rate in rates[task]])
-        ax.minorticks_off()
-    axes[0, 0].set_ylabel(SCORE)
-    axes[0, -1].legend(**BESIDE)
-    figure.suptitle("The search over learning rates; a ring: chosen on the dev split", fontsize=10)
-    return figure
-
-
-def curves_figure(runs: AnyRuns) -> Figure:
-    """Weighted loss terms over all steps, first seed: a row a task, a column a method."""
-    runs = as_runs(runs)
-    seed = runs.table["seed"].min()
-    first = runs.where(runs.table["seed"] == seed)
-    tasks = tasks_of(first.table)
-    methods = ordered(set(first.table["method_name"]), METHODS)
-    losses = first.values("loss")
-    losses[["stage", "term"]] = losses["group"].str.split(": ", expand=True)
-    terms = sorted(set(losses["term"]))
-    figure, axes = panels(len(tasks), len(methods), (4 * len(methods), 3 * len(tasks)))
-    for line, task in zip(axes, tasks, strict=True):
-        for ax, name in zip(line, methods, strict=True):
-            mask = (losses["task"] == task) & (losses["method_name"] == name)
-            if not mask.any():
-                ax.set_axis_off()
-                continue
-            draw_curves(ax, losses[mask], terms)
-            ax.set_title(f"{task}, {name}, seed {seed}")
-    return figure
-
-
-def draw_curves(ax: Axes, losses: pd.DataFrame, terms: Sequence[str]) -> Axes:
-    """Loss terms over the steps; stages follow one another, a dotted line where one begins.
-
-    losses: columns stage, term, row (the step in its stage), value, steps and method_settings.
-    """
-    run = losses.iloc[0]
-    done = 0
-    for stage in run["method_settings"]["stages"]:
-        chosen = losses[losses["stage"] == stage["name"]]
-        for term, points in chosen.groupby("term"):
-            colour = COLOURS[list(terms).index(term) % 10]
-            ax.plot(done + points["row"], points["value"], color=colour, label=term)
-        if done:
-            ax.axvline(done, color=GREY, linestyle=":", linewidth=1)
-        place = {"xycoords": ("data", "axes fraction"), "xytext": (3, 0)}
-        name = f"stage: {stage['name']}"
-        ax.annotate(name, (done, 0.98), fontsize=8, va="top", textcoords="offset points", **place)
-        done += round(run["steps"] * stage["epoch_fraction"])
-    handles, labels = ax.get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    ax.legend(unique.values(), unique, loc="upper right", bbox_to_anchor=(1, 0.93))
-    ax.set(xlabel="Optimiser step", ylabel="Weighted loss term")
-    ax.set_ylim(0, 1.4 * ax.get_ylim()[1])  # room for the names of stages
-    return ax

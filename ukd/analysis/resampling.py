@@ -12,72 +12,79 @@ import pandas as pd
 from scipy import stats
 
 from ukd.analysis.statistics import LEVEL
-from ukd.data import load_task
+from ukd.data.tasks import SYNTHETIC, load_task
 
 RESAMPLES = 1000
 BATCH = 50  # resamples at a time: bounds the memory
 
 
-def seed_and_example_interval(
+def examples_interval(
     ours: pd.DataFrame,
-    theirs: pd.DataFrame,
+    base: pd.DataFrame,
+    task: str,
+    *,
     resampled: dict[str, np.ndarray] | None = None,
     level: float = LEVEL,
+    seed: int = 0,
 ) -> tuple[float, float] | None:
-    """Ends of an interval of the mean difference, in points, over seeds and validation examples.
+    """Interval of the mean difference over seeds and examples together, in points.
 
-    Its half length is the root of the sum of two squares: half of the t interval over seeds, and
-    half of a bootstrap interval over examples, drawn anew for all seeds alike. A bootstrap over
-    three seeds would be far too short: drawn with replacement they are still those three.
+    Its half length is the root of the sum of two squares: of the t interval over seeds, and of a
+    bootstrap that draws the examples anew for all seeds alike. A bootstrap over three seeds would
+    be far too short; t knows how few they are. With one seed it is that of the examples alone.
 
     Args:
-        ours, theirs: runs of two methods on one task, with a column of predictions; of two runs for
-            one seed the later row counts.
+        ours, base: runs of two methods on a synthetic task, with the columns run, seed, made,
+            validation and predictions; of two runs for one seed the newer counts.
         resampled: from `bootstrap_scores`, where it is at hand for all these runs.
 
-    Returns: None without a seed for which both have predictions. With one seed the interval is that
-        of the examples alone.
+    Returns: None without a shared seed, or where no predictions were kept.
     """
-    first, second = _by_seed(ours), _by_seed(theirs)
-    shared = sorted(first.keys() & second.keys())
-    if not shared:
+    mine = _newest(ours)
+    theirs = _newest(base)
+    shared = sorted(mine.keys() & theirs.keys())
+    if task not in SYNTHETIC or not shared:
         return None
     if resampled is None:
-        resampled = bootstrap_scores(pd.concat([ours, theirs]))
-    differences, drawn = [], []
-    for seed in shared:
-        one, other = first[seed], second[seed]
+        resampled = bootstrap_scores(pd.concat([ours, base]), task, seed)
+    differences = []
+    drawn = []
+    for number in shared:
+        one = mine[number]
+        other = theirs[number]
         differences.append(one.validation - other.validation)
         drawn.append(resampled[one.run] - resampled[other.run])
-    count = len(shared)
-    over_seeds = (
-        stats.t.ppf((1 + level) / 2, count - 1) * stats.sem(differences) if count > 1 else 0
-    )
     over_examples = stats.norm.ppf((1 + level) / 2) * np.mean(drawn, axis=0).std(ddof=1)
+    over_seeds = 0.0
+    n = len(shared)
+    if n > 1:
+        over_seeds = stats.t.ppf((1 + level) / 2, n - 1) * stats.sem(differences)
     half = float(np.hypot(over_seeds, over_examples))
-    middle = float(np.mean(differences))
-    return middle - half, middle + half
+    mean = float(np.mean(differences))
+    return mean - half, mean + half
 
 
-def _by_seed(runs: pd.DataFrame) -> dict:
-    kept = runs[runs["predictions"].notna()]
+def _newest(runs: pd.DataFrame) -> dict:
+    """Runs with predictions by seed."""
+    kept = runs.dropna(subset=["predictions"]).sort_values("made", kind="stable")
     return {row.seed: row for row in kept.itertuples()}
 
 
-def bootstrap_scores(runs: pd.DataFrame, seed: int = 0) -> dict[str, np.ndarray]:
+def bootstrap_scores(runs: pd.DataFrame, task: str, seed: int = 0) -> dict[str, np.ndarray]:
     """By run its mean metric in percent, (R,), on validation sets drawn with replacement.
 
     All runs are scored on the same resamples, so that differences are paired by example.
 
     Args:
-        runs: of one task, with a column of predictions; runs without any are left out.
+        runs: on this task of the synthetic suite, with the columns run and predictions; runs
+            without predictions are left out.
     """
     kept = runs[runs["predictions"].notna()].drop_duplicates("run")
     if kept.empty:
         return {}
     answers = [predicted_values(text) for text in kept["predictions"]]
-    labels = validation_labels(kept["task"].iloc[0])[: len(answers[0])]
-    metrics = kept["metrics"].iloc[0]
+    labels = validation_labels(task)[: len(answers[0])]
+    metrics = SYNTHETIC[task].metrics
 
     def scores(rows: np.ndarray, axis: int) -> np.ndarray:
         """(runs, draws) scores of the examples in rows (draws, N)."""

@@ -1,4 +1,4 @@
-"""Figures of studies: where students attend, at which heads, and what their own heads know.
+"""Figures of studies: which heads students attend to, and what their own heads know.
 
 Every function takes the runs of one group (see `ukd.analysis.grouping.groups`).
 """
@@ -21,61 +21,20 @@ from ukd.analysis.figures import (
     COLOURS,
     NO_MARKS,
     SCORE,
-    draw_layer_map,
     draw_seeds,
-    layer_maps_figure,
     panels,
     style_of,
     styles,
 )
 from ukd.analysis.grouping import ordered, tasks_of
+from ukd.analysis.map_figures import ATTENTION
 from ukd.analysis.runs import Runs
 from ukd.data.tasks import SPECS
 from ukd.methods.registry import METHODS
 from ukd.methods.scenarios import DEFAULT_METHODS
 
-ATTENTION = "universal-kd"
 WITH_GRADIENT = "universal-kd (detach_attention=False)"
 CONTROLS = ("uniform", "reverse")
-
-
-def attention_over_time(runs: Runs) -> Figure:
-    """Layer maps on the dev split after every epoch of the first stage, mean over seeds."""
-    return _attention_by(runs, "epoch", "Attention epoch by epoch of the first stage")
-
-
-def attention_by_difficulty(runs: Runs) -> Figure:
-    """Layer maps of the examples of each level of difficulty, end of the first stage."""
-    return _attention_by(runs, "difficulty", "Attention by the examples' difficulty")
-
-
-def attention_by_class(runs: Runs, task: str) -> Figure:
-    """Layer maps of one task: all validation examples, then those of each class."""
-    chosen = runs.of(ATTENTION, task)
-    names = [name for name in chosen.map_groups() if name == "all" or name.startswith("class: ")]
-    maps = {name: chosen.layer_map(name) for name in names}
-    students, teachers = maps["all"].shape
-    size = (0.55 * teachers + 1.9, (0.42 * students + 1.15) * len(maps))
-    figure, axes = panels(len(maps), 1, size)
-    seeds = chosen.table["seed"].nunique()
-    for ax, (name, weights) in zip(axes[:, 0], maps.items(), strict=True):
-        words = "all examples" if name == "all" else name
-        draw_layer_map(ax, weights, f"{task}, {words}")
-    figure.suptitle(f"Attention at the end of the first stage (mean of {seeds} seeds)", fontsize=10)
-    return figure
-
-
-def _attention_by(runs: Runs, kind: str, title: str) -> Figure:
-    """A grid of layer maps, a row a task, a column a group of this kind."""
-    attended = runs.of(ATTENTION)
-    rows = {}
-    for task in tasks_of(attended.table):
-        chosen = attended.of(ATTENTION, task)
-        names = [name for name in chosen.map_groups() if name.startswith(f"{kind}: ")]
-        names.sort(key=lambda name: float(name.partition(": ")[2]))
-        if names:
-            rows[task] = {name.replace(":", ""): chosen.layer_map(name) for name in names}
-    return layer_maps_figure(rows, title)
 
 
 def label_error_figure(runs: Runs) -> Figure:
@@ -169,9 +128,8 @@ def draw_by_task(ax: Axes, data: pd.DataFrame, names: Sequence[str], unit: str) 
     data = data[data["method_name"].isin(names)]
     tasks = tasks_of(data)
     width = 0.8 / len(names)
-    known = (*METHODS, WITH_GRADIENT)
     for number, name in enumerate(names):
-        style = style_of(name, known)
+        style = style_of(name)
         runs = data[data["method_name"] == name]
         aside = (number - (len(names) - 1) / 2) * width
         places = [tasks.index(task) + aside for task in runs["task"]]
@@ -197,7 +155,7 @@ def student_heads(runs: Runs) -> Figure:
     tasks = tasks_of(runs.of(ATTENTION).table)
     figure, axes = panels(1, len(tasks), (2.5 * len(tasks) + 1.4, 3))
     look = {"hue": "method_name", "style": "method_name", "dashes": False, "errorbar": None}
-    look |= {"hue_order": names, "style_order": names, **styles(names, (*METHODS, WITH_GRADIENT))}
+    look |= {"hue_order": names, "style_order": names, **styles(names)}
     for ax, task in zip(axes[0], tasks, strict=True):
         chosen = scores[scores["task"] == task]
         last = ax is axes[0, -1]
@@ -266,7 +224,7 @@ def temperatures(runs: Runs) -> Figure:
         tried = sorted(set(table[option]))
         ax.set_xticks(tried, [f"{value:g}" for value in tried])
         ax.minorticks_off()
-        ax.legend()
+        ax.legend().set_visible(ax is axes[0, 0])
     return figure
 
 

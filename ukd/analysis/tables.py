@@ -21,8 +21,8 @@ from ukd.analysis.grouping import (
     tasks_of,
     whole,
 )
+from ukd.analysis.resampling import bootstrap_scores, examples_interval
 from ukd.analysis.runs import Runs
-from ukd.analysis.statistics import examples_interval
 from ukd.config.text import markdown_table
 from ukd.data.tasks import SYNTHETIC
 
@@ -102,6 +102,9 @@ def interval_table(runs: Runs, baseline: str = BASELINE) -> str:
     """95% intervals of the differences, over seeds and validation examples together."""
     table = runs.table.merge(runs.predictions, on="run", how="left")
     tasks = [task for task in tasks_of(table) if task in SYNTHETIC]
+    resampled = {}
+    for task in tasks:
+        resampled |= bootstrap_scores(table[table["task"] == task], task)
     rows = []
     for name in methods_of(table):
         if name == baseline:
@@ -113,7 +116,7 @@ def interval_table(runs: Runs, baseline: str = BASELINE) -> str:
             base = here[here["method_name"] == baseline]
             interval = None
             if len(set(ours["seed"]) & set(base["seed"])) > 1:
-                interval = examples_interval(ours, base, task)
+                interval = examples_interval(ours, base, task, resampled=resampled)
             row.append(f"{interval[0]:+.1f} to {interval[1]:+.1f}" if interval else NONE)
         rows.append(row)
     return markdown_table([f"minus {baseline}, 95% over seeds and examples", *tasks], rows)
