@@ -100,7 +100,7 @@ COMMITTED: dict[str, tuple[str, str, Draw]] = {
 }
 
 
-def draw_figures(
+def draw_committed(
     folder: Path, others: Mapping[str, Callable[[], Figure]] | None = None
 ) -> list[Path]:
     """Draw every committed figure into a folder; returns the files written.
@@ -165,7 +165,7 @@ def default_curves(runs: Runs) -> Figure:
     return curves_figure(runs.where(default) if default.any() else runs)
 
 
-def draw_records(runs: Runs, folder: Path) -> list[Path]:
+def draw_runs(runs: Runs, folder: Path) -> list[Path]:
     """Every figure that the runs allow: of the largest group here, of others in numbered folders.
 
     Returns the files written.

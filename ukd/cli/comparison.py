@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
-from ukd.cli.options import DEFAULT_METHODS, EACH_TASK, SCENARIOS, Budget, choice, text
+from ukd.cli.budget import Budget
+from ukd.cli.options import DEFAULT_METHODS, EACH_TASK, SCENARIOS, choice, text
 from ukd.cli.parse import ALL, counts, names, positives, words
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ukd.cli.budget import Budget
 from ukd.cli.comparison import Comparison
-from ukd.cli.options import Budget, Machine, RunsFolder, Source, text
+from ukd.cli.options import Machine, RunsFolder, Source, text
 
 if TYPE_CHECKING:
     from ukd.methods.method import Stage
@@ -33,11 +34,15 @@ def figures(
     out: Annotated[Path, text("--out", metavar="FOLDER", text="Of the files.")] = Path("figures"),
 ) -> int:
     """Draw the figures of a folder's runs, or without one all committed figures."""
+    from ukd.analysis.figure_sets import draw_runs
     from ukd.analysis.runs import load_runs
-    from ukd.analysis.figure_sets import draw_records
-    from ukd.analysis.verify import draw_all
 
-    paths = draw_all(out) if runs is None else draw_records(load_runs(runs), out)
+    if runs is None:
+        from ukd.cli.verification import draw_all
+
+        paths = draw_all(out)
+    else:
+        paths = draw_runs(load_runs(runs), out)
     print(*paths, sep="\n")
     return 0
 

@@ -96,6 +96,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     0 for success; 1 for a failure, as of memory; 2 for input that can't be used; 130 for Ctrl-C.
     """
+    # Threads that wait by spinning come to a standstill when others work on their cores. It has to
+    # be said before torch is imported, and commands import it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
@@ -151,7 +154,7 @@ def explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, UsageError):
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "ukd"
-        return f"error: {error.format_message()}; see {path} --help", REFUSED
+        return f"error: {error.format_message().rstrip('.')}; see {path} --help", REFUSED
     if kind in LOST_WORKERS:
         return f"error: {text}" if "--jobs" in text else f"error: {kind}: {LESS_MEMORY}", FAILED
     if isinstance(error, MemoryError) or any(words in text.lower() for words in MEMORY_TEXTS):

@@ -31,7 +31,7 @@ def count_or_all(text: object) -> int | str:
     try:
         return count(text)
     except typer.BadParameter as error:
-        raise typer.BadParameter(f"{error.format_message()}; or write all") from None
+        raise typer.BadParameter(f"{error.message}; or write all") from None
 
 
 def positive(text: object) -> float:
@@ -77,8 +77,7 @@ def _each(parse: Callable, option: str, text: str) -> tuple:
     try:
         values = tuple(dict.fromkeys(parse(word) for word in words(text)))
     except typer.BadParameter as error:
-        message = error.format_message()
-        raise ValueError(f"{option} {text!r}: every value {message}") from None
+        raise ValueError(f"{option} {text!r}: every value {error.message}") from None
     if not values:
         raise ValueError(f"{option} {text!r} has no values: separate them with commas")
     return values

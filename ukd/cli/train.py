@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from ukd.cli.budget import Budget
 from ukd.cli.comparison import Comparison
 from ukd.cli.options import (
     GLUE_TASKS,
-    Budget,
     Losses,
     Machine,
     Source,
@@ -129,14 +129,14 @@ def _announce(runtime: Runtime, tasks: tuple[str, ...], seeds: tuple[int, ...]) 
 
 def _show(records: list[RunRecord]) -> None:
     """Tables, figures, and the scores beside the committed ones, which come last."""
+    from ukd.analysis.figure_sets import draw_runs
     from ukd.analysis.runs import as_runs, load_runs
-    from ukd.analysis.figure_sets import draw_records
     from ukd.analysis.tables import compare_with_committed, score_tables
     from ukd.config.paths import runs_folder
 
     runs = as_runs(records)
     print(f"\n{score_tables(runs)}\n")
-    for path in draw_records(runs, runs_folder() / "figures"):
+    for path in draw_runs(runs, runs_folder() / "figures"):
         print(path)
     beside = compare_with_committed(runs.table, load_runs().table)
     if beside:

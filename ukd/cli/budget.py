@@ -1,0 +1,175 @@
+"""The options of a budget, and the training config that they give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ukd.cli.options import (
+    BY_PRESET,
+    HUB_PRESETS,
+    LAYER_SELECTIONS,
+    LOCAL_PRESETS,
+    SELECTION_SPLITS,
+    STUDENT_INITS,
+    choice,
+    number,
+    text,
+)
+from ukd.cli.parse import ALL, count_or_all, positive
+
+if TYPE_CHECKING:
+    from ukd.config.presets import TrainingConfig
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Encoder, student and training; every method gets the same."""
+
+    preset: Annotated[
+        str,
+        text(
+            "--preset",
+            metavar="NAME",
+            envvar="UKD_PRESET",
+            text=f"A budget, on the bundled encoder ({', '.join(LOCAL_PRESETS)}) or on encoders of "
+            f"the hub ({', '.join(HUB_PRESETS)}). See `ukd plan --presets`.",
+        ),
+    ] = "cpu"
+    teacher: Annotated[
+        str | None,
+        text(
+            "--teacher",
+            metavar="ENCODER",
+            text="What teacher and student are made from: 'bundled', 'random' (the same without "
+            f"pretraining), a folder or a hub id.  {BY_PRESET}",
+        ),
+    ] = None
+    teacher_depth: Annotated[
+        int | None,
+        number("--teacher-depth", text="The teacher's layers, the first.", default=BY_PRESET),
+    ] = None
+    student: Annotated[
+        str | None,
+        text(
+            "--student",
+            metavar="KIND",
+            text="'layers' of the encoder, 'bilstm', 'gated-cnn', or a smaller encoder: a folder "
+            f"or a hub id.  {BY_PRESET}",
+        ),
+    ] = None
+    student_depth: Annotated[
+        int | None,
+        number("--student-depth", text="The student's layers.", default=BY_PRESET),
+    ] = None
+    layer_selection: Annotated[
+        str | None,
+        choice(
+            "--layer-selection",
+            choices=LAYER_SELECTIONS,
+            text=f"Which layers of the encoder.  {BY_PRESET}",
+        ),
+    ] = None
+    student_init: Annotated[
+        str | None,
+        choice(
+            "--student-init",
+            choices=STUDENT_INITS,
+            text=f"Its layers as pretrained, or as the fine-tuned teacher's.  {BY_PRESET}",
+        ),
+    ] = None
+    embeddings: Annotated[
+        str | None,
+        text(
+            "--embeddings",
+            metavar="FROM",
+            text="Start those of a BiLSTM or CNN from 'teacher' or a file of word vectors.  "
+            "[default: random]",
+        ),
+    ] = None
+    learning_rate: Annotated[
+        float | None,
+        number(
+            "--learning-rate",
+            parser=positive,
+            text="Peak of the student's.",
+            default="[default: the preset's, or by kind of student]",
+        ),
+    ] = None
+    teacher_learning_rate: Annotated[
+        float | None,
+        number(
+            "--teacher-learning-rate",
+            parser=positive,
+            text="Peak of the teacher's.",
+            default="[default: the preset's, or by encoder]",
+        ),
+    ] = None
+    batch_size: Annotated[
+        int | None, number("--batch-size", text="Examples a step.", default=BY_PRESET)
+    ] = None
+    max_length: Annotated[
+        int | None, number("--max-length", text="Limit of tokens an example.", default=BY_PRESET)
+    ] = None
+    max_train: Annotated[
+        str | None,
+        number(
+            "--max-train",
+            parser=count_or_all,
+            text="Limit of labelled examples, the development part included, or 'all'.",
+            default=BY_PRESET,
+        ),
+    ] = None
+    teacher_epochs: Annotated[
+        int | None, number("--teacher-epochs", text="Passes over train.", default=BY_PRESET)
+    ] = None
+    student_epochs: Annotated[
+        int | None,
+        number(
+            "--student-epochs", text="Passes over train, all stages together.", default=BY_PRESET
+        ),
+    ] = None
+    selection_split: Annotated[
+        str | None,
+        choice(
+            "--selection-split",
+            choices=SELECTION_SPLITS,
+            text="Where the best epoch is chosen: a part of train, or the split that is reported.  "
+            f"{BY_PRESET}",
+        ),
+    ] = None
+    allow_weak_teacher: Annotated[
+        bool,
+        typer.Option(
+            "--allow-weak-teacher",
+            help=f"Only warn when the teacher has not learned its task.  {BY_PRESET}",
+        ),
+    ] = False
+
+    def config(self) -> TrainingConfig:
+        """The preset with the options that are given.
+
+        Raises ValueError for an unknown preset, and for layers of a student that takes none.
+        """
+        from ukd.config.presets import preset
+
+        changes = {field.name: getattr(self, field.name) for field in fields(self)}
+        name = changes.pop("preset")
+        changes["encoder"] = changes.pop("teacher")
+        if changes.pop("allow_weak_teacher"):
+            changes["enforce_min_teacher_score"] = False
+        limit = changes.pop("max_train")
+        config = preset(name, **changes)
+        if limit is not None:
+            config = replace(config, max_train=None if limit == ALL else limit)
+        if config.student != "layers":
+            for option in ("student_depth", "layer_selection", "student_init"):
+                if changes[option]:
+                    raise ValueError(
+                        f"--{option.replace('_', '-')} {changes[option]} is about layers of the "
+                        f"encoder, and student {config.student} takes none: leave it out, or take "
+                        "--student layers"
+                    )
+        return config
