@@ -100,7 +100,7 @@ COMMITTED: dict[str, tuple[str, str, Draw]] = {
 }
 
 
-def draw_committed(
+def draw_figures(
     folder: Path, others: Mapping[str, Callable[[], Figure]] | None = None
 ) -> list[Path]:
     """Draw every committed figure into a folder; returns the files written.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from ukd.analysis.figure_sets import draw_committed
+from ukd.analysis.figure_sets import draw_figures
 from ukd.analysis.verify import Blocks, blocks, verify_figures, verify_store, verify_texts
 from ukd.config.paths import data_folder, in_clone
 from ukd.config.presets import HUB_PRESETS
@@ -25,7 +25,7 @@ def all_blocks() -> Blocks:
 
 def draw_all(folder: Path) -> list[Path]:
     """Every figure of the kit, drawn into a folder."""
-    return draw_committed(folder, {"method": method_figure})
+    return draw_figures(folder, {"method": method_figure})
 
 
 def verify(*, write: bool = False) -> list[str]:
