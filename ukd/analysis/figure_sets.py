@@ -37,6 +37,7 @@ from ukd.analysis.study_figures import (
     temperatures,
 )
 from ukd.analysis.training_figures import curves_figure, learning_rates_figure
+from ukd.config.text import markdown_table
 from ukd.methods.scenarios import DEFAULT_METHODS
 
 SUITE = "synthetic-ild"  # every method at one learning rate
@@ -98,6 +99,14 @@ COMMITTED: dict[str, tuple[str, str, Draw]] = {
     "calibration": ("expected calibration error of the students", SUITE, calibration_figure),
     "early_exit": ("score against the layers used by early exit", SUITE, early_exit),
 }
+
+
+def figures_table() -> str:
+    """Every committed figure: what it shows, and the set of runs it is drawn from."""
+    rows = [["[method](method.svg)", "the method", "nothing: a drawing"]]
+    for name, (shows, set_name, _) in COMMITTED.items():
+        rows.append([f"[{name}]({name}.svg)", shows, f"`{set_name}`"])
+    return markdown_table(["figure", "shows", "drawn from the runs of"], rows)
 
 
 def draw_figures(

@@ -93,5 +93,6 @@ def draw_curves(ax: Axes, losses: pd.DataFrame, terms: Sequence[str]) -> Axes:
     unique = dict(zip(labels, handles, strict=True))
     ax.legend(unique.values(), unique, loc="upper right", bbox_to_anchor=(1, 0.93))
     ax.set(xlabel="Optimiser step", ylabel="Weighted loss term")
+    ax.set_xlim(left=0)
     ax.set_ylim(0, 1.4 * ax.get_ylim()[1])  # room for the names of stages
     return ax

@@ -14,6 +14,7 @@ from pathlib import Path
 from ukd.analysis.cards import benchmark_table, card
 from ukd.analysis.contrasts import contrast_table
 from ukd.analysis.datasheet import datasheet
+from ukd.analysis.figure_sets import figures_table
 from ukd.analysis.findings import findings
 from ukd.analysis.grouping import at_chosen_rate, scenario_runs
 from ukd.analysis.paper import paper_table
@@ -49,6 +50,7 @@ def blocks() -> Blocks:
     runs = load_runs()
     root = data_folder().parent
     made: Blocks = {
+        "figures": figures_table,
         "findings": lambda: findings(runs),
         "paper-and-ours": lambda: paper_table(runs),
         "datasheet": lambda: datasheet(runs.table),
