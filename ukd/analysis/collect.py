@@ -15,7 +15,14 @@ from ukd.analysis.columns import joined
 from ukd.analysis.grouping import config_key, ordered, with_names
 from ukd.analysis.rows import CONFIGS, Tables, tables_of
 from ukd.analysis.runs import as_runs, runs_folder
-from ukd.analysis.store import FILES, UNCOMMITTED, Store, problems, read_store, replace_folder
+from ukd.analysis.store import (
+    UNCOMMITTED,
+    Store,
+    is_store,
+    problems,
+    read_store,
+    replace_folder,
+)
 from ukd.data.tasks import SPECS
 from ukd.training.run_record import RunRecord
 
@@ -51,7 +58,7 @@ def add_runs(
         raise ValueError("sets of other runs count in a search alone: name the task of the search")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
-        store = read_store(folder) if (folder / FILES[0]).is_file() else _empty_store()
+        store = read_store(folder) if is_store(folder) else _empty_store()
         new = [record for record in records if _is_new(record, set, store)]
         known = store.sets.get(set)
         if known is not None and (search_task or "search" in known):
@@ -98,7 +105,7 @@ def _is_new(record: RunRecord, set_name: str, store: Store) -> bool:
         kept = there[name].iloc[0] if name in there else None
         if not (kept == row[name] or (pd.isna(kept) and pd.isna(row[name]))):
             raise ValueError(
-                f"run {record.hash} is there with {name} {kept!r}, not {row[name]!r}: "
+                f"run {record.hash} is there with {name} {kept}, not {row[name]}: "
                 f"runs are never overwritten"
             )
     return False
@@ -113,8 +120,8 @@ def _check_teacher(record: RunRecord, store: Store) -> None:
         value = kept[name].iloc[0] if name in kept else None
         if not (value == row[name] or (pd.isna(value) and pd.isna(row[name]))):
             raise ValueError(
-                f"teacher {key} of run {record.hash} is there with {name} {value!r}, "
-                f"not {row[name]!r}: runs of two teachers can't share a key"
+                f"teacher {key} of run {record.hash} is there with {name} {value}, "
+                f"not {row[name]}: runs of two teachers can't share a key"
             )
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 from ukd.analysis.columns import joined
 from ukd.analysis.grouping import with_names
 from ukd.analysis.rows import tables_of
-from ukd.analysis.store import FILES, Store, problems, read_store
+from ukd.analysis.store import Store, is_store, problems, read_store
 from ukd.config.paths import data_folder, in_clone
 from ukd.training.run_record import RunRecord
 
@@ -99,7 +99,7 @@ def load_runs(folder: Path | None = None, set: str | None = None) -> Runs:  # no
     folder = Path(folder) if folder is not None else runs_folder()
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder of runs")
-    if not (folder / FILES[0]).is_file():
+    if not is_store(folder):
         if set is not None:
             raise ValueError(f"{folder} holds records and no sets: leave out set {set!r}")
         return as_runs(read_records(folder))

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from packaging.version import Version
 
 from ukd.analysis.rows import CONFIG_COLUMNS, CONFIGS, DETAILS, TEXT, Tables
 
@@ -34,6 +35,8 @@ FILES = (
 SUMS = "SHA256SUMS"
 UNCOMMITTED = "+changes"  # how the commit of a run ends whose code no commit holds
 DIGITS = 3  # decimals of a predicted value
+# pandas 3.1 reads every digit by default, and warns of what older versions need for it.
+EXACT = {} if Version(pd.__version__) >= Version("3.1") else {"float_precision": "round_trip"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ class Store:
 
     tables: Tables
     sets: dict[str, dict]
+
+
+def is_store(folder: Path) -> bool:
+    """Whether a folder is a store, be it one that lacks files."""
+    return any((folder / name).is_file() for name in (*FILES, SUMS))
 
 
 def read_store(folder: Path) -> Store:
@@ -67,7 +75,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     header = path.read_text(encoding="utf-8").partition("\n")[0].split(",")
     text = [name for name in header if name in TEXT]
     types = dict.fromkeys(text, object)
-    table = pd.read_csv(path, dtype=types, float_precision="round_trip")
+    table = pd.read_csv(path, dtype=types, **EXACT)
     for name in text:
         table[name] = table[name].astype(object).where(table[name].notna(), None)
     return table
