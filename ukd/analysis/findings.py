@@ -46,17 +46,17 @@ def _real_encoder(table: pd.DataFrame) -> str:
     kd = against_baseline(table, "universal-kd", "kd", "cola")
     stages = against_baseline(table, "universal-kd", "kd-two-stage", "cola")
     return (
-        f"**On a real encoder Universal-KD is {_direction(kd)} KD** on CoLA by {_points(kd)}. "
+        f"**On a real encoder, on one task, Universal-KD is {_direction(kd)} KD**: CoLA, "
+        f"{_points(kd)}. "
         f"Its difference to the same two stages without the intermediate loss is {_points(stages)}."
     )
 
 
 def _controls(table: pd.DataFrame) -> str:
     uniform = against_baseline(table, "universal-kd", "uniform", "cola")
-    verdict = "is" if uniform.significant else "is not"
     return (
-        f"**How much of it is the attention?** The difference to uniform weights {verdict} "
-        f"significant there: {_points(uniform)}. The minimum detectable effect was "
+        f"**How much of it is the attention?** The difference to uniform weights "
+        f"{_is_significant(uniform)} there: {_points(uniform)}. The minimum detectable effect was "
         f"{uniform.minimum_detectable_effect:.1f} points."
     )
 
@@ -66,8 +66,8 @@ def _synthetic(table: pd.DataFrame) -> str:
     pkd = mean_over_tasks(table, "universal-kd", "pkd-skip", tasks)
     kd = mean_over_tasks(table, "universal-kd", "kd", tasks)
     return (
-        f"**On the synthetic suite it is {_direction(pkd)} PKD**, over {len(tasks)} tasks by "
-        f"{_points(pkd)}. Its difference to KD is {_points(kd)}."
+        f"**On the synthetic suite it is {_direction(pkd)} PKD**: over {', '.join(tasks)} by "
+        f"{_points(pkd)}. Its difference to KD {_is_significant(kd)}: {_points(kd)}."
     )
 
 
@@ -75,7 +75,7 @@ def _bilstm(table: pd.DataFrame) -> str:
     group = table[(table["student"] == "bilstm") & (table["precision"] == "float32")]
     kd = against_baseline(group, "universal-kd", "kd", "acceptability")
     return (
-        f"**A BiLSTM of two layers gains {_points(kd)} over KD** on acceptability. It has one "
+        f"**A BiLSTM of two layers gains over KD** on synthetic acceptability: {_points(kd)}. It has one "
         "intermediate layer; whether the attention or any loss on it brings this, these runs "
         "can't tell."
     )
@@ -85,6 +85,10 @@ def _direction(difference: Difference) -> str:
     if not difference.significant:
         return "not significantly different from"
     return "ahead of" if difference.mean > 0 else "behind"
+
+
+def _is_significant(difference: Difference) -> str:
+    return "is significant" if difference.significant else "is not significant"
 
 
 def _points(difference: Difference) -> str:
