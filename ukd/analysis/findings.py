@@ -75,7 +75,8 @@ def _bilstm(table: pd.DataFrame) -> str:
     group = table[(table["student"] == "bilstm") & (table["precision"] == "float32")]
     kd = against_baseline(group, "universal-kd", "kd", "acceptability")
     return (
-        f"**A BiLSTM of two layers gains over KD** on synthetic acceptability: {_points(kd)}. It has one "
+        f"**A BiLSTM of two layers gains over KD** on synthetic acceptability: {_points(kd)}. "
+        "It has one "
         "intermediate layer; whether the attention or any loss on it brings this, these runs "
         "can't tell."
     )

@@ -250,7 +250,7 @@ def check_min_score(task: Task, dev: dict[str, float], *, enforce: bool) -> None
     if enforce:
         raise ValueError(
             f"{text}: distilling from it would teach noise. Train it longer (--teacher-epochs), at "
-            "another rate (--teacher-learning-rate), from a better encoder (--encoder), or see for "
+            "another rate (--teacher-learning-rate), from a better encoder (--teacher), or see for "
             "yourself (--allow-weak-teacher)"
         )
     logger.warning(text)
