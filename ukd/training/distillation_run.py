@@ -23,7 +23,7 @@ from ukd.data.batches import (
     tokenized_splits,
     training_batches,
 )
-from ukd.data.metrics import mean_metric, scores
+from ukd.data.metrics import mean_metric
 from ukd.data.tasks import Task
 from ukd.heads import ClassifierWithHeads
 from ukd.methods.hidden_states import layer_map_seed
@@ -35,7 +35,7 @@ from ukd.training.initial_student import initial_student, student_source
 from ukd.training.layer_report import DIGITS, attention, attention_summary, early_exit_curve
 from ukd.training.loop import Schedule, fit, predict
 from ukd.training.student_report import prediction_summary
-from ukd.training.teacher import HEADS_FILE, Teacher, score
+from ukd.training.teacher import HEADS_FILE, Teacher, logged_scores, score
 from ukd.training.teacher_cache import cache_teacher, cached_logits, online_logits
 
 MOST_STATES = 1_000_000_000  # bytes of teacher states to cache; beyond, the teacher runs online
@@ -135,10 +135,9 @@ class DistillationRun:
         train, dev, validation = self.splits
         logits = predict(self.student, validation, self.runtime)
         labels = validation.labels
-        metrics = self.task.spec.metrics
         all_scores = {
             "dev": score(self.student, dev, self.task, self.runtime),
-            "validation": scores(logits[:, -1].numpy(), labels.numpy(), metrics),
+            "validation": logged_scores(logits[:, -1], labels, self.task),
         }
         examples = {"train": len(train), "dev": len(dev), "validation": len(validation)}
         extra = extra_splits(self.task, load_tokenizer(self.student_source), self.config)
@@ -230,8 +229,7 @@ class DistillationRun:
         """The mean metric on dev, and the mean attention there in stages that teach it."""
         dev = self.splits[DEV]
         logits = predict(self.student, dev, self.runtime)
-        metrics = self.task.spec.metrics
-        reached = mean_metric(scores(logits[:, -1].numpy(), dev.labels.numpy(), metrics))
+        reached = mean_metric(logged_scores(logits[:, -1], dev.labels, self.task))
         if not stage.intermediate:
             return reached, {}
         teacher = self.teacher_table(DEV)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,8 +235,20 @@ def _fine_tune(
 
 def score(model: nn.Module, data: TokenizedSplit, task: Task, runtime: Runtime) -> dict[str, float]:
     """The task's metrics of the network's own classifier, in percent."""
-    logits = predict(model, data, runtime)[:, -1]
-    return scores(logits.numpy(), data.labels.numpy(), task.spec.metrics)
+    return logged_scores(predict(model, data, runtime)[:, -1], data.labels, task)
+
+
+def logged_scores(logits: Tensor, labels: Tensor, task: Task) -> dict[str, float]:
+    """The task's metrics of logits (N, C) and labels (N,), in percent.
+
+    What makes a score mean little is logged, as that every example got one class.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = scores(logits.numpy(), labels.numpy(), task.spec.metrics)
+    for text in dict.fromkeys(str(warning.message) for warning in caught):
+        logger.warning(text)
+    return found
 
 
 def check_min_score(task: Task, dev: dict[str, float], *, enforce: bool) -> None:
