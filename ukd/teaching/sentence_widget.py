@@ -137,6 +137,7 @@ def draw_sentence(
     shown = _with_last_layers(predictions)
     options = {"norm": map_norm([predictions.weights]), "colour_bar": False}
     draw_layer_map(axes[1], shown, "Where each student layer attends", **options)
+    axes[1].set_facecolor("0.85")  # the cells without a weight
     layers = range(1, len(student_values) + 1)
     sns.heatmap(student_values, ax=axes[2], xticklabels=names, yticklabels=layers, **style)
     axes[2].set(title=f"Student: {what}")
