@@ -5,7 +5,8 @@ BIN := .venv/bin
 READY := .venv/ready
 BROWSER := .venv/browser
 INSTALL := -m pip install --quiet --disable-pip-version-check
-# Two processes; notebooks/conftest.py keeps the cells of a notebook together.
+# Two processes for the tests. The notebooks follow in one: kernels that start at the same moment can
+# take the same port, and then hang.
 PARALLEL := -n 2
 
 .PHONY: help reproduce test test-quick test-all test-browser test-floors lint lab notebooks clean
@@ -38,8 +39,10 @@ test test-all: export UKD_PRESET = smoke
 test: $(READY) lint
 	@echo "What this machine has:"
 	@$(BIN)/ukd doctor
-	@echo "Tests and notebooks, without the longest ones (make test-all):"
-	@$(BIN)/python -m pytest $(PARALLEL) -m "not long" --nbval tests notebooks
+	@echo "Tests, without the longest ones (make test-all):"
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not long" tests
+	@echo "Outputs of the notebooks:"
+	@$(BIN)/python -m pytest --nbval notebooks
 
 test-quick: $(READY)
 	@echo "Tests that train nothing:"
@@ -47,8 +50,10 @@ test-quick: $(READY)
 
 test-all: $(READY) lint
 	@$(BIN)/ukd doctor
-	@echo "All tests and notebooks:"
-	@$(BIN)/python -m pytest $(PARALLEL) --nbval tests notebooks
+	@echo "All tests:"
+	@$(BIN)/python -m pytest $(PARALLEL) tests
+	@echo "Outputs of the notebooks:"
+	@$(BIN)/python -m pytest --nbval notebooks
 
 $(BROWSER): $(READY)
 	@echo "Installing playwright into .venv"

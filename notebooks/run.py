@@ -19,6 +19,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
+from traitlets.config import Config
 
 FOLDER = Path(__file__).parent
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -54,7 +55,13 @@ def execute(path: Path, cache: Path, preset: str | None = None) -> NotebookNode:
         "UKD_PRESET": preset or default_preset(notebook),
     }
     resources = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(notebook, timeout=3600, kernel_name="python3", resources=resources)
+    client = NotebookClient(
+        notebook,
+        timeout=3600,
+        kernel_name="python3",
+        resources=resources,
+        config=Config({"ConnectionFileMixin": {"transport": "ipc"}}),
+    )
     try:
         client.execute(env=environment)
     except CellExecutionError as error:
