@@ -19,7 +19,6 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
-from traitlets.config import Config
 
 FOLDER = Path(__file__).parent
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -55,13 +54,7 @@ def execute(path: Path, cache: Path, preset: str | None = None) -> NotebookNode:
         "UKD_PRESET": preset or default_preset(notebook),
     }
     resources = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(
-        notebook,
-        timeout=3600,
-        kernel_name="python3",
-        resources=resources,
-        config=Config({"ConnectionFileMixin": {"transport": "ipc"}}),
-    )
+    client = NotebookClient(notebook, timeout=3600, kernel_name="python3", resources=resources)
     try:
         client.execute(env=environment)
     except CellExecutionError as error:
