@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from ukd.analysis.columns import joined
 from ukd.analysis.grouping import config_key, ordered, with_names
-from ukd.analysis.rows import CONFIGS, Tables, tables_of
+from ukd.analysis.rows import CONFIGS, Tables, tables_of, teacher_row
 from ukd.analysis.runs import as_runs, runs_folder
 from ukd.analysis.store import (
     UNCOMMITTED,
@@ -60,6 +60,7 @@ def add_runs(
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         store = read_store(folder) if is_store(folder) else _empty_store()
         new = [record for record in records if _is_new(record, set, store)]
+        _check_teachers(new)
         known = store.sets.get(set)
         if known is not None and (search_task or "search" in known):
             raise ValueError(f"set {set} is there, and a search is noted once: choose another name")
@@ -122,6 +123,19 @@ def _check_teacher(record: RunRecord, store: Store) -> None:
             raise ValueError(
                 f"teacher {key} of run {record.hash} is there with {name} {value}, "
                 f"not {row[name]}: runs of two teachers can't share a key"
+            )
+
+
+def _check_teachers(records: list[RunRecord]) -> None:
+    """Raise ValueError where two records have one teacher's key and other scores or weights."""
+    known: dict[str, tuple[str, dict]] = {}
+    for record in records:
+        key, row = record.teacher.key, teacher_row(record.teacher)
+        run, first = known.setdefault(key, (record.hash, row))
+        if row != first:
+            raise ValueError(
+                f"runs {run} and {record.hash} have teacher {key} with other weights or scores: "
+                f"runs of two teachers can't share a key"
             )
 
 

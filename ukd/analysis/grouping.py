@@ -144,7 +144,7 @@ def groups(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
         for number in sorted(set(variants)):
             chosen = runs[variants == number]
             parted = variants.max() > 0
-            found[f"{key}; {_pairings(chosen)}" if parted else key] = chosen
+            found[f"{key}; {_pairings(chosen, runs)}" if parted else key] = chosen
     return found
 
 
@@ -153,13 +153,23 @@ def _variants(runs: pd.DataFrame) -> pd.Series:
     oldest = runs.groupby(["task", "pairing_key"])["made"].min().reset_index()
     oldest = oldest.sort_values(["task", "made", "pairing_key"])
     oldest["number"] = oldest.groupby("task").cumcount()
-    return runs["pairing_key"].map(oldest.set_index("pairing_key")["number"])
+    # By task too: a further split has the pairing of the task that it belongs to.
+    pairs = ["task", "pairing_key"]
+    numbers = runs[pairs].merge(oldest, on=pairs, how="left")["number"]
+    return numbers.set_axis(runs.index)
 
 
-def _pairings(runs: pd.DataFrame) -> str:
+def _pairings(chosen: pd.DataFrame, runs: pd.DataFrame) -> str:
+    """The data and teachers of the chosen runs; what else parts them from the others is named."""
     words = []
-    for row in runs.drop_duplicates("task").itertuples():
-        words.append(f"{row.task}: data {row.fingerprint}, teacher {row.teacher}")
+    for row in chosen.drop_duplicates("task").to_dict("records"):
+        parts = [f"data {row['fingerprint']}", f"teacher {row['teacher']}"]
+        others = runs[runs["task"] == row["task"]]
+        for name in ("metrics", "class_names"):
+            if others[name].map(str).nunique() > 1:
+                values = ", ".join(row[name] or ["unknown"])
+                parts.append(f"{name.replace('_', ' ')} {values}")
+        words.append(f"{row['task']}: {', '.join(parts)}")
     return "; ".join(words)
 
 

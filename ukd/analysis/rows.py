@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import pandas as pd
 
@@ -55,10 +55,12 @@ def tables_of(records: Iterable[RunRecord], set_name: str) -> Tables:
     runs, teachers, heads, details, predictions = [], {}, [], [], []
     configs: dict[str, dict[str, dict]] = {kind: {} for kind in CONFIGS}
     for record in records:
+        teacher = _renamed_teacher(record.teacher, teachers)
+        record = replace(record, teacher=teacher)
         runs.append(run_row(record, set_name, configs))
-        if record.teacher.key not in teachers:
-            teachers[record.teacher.key] = teacher_row(record.teacher)
-            heads += head_rows(record.teacher)
+        if teacher.key not in teachers:
+            teachers[teacher.key] = teacher_row(teacher)
+            heads += head_rows(teacher)
         details += detail_rows(record)
         if record.predictions is not None:
             predictions.append({"run": record.hash, "predictions": record.predictions})
@@ -70,6 +72,17 @@ def tables_of(records: Iterable[RunRecord], set_name: str) -> Tables:
         predictions=pd.DataFrame(predictions, columns=["run", "predictions"]),
         configs=configs,
     )
+
+
+def _renamed_teacher(teacher: TeacherRecord, known: dict[str, dict]) -> TeacherRecord:
+    """The teacher, under a key of its own where its key is that of one with other weights.
+
+    A key names settings. On another machine the same settings can give other weights.
+    """
+    if known.get(teacher.key, {"weights": teacher.weights})["weights"] == teacher.weights:
+        return teacher
+    weights = (teacher.weights or "unknown")[:12]
+    return replace(teacher, key=f"{teacher.key} with weights {weights}")
 
 
 def _frame(rows: list[dict], columns: tuple[str, ...]) -> pd.DataFrame:

@@ -40,26 +40,22 @@ def score_cell(scores: pd.Series) -> str:
 
 
 def score_table(table: pd.DataFrame) -> str:
-    """Method rows, task columns, and the average over several tasks, of one group of runs."""
+    """Method rows, task columns, and the average over tasks, of one group of runs."""
     check_one_group(table)
     tasks = tasks_of(table)
     counted = [task for task in tasks if whole(task)]
     searched = table["search"].notna().any()
     teacher = table.groupby("task")["teacher_validation"].first()
     rows = [["teacher", *(f"{teacher[task]:.1f}" for task in tasks)]]
-    averaged = len(counted) > 1  # one task's score is its own average
-    if averaged:
-        rows[0].append(f"{teacher[counted].mean():.1f}")
+    rows[0].append(f"{teacher[counted].mean():.1f}")
     for name in methods_of(table):
         scores = {task: seed_scores(table, name, task) for task in tasks}
         cells = [score_cell(scores[task]) for task in tasks]
-        if averaged:
-            means = pd.Series({task: scores[task].mean() for task in counted})
-            cells.append(NONE if means.isna().any() else f"{means.mean():.1f}")
+        means = pd.Series({task: scores[task].mean() for task in counted})
+        cells.append(NONE if means.isna().any() else f"{means.mean():.1f}")
         rows.append([name, *cells])
     header = ["validation, %", *(f"{task} ({metrics_of(task, table)})" for task in tasks)]
-    if averaged:
-        header.append("average")
+    header.append("average")
     if searched:
         header.append("learning rate chosen")
         rows[0].append("")
