@@ -36,6 +36,7 @@ reproduce: $(READY)
 # One thread each: two processes share the cores already.
 test test-quick test-all: export OMP_NUM_THREADS = 1
 test test-all: export UKD_PRESET = smoke
+test test-quick test-all: export UKD_QUIET = 1
 test: $(READY) lint
 	@echo "What this machine has:"
 	@$(BIN)/ukd doctor
