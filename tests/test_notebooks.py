@@ -171,7 +171,7 @@ def committed(tmp_path_factory):
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_notebook_run_again_is_the_same_byte_for_byte(committed, tmp_path):
     again = tmp_path / committed.name
     again.write_bytes(committed.read_bytes())
@@ -188,7 +188,7 @@ def test_a_notebook_run_again_is_the_same_byte_for_byte(committed, tmp_path):
     assert guide.compared_cells(again) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_notebook_saved_elsewhere_is_tidied_without_a_run(committed, tmp_path):
     notebook = read(committed)
     notebook.metadata.language_info.version = "3.99"
@@ -199,7 +199,7 @@ def test_a_notebook_saved_elsewhere_is_tidied_without_a_run(committed, tmp_path)
     assert (tmp_path / committed.name).read_bytes() == committed.read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_with_a_preset_keeps_the_minutes_alone(tmp_path):
     path = small(tmp_path / "00_small.ipynb", sums="print(PRESET)")
     before = path.read_bytes()
@@ -217,7 +217,7 @@ FAILING = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("cells", "words"), FAILING)
 def test_a_failing_cell_or_widget_or_a_trace_of_this_machine_leaves_all_files(
     tmp_path, capsys, cells, words
@@ -246,7 +246,7 @@ def test_folders_and_addresses_of_this_machine_are_told_from_other_words():
         assert len(runner.traces(nbformat.v4.new_notebook(cells=[cell]))) == count, words
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_comparing_fails_for_another_output_a_broken_callback_and_an_exception(committed, tmp_path):
     whole = committed.read_text(encoding="utf-8")
     variants = {
@@ -270,7 +270,7 @@ def test_comparing_fails_for_another_output_a_broken_callback_and_an_exception(c
     assert failed == {"output", "callback", "exception"}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_table_that_compares_less_is_refused(committed, tmp_path):
     (tmp_path / committed.name).write_bytes(committed.read_bytes())
     (tmp_path / "README.md").write_text("", encoding="utf-8")
