@@ -41,7 +41,7 @@ from ukd.analysis.paper import (
     paper_table,
     verdict,
 )
-from ukd.analysis.resampling import Resample, bootstrap_scores, examples_interval, mean_score
+from ukd.analysis.resampling import bootstrap_scores, examples_interval
 from ukd.analysis.runs import as_runs
 from ukd.analysis.statistics import Difference, paired_difference
 from ukd.analysis.tables import (
@@ -52,7 +52,6 @@ from ukd.analysis.tables import (
     score_tables,
     scores_alone,
 )
-from ukd.data.metrics import mean_metric, scores
 from ukd.data.tasks import SYNTHETIC, load_task
 from ukd.methods.registry import METHODS, get_method, parse_method
 from ukd.methods.scenarios import SCENARIOS
@@ -563,42 +562,6 @@ def with_errors(labels, errors):
     return "".join(map(str, flipped)), 100 * (1 - errors / len(labels))
 
 
-@pytest.mark.parametrize(("task", "classes"), [("sentiment", 2), ("entailment", 3)])
-@pytest.mark.parametrize("metric", ["accuracy", "matthews", "f1"])
-def test_resampled_metrics_are_the_librarys(task, classes, metric):
-    if metric == "f1" and classes > 2:
-        pytest.skip("F1 is of two classes")
-    rng = np.random.default_rng(0)
-    gold, answers = rng.integers(0, classes, 300), rng.integers(0, classes, 300)
-    expected = mean_metric(scores(np.eye(classes)[answers], gold, (metric,)))
-    assert mean_score((metric,), gold.astype(float), answers.astype(float)) == pytest.approx(
-        expected, abs=1e-4
-    )
-    rows = rng.integers(0, 300, (4, 300))
-    found = Resample(gold.astype(float), rows).mean_score((metric,), answers.astype(float))
-    for drawn, one in zip(rows, found, strict=True):
-        expected = mean_metric(scores(np.eye(classes)[answers[drawn]], gold[drawn], (metric,)))
-        assert one == pytest.approx(expected, abs=1e-4)
-
-
-@pytest.mark.parametrize("metric", ["pearson", "spearman"])
-def test_resampled_correlations_are_the_librarys(metric):
-    rng = np.random.default_rng(0)
-    gold = rng.normal(size=300).round(1)
-    answers = (gold + rng.normal(size=300)).round(1)
-    rows = rng.integers(0, 300, (4, 300))
-    found = Resample(gold, rows).mean_score((metric,), answers)
-    for drawn, one in zip(rows, found, strict=True):
-        expected = mean_metric(scores(answers[drawn][:, None], gold[drawn], (metric,)))
-        assert one == pytest.approx(expected)
-
-
-def test_a_constant_prediction_has_no_correlation():
-    gold = np.array([0.0, 1.0, 1.0, 0.0])
-    for metric in ("matthews", "pearson", "spearman"):
-        assert mean_score((metric,), gold, np.ones(4)) == 0.0
-
-
 def test_the_bootstrap_has_the_spread_of_the_binomial(labels):
     text, right = with_errors(labels, 400)
     table = answering([text], right=[right])
@@ -654,16 +617,6 @@ def test_intervals_are_shorter_with_more_examples(labels):
         assert low < 10 < high
         lengths.append(high - low)
     assert lengths[1] < 0.6 * lengths[0]
-
-
-def test_no_interval_without_shared_seeds_predictions_or_labels(labels):
-    text, _ = with_errors(labels, 400)
-    table = answering([text])
-    other = answering([text, text])[1:]  # seed 2
-    assert examples_interval(table, other, "sentiment") is None
-    assert examples_interval(table, table, "rte") is None
-    assert examples_interval(table, answering([None]), "sentiment") is None
-    assert bootstrap_scores(answering([None]), "sentiment") == {}
 
 
 def test_tables_show_the_intervals(labels):

@@ -28,6 +28,7 @@ BLOCK = re.compile(
     r"(\n<!-- end of (?P=name) -->)",
     re.DOTALL,
 )
+OPENED = re.compile(r"<!-- (?P<name>[\w-]+): written by")
 SUITE = "synthetic-ild"  # every method at one learning rate
 SEARCH = "synthetic-search"  # the core methods, each at the best of the rates that all tried
 TEXTS = (
@@ -97,8 +98,15 @@ def _read(path: Path) -> dict:
 def renewed(text: str, made: Blocks) -> str:
     """A text with everything between its marks made anew.
 
-    Raises ValueError for a mark that nothing is made for.
+    Raises ValueError for a mark that nothing is made for, and for one that is no block's.
     """
+    blocks_there = {match.start() for match in BLOCK.finditer(text)}
+    for mark in OPENED.finditer(text):
+        if mark.start() not in blocks_there:
+            raise ValueError(
+                f"the mark of {mark['name']!r} begins no block: write it as the others, and "
+                f"<!-- end of {mark['name']} --> below"
+            )
 
     def anew(mark: re.Match) -> str:
         if mark["name"] not in made:
