@@ -44,6 +44,7 @@ from ukd.analysis.paper import (
 from ukd.analysis.resampling import bootstrap_scores, examples_interval
 from ukd.analysis.runs import as_runs
 from ukd.analysis.statistics import Difference, paired_difference
+from ukd.analysis.study_figures import ablation_names
 from ukd.analysis.tables import (
     compare_with_committed,
     difference_table,
@@ -184,6 +185,17 @@ def test_contrasts_name_methods_that_a_scenario_runs():
         run |= set(table_of([made_record(text) for text in texts])["method_name"])
     known = {method_name(m.name, method_settings(m)) for m in METHODS.values()}
     assert names <= run | known
+
+
+def test_options_of_universal_kd_stand_side_by_side():
+    texts = ("universal-kd", "universal-kd:attention_temperature=10", "universal-kd:stages=one")
+    maps = {"mean": [[1.0]], "heads": [], "early_exit": []}
+    records = [made_record(text, attention=maps) for text in texts]
+    uniform = made_record("uniform", attention=maps)
+    both = made_record("universal-kd:attention_temperature=10:stages=one", attention=maps)
+    assert ablation_names(as_runs([*records[:2], uniform])) == {}, "one more is no study"
+    expected = ["universal-kd", *(NAMES[text] for text in texts[1:])]
+    assert ablation_names(as_runs([both, *records[::-1]])) == {"sentiment": expected}
 
 
 # --- what may stand in one table ---
