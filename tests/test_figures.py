@@ -6,21 +6,27 @@ import pandas as pd
 import pytest
 
 from ukd.analysis.contrasts import contrasts
-from ukd.analysis.figure_sets import COMMITTED, LEARNING_RATES, draw_runs, possible
+from ukd.analysis.figure_sets import (
+    COMMITTED,
+    LEARNING_RATES,
+    draw_figures,
+    draw_runs,
+    possible,
+)
 from ukd.analysis.figures import (
     alt_text,
     draw_layer_map,
     map_norm,
-    save,
     scores_figure,
     style_of,
     styles,
 )
 from ukd.analysis.grouping import at_chosen_rate, attempts, groups
-from ukd.analysis.map_figures import layer_maps_figure
+from ukd.analysis.map_figures import layer_map_figure, layer_maps_figure
 from ukd.analysis.runs import as_runs, load_runs
 from ukd.analysis.study_figures import contrasts_figure, relative_label_error
 from ukd.analysis.training_figures import curves_figure, learning_rates_figure
+from ukd.config.paths import data_folder
 from ukd.methods.registry import METHODS
 
 
@@ -165,12 +171,38 @@ def test_runs_of_several_groups_are_drawn_apart(suite, tmp_path):
     assert not any("attention" in path for path in paths), "these methods have none"
 
 
-def test_a_figure_is_the_same_when_drawn_again(chosen, tmp_path):
-    texts = []
-    for folder in ("one", "two"):
-        path = save(scores_figure(chosen), "scores", tmp_path / folder)
-        texts.append(path.read_bytes())
-    assert texts[0] == texts[1] and b"dc:date" not in texts[0]
+@pytest.mark.slow
+def test_committed_figures_are_the_same_when_drawn_again(tmp_path):
+    first = draw_figures(tmp_path / "one")
+    again = draw_figures(tmp_path / "two")
+    assert [path.stem for path in first] == list(COMMITTED)
+    for one, two in zip(first, again, strict=True):
+        text = one.read_bytes()
+        assert text == two.read_bytes(), one.name
+        assert b"dc:date" not in text
+
+
+def test_every_committed_figure_is_in_the_folder_and_no_other():
+    folder = data_folder().parent / "figures"
+    there = {path.stem for path in folder.iterdir() if path.suffix != ".md"}
+    assert there == {*COMMITTED, "method"}
+
+
+def test_a_figure_that_needs_no_runs_is_drawn_beside_them(tmp_path, monkeypatch):
+    monkeypatch.setattr("ukd.analysis.figure_sets.COMMITTED", {})
+    (path,) = draw_figures(tmp_path, {"drawing": plt.figure})
+    assert path == tmp_path / "drawing.svg" and path.is_file()
+
+
+def test_scores_have_the_colours_of_their_methods(chosen):
+    ax = scores_figure(chosen).axes[0]
+    names = [tick.get_text() for tick in ax.get_yticklabels()]
+    points = [line for line in ax.lines if line.get_linestyle() == "None"]
+    assert len(points) == len(names) == 7
+    for line in points:
+        name = names[int(line.get_ydata()[0])]
+        look = style_of(name)
+        assert (line.get_color(), line.get_marker()) == (look["color"], look["marker"])
 
 
 def test_all_that_is_committed_is_possible(suite, search):
@@ -180,6 +212,16 @@ def test_all_that_is_committed_is_possible(suite, search):
         assert len(drawn) >= 10
     assert LEARNING_RATES in possible(search) and LEARNING_RATES not in possible(suite)
     assert all(shows and set_name for shows, set_name, _ in COMMITTED.values())
+
+
+def test_the_layer_maps_of_a_task_are_of_all_examples_and_of_each_class(suite):
+    ax, *others = layer_map_figure(suite, "acceptability").axes
+    mesh = ax.collections[0]
+    assert mesh.norm.vcenter == pytest.approx(1 / 11)
+    weights = suite.of("universal-kd", "acceptability").layer_map()
+    assert np.allclose(mesh.get_array(), weights)
+    titles = [one.get_title() for one in others if one.get_title()]
+    assert titles == ["acceptability, class: unacceptable", "acceptability, class: acceptable"]
 
 
 def test_fresh_records_are_drawn_as_committed_runs_are(distilled, tmp_path):

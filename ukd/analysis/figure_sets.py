@@ -19,9 +19,9 @@ from ukd.analysis.figures import (
 from ukd.analysis.grouping import at_chosen_rate, groups, tasks_of
 from ukd.analysis.map_figures import (
     ATTENTION,
-    attention_by_class,
     attention_by_difficulty,
     attention_over_time,
+    layer_map_figure,
 )
 from ukd.analysis.runs import Runs, load_runs
 from ukd.analysis.study_figures import (
@@ -29,7 +29,7 @@ from ukd.analysis.study_figures import (
     attended_head_quality,
     attention_ablation,
     attention_entropy,
-    calibration_figure,
+    calibration,
     contrasts_figure,
     early_exit,
     label_error_figure,
@@ -42,6 +42,7 @@ from ukd.methods.scenarios import DEFAULT_METHODS
 
 SUITE = "synthetic-ild"  # every method at one learning rate
 SEARCH = "synthetic-search"  # the core methods, each at the best of the rates that all tried
+REAL = "cola-mpnet-first"  # a pretrained encoder on CoLA
 TEMPERATURES = r"universal-kd \((attention_temperature|temperature)=[\d.]+\)"
 LEARNING_RATES = "learning_rates"  # the one figure of all that was tried
 
@@ -70,13 +71,11 @@ COMMITTED: dict[str, tuple[str, str, Draw]] = {
         SEARCH,
         label_error_figure,
     ),
-    "attention_searched": ("layer maps epoch by epoch", SEARCH, attention_over_time),
-    "scores": ("score of every seed by method, at one learning rate", SUITE, scores_figure),
-    "contrasts": ("differences between methods that differ by one thing", SUITE, contrasts_figure),
+    "attention_over_time": ("layer maps epoch by epoch", SEARCH, attention_over_time),
     "attention_acceptability": (
         "layer maps of all examples and of each class",
         SUITE,
-        partial(attention_by_class, task="acceptability"),
+        partial(layer_map_figure, task="acceptability"),
     ),
     "attention_by_difficulty": (
         "layer maps by the examples' difficulty",
@@ -84,11 +83,6 @@ COMMITTED: dict[str, tuple[str, str, Draw]] = {
         attention_by_difficulty,
     ),
     "attention_entropy": ("entropy of single examples' attention", SUITE, attention_entropy),
-    "attended_head_quality": (
-        "label error of the attended heads, relative to uniform weights",
-        SUITE,
-        attended_head_quality,
-    ),
     "attention_ablation": (
         "Universal-KD with one option changed: score, entropy, quality of the attended heads",
         SUITE,
@@ -96,8 +90,19 @@ COMMITTED: dict[str, tuple[str, str, Draw]] = {
     ),
     "temperatures": ("score and entropy by temperature", SUITE, temperatures),
     "student_heads": ("score of the student's own heads by layer", SUITE, student_heads),
-    "calibration": ("expected calibration error of the students", SUITE, calibration_figure),
+    "calibration": ("expected calibration error of the students", SUITE, calibration),
     "early_exit": ("score against the layers used by early exit", SUITE, early_exit),
+    "scores_cola_mpnet": ("score of every seed, pretrained encoder on CoLA", REAL, scores_figure),
+    "heads_cola_mpnet": (
+        "score of that encoder's head on each layer, after fine-tuning",
+        REAL,
+        heads_figure,
+    ),
+    "label_error_cola_mpnet": (
+        "label error of each of these heads beside the attention it gets",
+        REAL,
+        label_error_figure,
+    ),
 }
 
 
@@ -147,7 +152,7 @@ def possible(runs: Runs) -> dict[str, Draw]:
         ("training_curves", default_curves, True),
         (LEARNING_RATES, learning_rates_figure, runs.table["search"].notna().any()),
         ("contrasts", contrasts_figure, bool(contrasts(kept.table))),
-        ("calibration", calibration_figure, kept.table["calibration_error"].notna().any()),
+        ("calibration", calibration, kept.table["calibration_error"].notna().any()),
         ("label_error", label_error_figure, "all" in maps),
         ("attention_over_time", attention_over_time, "epoch: 1" in maps),
         ("attention_by_difficulty", attention_by_difficulty, _has_levels(maps)),
@@ -160,7 +165,7 @@ def possible(runs: Runs) -> dict[str, Draw]:
     ]
     found = {name: draw for name, draw, there in wanted if there}
     for task in tasks_of(attended.table) if "all" in maps else ():
-        found[f"attention_{task}"] = partial(attention_by_class, task=task)
+        found[f"attention_{task}"] = partial(layer_map_figure, task=task)
     return found
 
 

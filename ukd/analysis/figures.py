@@ -116,7 +116,7 @@ def map_norm(maps: Iterable[Sequence[Sequence[float]]]) -> TwoSlopeNorm:
 def draw_layer_map(
     ax: Axes,
     weights: Sequence[Sequence[float]] | np.ndarray,
-    title: str,
+    title: str = "",
     *,
     values: bool = True,
     colour_bar: bool = True,

@@ -24,7 +24,7 @@ def attention_by_difficulty(runs: Runs) -> Figure:
     return _attention_by(runs, "difficulty", "Attention by the examples' difficulty")
 
 
-def attention_by_class(runs: Runs, task: str) -> Figure:
+def layer_map_figure(runs: Runs, task: str) -> Figure:
     """Layer maps of one task: all validation examples, then those of each class."""
     chosen = runs.of(ATTENTION, task)
     names = [name for name in chosen.map_groups() if name == "all" or name.startswith("class: ")]

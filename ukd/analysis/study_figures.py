@@ -104,7 +104,7 @@ def attended_head_quality(runs: Runs) -> Figure:
     return figure
 
 
-def calibration_figure(runs: Runs) -> Figure:
+def calibration(runs: Runs) -> Figure:
     """Expected calibration error of the students on validation, methods side by side."""
     data = runs.table.dropna(subset=["calibration_error"])
     data = data.assign(value=data["calibration_error"].astype(float))
