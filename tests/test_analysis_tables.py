@@ -178,6 +178,14 @@ def test_a_scenario_shows_its_methods_alone_and_tells_options_apart():
     assert ild == [name for name in names if name in SCENARIOS["ild"]]
 
 
+def test_contrasts_of_two_budgets_are_refused():
+    records = [made_record("universal-kd", 1, 80.0), made_record("kd-two-stage", 1, 70.0)]
+    records.append(made_record("kd-two-stage", 2, 60.0, settings__epochs=99))
+    with pytest.raises(ValueError, match="of 2 configurations: compare one group at a time"):
+        contrasts(table_of(records))
+    assert contrasts(table_of(records[:2]))
+
+
 def test_contrasts_name_methods_that_a_scenario_runs():
     names = {name for contrast in CONTRASTS for name in contrast[1:]}
     run = set()

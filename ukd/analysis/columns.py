@@ -8,6 +8,7 @@ from dataclasses import fields
 import pandas as pd
 
 from ukd.analysis.rows import CONFIG_COLUMNS, OWN, SPLITS, Tables
+from ukd.data.metrics import mean_metric
 from ukd.training.run_record import RunSettings
 
 
@@ -61,11 +62,6 @@ def with_means(table: pd.DataFrame) -> pd.DataFrame:
             mean_metric(scores[split]) for scores in table["teacher_scores"]
         ]
     return found
-
-
-def mean_metric(scores: dict[str, float]) -> float:
-    """The one number of a task: the mean of its metrics, as GLUE averages them."""
-    return sum(scores.values()) / len(scores)
 
 
 def teacher_heads(heads: pd.DataFrame, teacher: str, metrics: tuple[str, ...]) -> list[dict]:

@@ -104,7 +104,16 @@ def mean_over_tasks(
 
 
 def contrasts(table: pd.DataFrame) -> list[Contrast]:
-    """The contrasts that a group of runs has both methods of."""
+    """The contrasts that a group of runs has both methods of.
+
+    Raises ValueError for runs of several configurations, whose differences would be of budgets too.
+    """
+    configurations = sorted(set(table["config_key"]))
+    if len(configurations) > 1:
+        raise ValueError(
+            f"these runs are of {len(configurations)} configurations: compare one group at a time "
+            f"(see `groups`): {'; '.join(configurations)}"
+        )
     present = tasks_of(table)
     tasks = [task for task in present if whole(task)]
     found = []

@@ -14,20 +14,11 @@ import pandas as pd
 from ukd.analysis.columns import with_means
 from ukd.config.keys import config_hash
 from ukd.data.tasks import SPECS
-from ukd.methods.method import STAGE_COUNTS
+from ukd.methods.method import OPTIONS, STAGE_COUNTS
 from ukd.methods.registry import METHODS, parse_method
 from ukd.methods.scenarios import SCENARIOS
 from ukd.training.run_record import method_settings
 
-OPTIONS = (
-    "temperature",
-    "layer_map",
-    "attention_on",
-    "attention_temperature",
-    "detach_attention",
-    "student_layers",
-    "teacher_layers",
-)
 OF_ATTENTION = ("attention_temperature", "detach_attention")
 PAIRING = ("task", "fingerprint", "metrics", "class_names", "teacher", "teacher_weights")
 LAYERS_TAKEN = {

@@ -181,7 +181,8 @@ def _span(values: list[int] | pd.Series) -> str:
 def compare_with_committed(new: pd.DataFrame, committed: pd.DataFrame) -> str:
     """Fresh means beside the committed ones of the same configuration; "" if there are none.
 
-    Where no committed run has the precision, those of another precision are shown, and named.
+    Where no committed run has the precision, those of another precision are shown, and named. Runs
+    of the same device come first: another kind of CPU rounds otherwise, so that its teacher differs.
     """
     new = at_chosen_rate(new)
     parts = []
@@ -197,9 +198,10 @@ def compare_with_committed(new: pd.DataFrame, committed: pd.DataFrame) -> str:
                 gap = NONE if theirs.empty else f"{ours.mean() - theirs.mean():+.1f}"
                 rows.append([task, name, score_cell(ours), score_cell(theirs), gap])
         precisions = ", ".join(sorted(set(kept["precision"])))
+        devices = ", ".join(sorted(set(kept["device"])))
         words = student_description(group.iloc[0])
         header = ["task", "method", "this run", "committed", "difference"]
-        heading = f"student: {words}; committed runs in {precisions}"
+        heading = f"student: {words}; committed runs in {precisions} on {devices}"
         parts.append(f"{heading}\n\n{markdown_table(header, rows)}")
     return "\n\n".join(parts)
 
@@ -211,4 +213,6 @@ def _counterparts(group: pd.DataFrame, committed: pd.DataFrame) -> pd.DataFrame:
         ours = group[group["method_name"] == name]
         theirs = committed[committed["method_name"] == name]
         parts.append(like(ours, theirs[theirs["task"].isin(set(ours["task"]))]))
-    return pd.concat(parts).drop_duplicates("run")
+    found = pd.concat(parts).drop_duplicates("run")
+    same_device = found["device"].isin(set(group["device"]))
+    return found[same_device] if same_device.any() else found

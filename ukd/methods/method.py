@@ -13,6 +13,16 @@ TEACHER_LAYERS = ("intermediate", "all")
 STAGE_COUNTS = ("one", "two")
 TERMS = ("labels", "kd", "intermediate", "hidden", "annealed")
 TEACHER_TERMS = TERMS[1:]
+# What can be changed of a method by name; stages and space are said in words of their own.
+OPTIONS = (
+    "temperature",
+    "layer_map",
+    "attention_on",
+    "attention_temperature",
+    "detach_attention",
+    "student_layers",
+    "teacher_layers",
+)
 
 
 @dataclass(frozen=True)

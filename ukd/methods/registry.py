@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ukd.losses import ATTENTION_ON
 from ukd.methods.method import (
+    OPTIONS,
     SPACES,
     STAGE_COUNTS,
     STUDENT_LAYERS,
@@ -21,15 +22,6 @@ from ukd.projection import LAYER_MAPS, check_temperature
 
 # Maps that serve any number of teacher layers, the last one among them.
 MAPS_OVER_ALL = ("attention", "uniform", "random", "deepest")
-OPTIONS = (
-    "temperature",
-    "layer_map",
-    "attention_on",
-    "attention_temperature",
-    "detach_attention",
-    "student_layers",
-    "teacher_layers",
-)
 # The paper's symbols, and the names up to version 0.1, for the same options.
 OPTION_ALIASES = {
     "tau": "temperature",

@@ -7,22 +7,13 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ukd.methods.method import OPTIONS
+
 if TYPE_CHECKING:
     from ukd.training.run_record import RunRecord, Scores
 
 PRECISIONS = ("float32", "bf16", "fp16")
-METHOD_FIELDS = (
-    "stages",
-    "temperature",
-    "layer_map",
-    "attention_on",
-    "attention_temperature",
-    "detach_attention",
-    "student_layers",
-    "teacher_layers",
-    "hidden",
-    "assistant",
-)
+METHOD_FIELDS = ("stages", *OPTIONS, "hidden", "assistant")
 
 
 def validate(record: RunRecord) -> None:
