@@ -182,7 +182,7 @@ def compare_with_committed(new: pd.DataFrame, committed: pd.DataFrame) -> str:
     """Fresh means beside the committed ones of the same configuration; "" if there are none.
 
     Where no committed run has the precision, those of another precision are shown, and named. Runs
-    of the same device come first: another kind of CPU rounds otherwise, so that its teacher differs.
+    of the same device come first: another kind of CPU rounds otherwise and has another teacher.
     """
     new = at_chosen_rate(new)
     parts = []
