@@ -45,8 +45,8 @@ def test_operations_are_those_that_the_library_counts(task):
     [
         # 2 layers, both directions: 4 gates of 64 from 128 inputs and 64 states.
         ("bilstm", 2 * 2 * 4 * 64 * (128 + 64)),
-        # 4 layers: kernel 5, 128 to 256.
-        ("gated-cnn", 4 * 5 * 128 * 256),
+        # 2 layers, of which each has kernel 5, 128 to 256.
+        ("gated-cnn", 2 * 5 * 128 * 256),
     ],
 )
 def test_operations_of_other_architectures(kind, products, tiny):

@@ -308,7 +308,7 @@ def test_float64_stays_float64():
 
 
 def test_unknown_names_list_the_valid_ones():
-    with pytest.raises(ValueError, match="unknown layer map 'atention'.*attention, uniform"):
+    with pytest.raises(ValueError, match="unknown layer map 'atention'.*attention, teacher-query"):
         ukd.intermediate_loss(random_logits(2, 2, 3), random_logits(2, 4, 3), layer_map="atention")
     with pytest.raises(ValueError, match="unknown attention_on 'sum'.*logits, losses"):
         ukd.intermediate_loss(random_logits(2, 2, 3), random_logits(2, 4, 3), attention_on="sum")

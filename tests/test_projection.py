@@ -173,3 +173,13 @@ def test_a_bad_kappa_is_named(attention_temperature):
 def test_shapes_that_do_not_fit_are_named(student, teacher, regression, message):
     with pytest.raises(ValueError, match=message):
         ukd.attention_projection(torch.zeros(student), torch.zeros(teacher), regression=regression)
+
+
+@pytest.mark.parametrize(("classes", "regression"), [(3, False), (1, True)])
+def test_the_teachers_deepest_layer_asks_whatever_the_student_says(classes, regression):
+    teacher = random_logits(4, classes)
+    options = {"attention_temperature": 0.7, "regression": regression}
+    expected, _ = loop(teacher[:, -1:], teacher, 0.7, regression)
+    for student in (random_logits(3, classes), random_logits(3, classes) * 100):
+        weights = layer_map_weights(student, teacher, "teacher-query", **options)
+        torch.testing.assert_close(weights, expected.expand(-1, 3, -1))

@@ -97,6 +97,22 @@ def attention_projection(
 attend = attention_projection  # its name up to version 0.1
 
 
+def teacher_query(
+    student: Tensor,
+    teacher: Tensor,
+    *,
+    attention_temperature: float = 1.0,
+    regression: bool = False,
+) -> Tensor:
+    """Attention that the deepest teacher layer passed asks for: (B, S, T), alike for all s.
+
+    A student that is wrong does not choose what it is shown. Source: our choice.
+    """
+    options = {"attention_temperature": attention_temperature, "regression": regression}
+    weights = attention_projection(teacher[:, -1:], teacher, **options).weights
+    return weights.expand(-1, student.shape[1], -1)
+
+
 def weighted_sum(weights: Tensor, teacher_logits: Tensor) -> Tensor:
     """Teacher logits (B, T, C) summed with weights (B, S, T): (B, S, C)."""
     return (weights.unsqueeze(-1) * teacher_logits.unsqueeze(1)).sum(2)  # (B, S, T, C) -> (B, S, C)
@@ -172,7 +188,7 @@ STATIC_LAYER_MAPS: dict[str, LayerMap] = {
     "all-to-one": all_to_one,
     "deepest": deepest,
 }
-LAYER_MAPS = ("attention", *STATIC_LAYER_MAPS, "random")
+LAYER_MAPS = ("attention", "teacher-query", *STATIC_LAYER_MAPS, "random")
 
 
 def static_layer_map(name: str, student: Tensor, teacher: Tensor, *, seed: int = 0) -> Tensor:
@@ -205,15 +221,17 @@ def layer_map_weights(
         student: logits (B, S, C).
         teacher: logits (B, T, C).
         layer_map: a name, or a function of both to weights (B, S, T) or (S, T).
-        attention_temperature: kappa of "attention".
+        attention_temperature: kappa of "attention" and "teacher-query".
         seed: of "random".
 
     Raises: ValueError for an unknown name, and for a function whose weights have another shape, are
     negative or not finite, or whose rows do not sum to one.
     """
+    options = {"attention_temperature": attention_temperature, "regression": regression}
     if layer_map == "attention":
-        options = {"attention_temperature": attention_temperature, "regression": regression}
         return attention_projection(student, teacher, **options).weights
+    if layer_map == "teacher-query":
+        return teacher_query(student, teacher, **options)
     check_temperature("attention_temperature", attention_temperature)
     shape = (*student.shape[:2], teacher.shape[1])
     if callable(layer_map):

@@ -102,7 +102,7 @@ def _scores(task: Task, runs: pd.DataFrame) -> list[str]:
     heads = [f"{head['score']:.1f}" for head in first["teacher_heads"]]
     row += [f"{first['teacher_validation']:.1f}", ", ".join(heads)]
     alone = of_task[of_task["method_name"] == "no-kd"]
-    kinds = alone["student"].where(alone["student_depth"].isna(), "layers")
+    kinds = alone["student"].where(alone["student"].isin(STUDENTS), "layers")
     return row + [_mean_and_spread(alone[kinds == kind]) for kind in STUDENTS]
 
 

@@ -19,6 +19,7 @@ from ukd.methods.registry import METHODS, parse_method
 from ukd.methods.scenarios import SCENARIOS
 from ukd.training.run_record import method_settings
 
+ATTENDING = ("attention", "teacher-query")
 OF_ATTENTION = ("attention_temperature", "detach_attention")
 PAIRING = ("task", "fingerprint", "metrics", "class_names", "teacher", "teacher_weights")
 LAYERS_TAKEN = {
@@ -35,7 +36,7 @@ def method_name(method: str, settings: Mapping) -> str:
     attended = any(
         stage["intermediate"] or (moved and stage["hidden"]) for stage in settings["stages"]
     )
-    idle = () if attended and settings["layer_map"] == "attention" else OF_ATTENTION
+    idle = () if attended and settings["layer_map"] in ATTENDING else OF_ATTENTION
     changed = [
         f"{option}={settings[option]}"
         for option in OPTIONS
@@ -103,11 +104,13 @@ def own_rate(row: Mapping) -> str:
 
 def student_description(row: Mapping) -> str:
     """What the students of a configuration are."""
-    if row["student_depth"]:
-        words = LAYERS_TAKEN[row["layer_selection"] or "first"].format(row["student_depth"])
+    if row["layer_selection"]:
+        words = LAYERS_TAKEN[row["layer_selection"]].format(row["student_depth"])
         tuned = " as the fine-tuned teacher has them" if row["student_init"] == "teacher" else ""
         return words + tuned
-    return row["student"] + (f", embeddings {row['embeddings']}" if row["embeddings"] else "")
+    depth = f" of {row['student_depth']:g} layers" if row["student_depth"] else ""
+    start = f", embeddings {row['embeddings']}" if row["embeddings"] else ""
+    return row["student"] + depth + start
 
 
 def with_names(table: pd.DataFrame) -> pd.DataFrame:

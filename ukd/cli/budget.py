@@ -62,7 +62,11 @@ class Budget:
     ] = None
     student_depth: Annotated[
         int | None,
-        number("--student-depth", text="The student's layers.", default=BY_PRESET),
+        number(
+            "--student-depth",
+            text="Layers of the encoder, or of a BiLSTM or CNN.",
+            default=BY_PRESET,
+        ),
     ] = None
     layer_selection: Annotated[
         str | None,
@@ -154,6 +158,7 @@ class Budget:
         Raises ValueError for an unknown preset, and for layers of a student that takes none.
         """
         from ukd.config.presets import preset
+        from ukd.models.students import STUDENTS
 
         changes = {field.name: getattr(self, field.name) for field in fields(self)}
         name = changes.pop("preset")
@@ -165,7 +170,10 @@ class Budget:
         if limit is not None:
             config = replace(config, max_train=None if limit == ALL else limit)
         if config.student != "layers":
-            for option in ("student_depth", "layer_selection", "student_init"):
+            about_layers = ["layer_selection", "student_init"]
+            if config.student not in STUDENTS:
+                about_layers.append("student_depth")
+            for option in about_layers:
                 if changes[option]:
                     raise ValueError(
                         f"--{option.replace('_', '-')} {changes[option]} is about layers of the "

@@ -30,7 +30,17 @@ STUDENT_INITS = ("pretrained", "teacher")
 SELECTION_SPLITS = ("dev", "validation")
 PRECISIONS = ("auto", "float32", "bf16", "fp16")
 LAYER_MAPS = (
-    *("attention", "uniform", "skip", "last", "reverse", "all-to-one", "deepest", "random"),
+    *(
+        "attention",
+        "teacher-query",
+        "uniform",
+        "skip",
+        "last",
+        "reverse",
+        "all-to-one",
+        "deepest",
+        "random",
+    ),
 )
 ATTENTION_ON = ("logits", "losses")
 STUDENT_LAYERS = ("intermediate", "last")

@@ -21,6 +21,8 @@ from ukd.training.run_record import RunRecord
 from ukd.training.teacher import train_teacher
 
 SPLITS = ("dev", "validation")
+# Records of versions up to 0.2 do not say how many layers these had.
+EARLIER_DEPTH = {"bilstm": 2, "gated-cnn": 4}
 
 
 def repeat(prefix: str, *, encoder: str | None = None, source: str | None = None) -> str:
@@ -89,10 +91,14 @@ def config_of(row: Mapping, encoder: str | None = None) -> TrainingConfig:
         )
     source = _encoder_of(row, row["teacher_encoder"], encoder)
     layers = row["student_depth"]
-    takes_layers = not pd.isna(layers)
-    student = "layers" if takes_layers else row["student"]
-    if not takes_layers and student not in STUDENTS:
+    student = row["student"]
+    takes_layers = student not in STUDENTS and not pd.isna(layers)
+    if takes_layers:
+        student = "layers"
+    elif student not in STUDENTS:
         student = _encoder_of(row, student, None)
+    elif pd.isna(layers):
+        layers = EARLIER_DEPTH[student]
     config = replace(
         PRESETS[row["preset"]],
         encoder=source,
@@ -107,11 +113,12 @@ def config_of(row: Mapping, encoder: str | None = None) -> TrainingConfig:
         max_validation=_number(row["max_validation"]),
         selection_split=row["selection_split"],
     )
+    if not pd.isna(layers):
+        config = replace(config, student_depth=int(layers))
     if not takes_layers:
         return config
     return replace(
         config,
-        student_depth=int(layers),
         layer_selection=row["layer_selection"],
         student_init=row["student_init"],
     )

@@ -21,7 +21,7 @@ class TrainingConfig:
         name: of the preset it comes from.
         tasks, seeds: what `ukd reproduce` runs by default.
         teacher_depth: layers of the encoder that the teacher has, the first ones; None for all.
-        student_depth: layers of the encoder that a student "layers" has.
+        student_depth: layers of a student: of the encoder, for "layers", or of a BiLSTM or CNN.
         layer_selection: which of them: "first", "spread" or "last".
         student_init: its layers as "pretrained", or as the fine-tuned "teacher" has them.
         teacher_epochs: passes over the training rows.

@@ -21,7 +21,7 @@ from ukd.methods.table import METHODS
 from ukd.projection import LAYER_MAPS, check_temperature
 
 # Maps that serve any number of teacher layers, the last one among them.
-MAPS_OVER_ALL = ("attention", "uniform", "random", "deepest")
+MAPS_OVER_ALL = ("attention", "teacher-query", "uniform", "random", "deepest")
 # The paper's symbols, and the names up to version 0.1, for the same options.
 OPTION_ALIASES = {
     "tau": "temperature",
@@ -147,6 +147,11 @@ def _in_hidden_space(method: Method) -> Method:
         raise ValueError(
             f"{method.name} has no term in the output space alone that could move to the hidden "
             "one: take universal-kd"
+        )
+    if method.layer_map == "teacher-query":
+        raise ValueError(
+            "layer_map teacher-query compares what the teacher's layers predict, which hidden "
+            "states are not: take attention"
         )
     layers = (method.student_layers, method.teacher_layers)
     if method.attention_on != "logits" or layers != ("intermediate", "intermediate"):

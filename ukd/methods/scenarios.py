@@ -61,7 +61,7 @@ SCENARIOS = {
 SCENARIO_STUDENTS = {
     "capacity-gap": ({"student_depth": 2},),
     "cross-architecture": (
-        {"student": "bilstm", "student_epochs": 12},
-        {"student": "gated-cnn", "student_epochs": 12},
+        {"student": "bilstm", "student_depth": 4, "student_epochs": 12},
+        {"student": "gated-cnn", "student_depth": 4, "student_epochs": 12},
     ),
 }

@@ -180,6 +180,11 @@ _CONTROLS = (
     _hidden_control("hidden-reverse", "pkd-skip read backwards", "reverse"),
     _hidden_control("hidden-all-to-one", "pkd with the middle teacher layer for all", "all-to-one"),
     _hidden_control("hidden-random", "pkd with teacher layers drawn anew each epoch", "random"),
+    _output_control(
+        "teacher-query",
+        "universal-kd with the teacher's deepest head as the query, not the student's",
+        "teacher-query",
+    ),
 )
 METHODS = {
     method.name: method

@@ -139,7 +139,13 @@ def check_label_order(config: PreTrainedConfig, task: Task, source: str | Path) 
 
 
 def new_student(
-    kind: str, source: str | Path, task: Task, *, seed: int, embeddings: str | None = None
+    kind: str,
+    source: str | Path,
+    task: Task,
+    *,
+    seed: int,
+    layers: int = 4,
+    embeddings: str | None = None,
 ) -> PreTrainedModel:
     """A student of another architecture, with random weights.
 
@@ -148,6 +154,7 @@ def new_student(
         source: a folder or hub id whose tokenizer the student reads with.
         task: gives the classifier its outputs and their names.
         seed: draws the weights.
+        layers: how many.
         embeddings: "teacher" starts its words from those of the encoder at `source`. A file of word
             vectors, one word and its numbers a line, starts those of the tokenizer's entries that
             are in it.
@@ -164,6 +171,7 @@ def new_student(
     set_seed(seed)
     config = STUDENTS[kind](
         vocab_size=len(tokenizer),
+        num_hidden_layers=layers,
         embedding_size=width,
         pad_token_id=tokenizer.pad_token_id,
         **_label_options(task),

@@ -34,13 +34,11 @@ class StudentConfig(PreTrainedConfig):
         pooling: of the last states, for the classifier.
     """
 
-    default_layers = 2
-
     def __init__(  # noqa: PLR0913
         self,
         vocab_size: int = 2000,
         hidden_size: int = 128,
-        num_hidden_layers: int | None = None,
+        num_hidden_layers: int = 4,
         embedding_size: int | None = None,
         dropout: float = 0.1,
         pad_token_id: int = 0,
@@ -48,7 +46,7 @@ class StudentConfig(PreTrainedConfig):
     ) -> None:
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
-        self.num_hidden_layers = num_hidden_layers or self.default_layers
+        self.num_hidden_layers = num_hidden_layers
         self.embedding_size = embedding_size or hidden_size
         self.dropout = dropout
         self.pooling = "max"
@@ -69,7 +67,6 @@ class GatedCNNConfig(StudentConfig):
     """Sizes of a gated CNN; `kernel` is the width of a convolution in tokens, an odd number."""
 
     model_type = "ukd-gated-cnn"
-    default_layers = 4
 
     def __init__(self, kernel: int = 5, **sizes: object) -> None:
         self.kernel = kernel

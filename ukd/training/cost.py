@@ -9,6 +9,7 @@ from ukd.config.presets import TrainingConfig
 from ukd.config.runtime import Runtime, logger
 from ukd.config.text import markdown_table
 from ukd.methods.method import Method
+from ukd.models.students import STUDENTS
 from ukd.training.cost_model import TIMED_LAYERS, Cost, Speed, cost, measured_speed
 from ukd.training.network_sizes import student_size, teacher_size
 
@@ -107,6 +108,8 @@ def student_name(config: TrainingConfig) -> str:
     """What a config's students are, in words."""
     if config.student == "layers":
         return f"{config.student_depth} of its layers"
+    if config.student in STUDENTS:
+        return f"{config.student} of {config.student_depth} layers"
     return config.student
 
 

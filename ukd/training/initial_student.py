@@ -75,7 +75,14 @@ def _network(
             selection=config.layer_selection,
         )
     if config.student in STUDENTS:
-        return new_student(config.student, source, task, seed=seed, embeddings=config.embeddings)
+        return new_student(
+            config.student,
+            source,
+            task,
+            seed=seed,
+            layers=config.student_depth,
+            embeddings=config.embeddings,
+        )
     return load_classifier(student_source(config, source), task, seed=seed)
 
 

@@ -126,9 +126,12 @@ def student_size(config: TrainingConfig) -> NetworkSize:
         return encoder_size(config.student)
     encoder = encoder_size(config.encoder).config
     width = encoder.hidden_size if config.embeddings == TEACHER_EMBEDDINGS else None
-    return NetworkSize(
-        STUDENTS[config.student](vocab_size=encoder.vocab_size, embedding_size=width)
+    network = STUDENTS[config.student](
+        vocab_size=encoder.vocab_size,
+        num_hidden_layers=config.student_depth,
+        embedding_size=width,
     )
+    return NetworkSize(network)
 
 
 def encoder_size(encoder: str, layers: int | None = None) -> NetworkSize:

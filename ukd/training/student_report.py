@@ -36,7 +36,7 @@ def describe_student(config: TrainingConfig, encoder: str) -> dict:
         )
     return {
         "student": name,
-        "student_depth": config.student_depth if takes_layers else None,
+        "student_depth": config.student_depth if takes_layers or name in STUDENTS else None,
         "layer_selection": config.layer_selection if takes_layers else None,
         "student_init": config.student_init if takes_layers else None,
         "embeddings": _embeddings_name(config),
