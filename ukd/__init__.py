@@ -36,6 +36,8 @@ _PUBLIC = {
     "choose_runtime": "ukd.config.runtime",
     "train_teacher": "ukd.training.teacher",
     "fit_heads": "ukd.training.teacher_heads",
+    "keep_logits": "ukd.training.kept_logits",
+    "load_kept_teacher": "ukd.training.kept_logits",
     "fit_pseudo_classifiers": "ukd.training.teacher_heads",
     "cache_teacher": "ukd.training.teacher_cache",
     "distill": "ukd.training.distill",

@@ -97,6 +97,17 @@ RunsFolder = Annotated[
 ]
 
 
+TeacherLogits = Annotated[
+    Path | None,
+    text(
+        "--teacher-logits",
+        metavar="FOLDER",
+        text="Logits of a teacher, kept by `ukd logits`, in place of the teacher.  "
+        "[default: train one]",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Machine:
     """How this machine computes."""

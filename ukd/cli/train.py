@@ -1,4 +1,4 @@
-"""Commands that train or use what was trained: run, reproduce, predict."""
+"""Commands that train or use what was trained: run, reproduce, logits, predict."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ukd.cli.options import (
     Machine,
     Source,
     TaskName,
+    TeacherLogits,
     number,
     text,
 )
@@ -34,6 +35,7 @@ def run(
         number("--seed", text="Of the student's weights, order of examples, dropout.", default=""),
     ] = 1,
     source: Source = None,
+    teacher_logits: TeacherLogits = None,
     budget: Budget,
     losses: Losses,
     machine: Machine,
@@ -47,8 +49,8 @@ def run(
     from ukd.data.tasks import load_task, source_of
     from ukd.models.bundled import resolve_encoder
     from ukd.training.distill import distill
+    from ukd.training.kept_logits import teacher_of
     from ukd.training.student_report import describe_student
-    from ukd.training.teacher import train_teacher
 
     chosen = losses.method(method)
     config = budget.config()
@@ -57,7 +59,7 @@ def run(
     data = load_task(task, source_of(task, source))
     # What can't be made is refused before a teacher is trained.
     describe_student(config, resolve_encoder(config.encoder)[1])
-    teacher = train_teacher(data, config=config, runtime=runtime)
+    teacher = teacher_of(data, teacher_logits, config=config, runtime=runtime)
     record = distill(data, chosen, teacher, config=config, seed=seed, runtime=runtime)
     if rank() == 0:
         scores = []
@@ -74,6 +76,7 @@ def reproduce(
     budget: Budget,
     machine: Machine,
     source: Source = None,
+    teacher_logits: TeacherLogits = None,
     jobs: Annotated[
         int | None,
         number(
@@ -101,7 +104,9 @@ def reproduce(
     failures: list[str] = []
     for config in configs:
         encoder = config.encoder
-        grid = ExperimentGrid(tasks, methods, seeds, config, runtime, encoder, source, search)
+        grid = ExperimentGrid(
+            tasks, methods, seeds, config, runtime, encoder, source, search, teacher_logits
+        )
         made, failed = run_grid(grid, jobs or default_jobs(runtime))
         records += made
         failures += [failure for failure in failed if failure not in failures]
@@ -143,6 +148,34 @@ def _show(records: list[RunRecord]) -> None:
         print(f"\n### Beside the committed runs\n\n{beside}\n")
     else:
         print("\nNo committed run has this configuration, so there is nothing to compare with.\n")
+
+
+def logits(
+    *,
+    task: TaskName,
+    out: Annotated[Path, text("--out", metavar="FOLDER", text="A new folder for the logits.")],
+    source: Source = None,
+    budget: Budget,
+    machine: Machine,
+) -> int:
+    """Keep a teacher's logits, so that students can be distilled without it.
+
+    The teacher is trained first if it is not in the cache. `ukd run` and `ukd reproduce` take the
+    folder as --teacher-logits.
+    """
+    from ukd.data.tasks import load_task, source_of
+    from ukd.training.kept_logits import keep_logits
+    from ukd.training.teacher import train_teacher
+
+    config = budget.config()
+    runtime = machine.runtime()
+    data = load_task(task, source_of(task, source))
+    teacher = train_teacher(data, config=config, runtime=runtime)
+    kept = keep_logits(teacher, data, out, config=config, runtime=runtime)
+    for split, table in kept.logits.items():
+        rows, layers, classes = table.shape
+        print(f"{split}: {rows} rows, {layers} layers, {classes} numbers each")
+    return 0
 
 
 def predict(

@@ -73,7 +73,7 @@ def distill(  # noqa: PLR0913
     Raises: ValueError for a teacher, student or method that don't go together.
     """
     runtime = runtime or choose_runtime()
-    _check(method, teacher, config)
+    _check(method, teacher, config, online_teacher)
     rates = (learning_rate, config.learning_rate)
     rate = next(filter(None, rates), default_learning_rates(teacher.encoder, config.student)[1])
     settings = run_settings(method, teacher, config, rate, runtime, online_teacher)
@@ -90,7 +90,7 @@ def distill(  # noqa: PLR0913
     return RunRecord.read(place / RECORD)
 
 
-def _check(method: Method, teacher: Teacher, config: TrainingConfig) -> None:
+def _check(method: Method, teacher: Teacher, config: TrainingConfig, online_teacher: bool) -> None:
     """Raise ValueError for what does not go together, before anything is trained."""
     method.epochs(config.student_epochs)
     if callable(method.layer_map):
@@ -106,6 +106,31 @@ def _check(method: Method, teacher: Teacher, config: TrainingConfig) -> None:
             "the teacher anew"
         )
     check_depth(config, teacher.about["layers"])
+    if teacher.kept_logits("train") is not None:
+        _check_kept(method, teacher, config, online_teacher)
+
+
+def _check_kept(
+    method: Method, teacher: Teacher, config: TrainingConfig, online_teacher: bool
+) -> None:
+    """Raise ValueError for what takes more of a teacher than its logits."""
+    needs = {
+        f"method {method.name} compares hidden states": method.hidden is not None,
+        "student_init is 'teacher'": config.student_init == "teacher",
+        "the teacher is to run online": online_teacher,
+    }
+    for reason, needed in needs.items():
+        if needed:
+            raise ValueError(
+                f"only the logits of the teacher in {teacher.folder} are kept, and {reason}: "
+                "train a teacher, or take a method in the output space"
+            )
+    length = teacher.about["settings"]["max_length"]
+    if config.max_length != length:
+        raise ValueError(
+            f"max_length is {config.max_length}, and the logits in {teacher.folder} are of "
+            f"{length} tokens: take --max-length {length}"
+        )
 
 
 def run_settings(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from statistics import mean
 
 from ukd.config.presets import TrainingConfig
@@ -15,9 +16,10 @@ from ukd.data.tasks import Task, load_task, source_of
 from ukd.methods.method import Method
 from ukd.models.bundled import resolve_encoder
 from ukd.training.distill import distill
+from ukd.training.kept_logits import teacher_of
 from ukd.training.run_record import RunRecord
 from ukd.training.student_report import describe_student
-from ukd.training.teacher import Teacher, train_teacher
+from ukd.training.teacher import Teacher
 from ukd.training.teacher_heads import fit_heads
 
 
@@ -55,6 +57,7 @@ class ExperimentGrid:
         encoder: what teachers are made from.
         source: of the tasks; None for where each is at home.
         search: learning rates to try; None for the config's.
+        teacher_logits: folder of a teacher's logits (see `keep_logits`), in place of teachers.
     """
 
     tasks: tuple[str, ...]
@@ -65,6 +68,7 @@ class ExperimentGrid:
     encoder: str
     source: str | None = None
     search: LearningRateSearch | None = None
+    teacher_logits: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,13 @@ def make_student(grid: ExperimentGrid, run: StudentRun) -> RunRecord:
 
 
 def _teacher(grid: ExperimentGrid, task: Task) -> Teacher:
-    return train_teacher(task, config=grid.config, encoder=grid.encoder, runtime=grid.runtime)
+    return teacher_of(
+        task,
+        grid.teacher_logits,
+        config=grid.config,
+        encoder=grid.encoder,
+        runtime=grid.runtime,
+    )
 
 
 def _each(work: Callable, items: list, grid: ExperimentGrid, jobs: int, label: str) -> list:

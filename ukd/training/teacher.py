@@ -63,6 +63,10 @@ class Teacher:
     encoder: str
     about: dict
 
+    def kept_logits(self, split: str) -> Tensor | None:
+        """Its logits where they are kept beside it; a teacher with weights computes them."""
+        return None
+
     @property
     def heads(self) -> Path:
         """Folder of its pseudo classifiers, one for each version of the code that fits them."""

@@ -39,6 +39,9 @@ def cache_teacher(
     states: "first" or "mean" gives the states of the layers below the last, pooled in that way,
     instead of logits: (rows of the split, T - 1, D), for methods in the hidden space.
     """
+    kept = teacher.kept_logits(split)
+    if kept is not None:
+        return _kept_rows(teacher, kept, split, data)
     settings = {
         "teacher": teacher.key,
         "weights": teacher.weights,
@@ -57,6 +60,17 @@ def cache_teacher(
 
     build_verified(folder, make, settings, "table of teacher outputs")
     return torch.from_numpy(np.load(folder / "outputs.npy", mmap_mode="c"))
+
+
+def _kept_rows(teacher: Teacher, table: Tensor, split: str, data: TokenizedSplit) -> Tensor:
+    """The kept table. Raises ValueError where it lacks a row of the data."""
+    lacking = [row for row in data.rows.tolist() if row >= len(table) or table[row].isnan().any()]
+    if lacking:
+        raise ValueError(
+            f"the logits in {teacher.folder} lack {len(lacking)} rows of {split}, as row "
+            f"{lacking[0]}: take the limits they were made with (max_train, max_validation)"
+        )
+    return table
 
 
 def _teacher_network(teacher: Teacher, task: Task, states: str | None) -> Frozen:

@@ -1,0 +1,93 @@
+"""Students from kept logits are those from the teacher itself; other data is refused."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+import ukd
+from ukd.cli.main import main
+from ukd.training.kept_logits import LOGITS_FILE, NOTE
+
+
+@pytest.fixture(scope="module")
+def kept(task, tiny, teacher, runtime, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kept") / "sentiment"
+    return ukd.keep_logits(teacher, task, folder, config=tiny, runtime=runtime)
+
+
+@pytest.mark.slow
+def test_a_student_from_kept_logits_is_the_same_to_the_last_bit(
+    task, tiny, runtime, kept, distilled, tmp_path
+):
+    method = ukd.get_method("universal-kd")
+    expected = distilled("universal-kd")
+    found = ukd.distill(task, method, kept, config=tiny, seed=1, runtime=runtime, folder=tmp_path)
+    weights = [
+        load_file(Path(record.folder) / "student" / "model.safetensors")
+        for record in (expected, found)
+    ]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(bool((weights[0][name] == weights[1][name]).all()) for name in weights[0])
+    assert found.scores == expected.scores and found.attention == expected.attention
+    assert found.teacher == expected.teacher and found.settings == expected.settings
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "changes", "options", "reason"),
+    [
+        ("pkd-skip", {}, {}, "method pkd-skip compares hidden states"),
+        ("kd", {"student_init": "teacher"}, {}, "student_init is 'teacher'"),
+        ("kd", {}, {"online_teacher": True}, "is to run online"),
+        ("kd", {"max_length": 32}, {}, "take --max-length 64"),
+        ("kd", {"max_train": 200}, {}, "lack .* rows of train"),
+    ],
+)
+def test_what_needs_more_than_logits_is_refused(
+    task, tiny, runtime, kept, tmp_path, method, changes, options, reason
+):
+    with pytest.raises(ValueError, match=reason):
+        ukd.distill(
+            task,
+            ukd.get_method(method),
+            kept,
+            config=replace(tiny, **changes),
+            seed=1,
+            runtime=runtime,
+            folder=tmp_path,
+            **options,
+        )
+
+
+@pytest.mark.slow
+def test_other_data_damage_and_what_is_there_are_refused(task, tiny, teacher, kept, tmp_path):
+    with pytest.raises(ValueError, match="of sentiment with data .* is acceptability with data"):
+        ukd.load_kept_teacher(kept.folder, ukd.load_task("acceptability"))
+    with pytest.raises(FileExistsError, match="choose another folder"):
+        ukd.keep_logits(teacher, task, kept.folder, config=tiny)
+    with pytest.raises(ValueError, match="holds no teacher's logits"):
+        ukd.load_kept_teacher(tmp_path, task)
+    for name in (LOGITS_FILE, NOTE):
+        shutil.copy(kept.folder / name, tmp_path)
+    content = bytearray((tmp_path / LOGITS_FILE).read_bytes())
+    content[-1] ^= 1
+    (tmp_path / LOGITS_FILE).write_bytes(content)
+    with pytest.raises(ValueError, match="is damaged"):
+        ukd.load_kept_teacher(tmp_path, task)
+
+
+@pytest.mark.slow
+def test_nothing_of_texts_and_labels_is_kept(kept):
+    note = json.loads((kept.folder / NOTE).read_text(encoding="utf-8"))
+    assert set(load_file(kept.folder / LOGITS_FILE)) == {"train", "validation"}
+    assert not {"texts", "labels", "folder"} & set(note)
+
+
+def test_the_command_line_says_what_is_wrong(capsys, tmp_path):
+    words = f"run --task sentiment --preset smoke --teacher-logits {tmp_path}"
+    assert main(words.split()) == 2
+    assert "holds no teacher's logits" in capsys.readouterr().err

@@ -1,0 +1,160 @@
+"""A teacher's logits in a folder of their own: all that output-space distilling needs of it.
+
+A student from kept logits equals one from the teacher itself, to the last bit.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ukd.config.files import atomic_folder, write_json
+from ukd.config.keys import HASH_LENGTH, files_hash
+from ukd.config.presets import TrainingConfig
+from ukd.config.runtime import Runtime, choose_runtime
+from ukd.data.batches import tokenized_splits
+from ukd.data.tasks import Task
+from ukd.heads import Frozen
+from ukd.models.bundled import BUNDLED, RANDOM_INIT
+from ukd.models.encoders import load_tokenizer
+from ukd.training.teacher import Teacher, train_teacher
+from ukd.training.teacher_cache import cache_teacher
+from ukd.training.teacher_heads import fit_heads
+
+LOGITS_FILE = "logits.safetensors"
+NOTE = "teacher.json"
+KEPT = ("layers", "parameters", "scores", "encoder", "learning_rate", "seed", "settings")
+
+
+@dataclass(frozen=True)
+class KeptTeacher(Teacher):
+    """A teacher of which logits, scores and settings are left, without its weights.
+
+    Attributes:
+        logits: by split, (rows of the split, T, C).
+    """
+
+    logits: dict[str, Tensor]
+
+    @property
+    def heads(self) -> Path:
+        """A name for its pseudo classifiers, which are in the logits."""
+        return self.folder / f"heads-{self.heads_key}"
+
+    @property
+    def heads_key(self) -> str:
+        """Hash of the logits, and so of what the pseudo classifiers gave."""
+        return files_hash([self.folder / LOGITS_FILE])[:HASH_LENGTH]
+
+    def kept_logits(self, split: str) -> Tensor | None:
+        """Its logits for the rows of a split, (rows, T, C)."""
+        return self.logits[split]
+
+    def load(self, task: Task) -> Frozen:
+        """Raise ValueError: there are no weights."""
+        raise ValueError(
+            f"only the logits of the teacher in {self.folder} are kept, so it can't run on "
+            f"{task.name}: take a method in the output space, or train a teacher"
+        )
+
+
+def keep_logits(
+    teacher: Teacher,
+    task: Task,
+    folder: Path,
+    *,
+    config: TrainingConfig,
+    runtime: Runtime | None = None,
+) -> KeptTeacher:
+    """Write a teacher's logits on train and validation, its scores and settings, to a new folder.
+
+    The folder holds `logits.safetensors`, float32 of (rows, T, C) for each split, and
+    `teacher.json`. Nothing of the texts or labels is in it.
+
+    Raises: FileExistsError for a folder that is there.
+    """
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists: choose another folder, or remove it")
+    runtime = runtime or choose_runtime()
+    heads = fit_heads(teacher, task, config=config, runtime=runtime)
+    train, dev, validation = tokenized_splits(task, load_tokenizer(teacher.folder), config)
+    tables = {name: torch.full((0, 0, 0), torch.nan) for name in ("train", "validation")}
+    dev_split = "train" if config.selection_split == "dev" else "validation"
+    for split, data in (("train", train), (dev_split, dev), ("validation", validation)):
+        found = cache_teacher(teacher, task, split, data, runtime=runtime)
+        tables[split] = _joined(tables[split], found)
+    about = {name: teacher.about[name] for name in KEPT}
+    with atomic_folder(folder) as building:
+        save_file(tables, building / LOGITS_FILE)
+        about |= {
+            "task": task.name,
+            "data": task.key,
+            "precision": runtime.precision,
+            "key": teacher.key,
+            "weights": teacher.weights,
+            "heads": heads,
+            "sha256": files_hash([building / LOGITS_FILE]),
+        }
+        write_json(building / NOTE, about)
+    return load_kept_teacher(folder, task, encoder=teacher.encoder)
+
+
+def load_kept_teacher(folder: Path, task: Task, *, encoder: str | None = None) -> KeptTeacher:
+    """The teacher whose logits a folder holds, for `distill` as any other.
+
+    Args:
+        encoder: where the encoder is that it was made from, of which a student takes layers or
+            tokenizer; by default the bundled one.
+
+    Raises: ValueError for a folder that holds no logits, damaged ones, or those of other data.
+    """
+    remedy = "take the folder from where it came, or write it again (ukd logits)"
+    try:
+        about = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+        whole = files_hash([folder / LOGITS_FILE]) == about["sha256"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{folder} holds no teacher's logits ({error}): {remedy}") from error
+    if not whole:
+        raise ValueError(f"{folder / LOGITS_FILE} is damaged: {remedy}")
+    if (about["task"], about["data"]) != (task.name, task.key):
+        raise ValueError(
+            f"the logits in {folder} are of {about['task']} with data {about['data']}, and this is "
+            f"{task.name} with data {task.key}: distil on the data that the teacher saw"
+        )
+    kind = about["encoder"].rpartition("-")[0]
+    encoder = encoder or (kind if kind in (BUNDLED, RANDOM_INIT) else about["encoder"])
+    logits = load_file(folder / LOGITS_FILE)
+    return KeptTeacher(folder, about["key"], about["weights"], encoder, about, logits)
+
+
+def _joined(table: Tensor, found: Tensor) -> Tensor:
+    """One table of the rows of two, where each has NaN for the other's."""
+    rows = max(len(table), len(found))
+    joined = torch.full((rows, *found.shape[1:]), torch.nan)
+    for part in (table, found):
+        if len(part):
+            known = ~part.isnan().any(-1).any(-1)
+            joined[: len(part)][known] = part[known]
+    return joined
+
+
+def teacher_of(
+    task: Task,
+    kept: Path | None,
+    *,
+    config: TrainingConfig,
+    encoder: str | None = None,
+    runtime: Runtime | None = None,
+) -> Teacher:
+    """The teacher of a run: of kept logits where a folder is given, else trained once.
+
+    Raises: ValueError as in `load_kept_teacher` and `train_teacher`.
+    """
+    if kept is None:
+        return train_teacher(task, config=config, encoder=encoder, runtime=runtime)
+    return load_kept_teacher(kept, task, encoder=encoder or config.encoder)
