@@ -29,7 +29,7 @@ from ukd.projection import LAYER_MAPS
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
-    *("run", "reproduce", "plan", "predict", "table", "figures", "methods", "collect"),
+    *("run", "reproduce", "plan", "logits", "predict", "table", "figures", "methods", "collect"),
     *("doctor", "verify"),
 )
 RUN = ("run", "--task", "sentiment")
@@ -174,7 +174,7 @@ USAGE = [
     ("reproduce --methods kd:heat=2", "unknown option 'heat'"),
     ("reproduce --methods universal-kd:detach_attention=maybe", "must be yes or no"),
     ("reproduce --methods universal-kd:layer_map", "has no value"),
-    ("reproduce --scenario easy", "must be one of ild, capacity-gap"),
+    ("reproduce --scenario easy", "one of first-look, ild, capacity-gap"),
     ("reproduce --seeds 1,x", "--seeds '1,x': every value must be a whole number"),
     ("reproduce --seeds 0", "got '0'"),
     ("reproduce --seeds ,", "--seeds ',' has no values"),

@@ -47,8 +47,8 @@ def _real_encoder(table: pd.DataFrame) -> str:
     stages = against_baseline(table, "universal-kd", "kd-two-stage", "cola")
     return (
         f"**On a real encoder, on one task, Universal-KD is {_direction(kd)} KD**: CoLA, "
-        f"{_points(kd)}. "
-        f"Its difference to the same two stages without the intermediate loss is {_points(stages)}."
+        f"{kd.points}. "
+        f"Its difference to the same two stages without the intermediate loss is {stages.points}."
     )
 
 
@@ -56,7 +56,7 @@ def _controls(table: pd.DataFrame) -> str:
     uniform = against_baseline(table, "universal-kd", "uniform", "cola")
     return (
         f"**How much of it is the attention?** The difference to uniform weights "
-        f"{_is_significant(uniform)} there: {_points(uniform)}. The minimum detectable effect was "
+        f"{_is_significant(uniform)} there: {uniform.points}. The minimum detectable effect was "
         f"{uniform.minimum_detectable_effect:.1f} points."
     )
 
@@ -67,7 +67,7 @@ def _synthetic(table: pd.DataFrame) -> str:
     kd = mean_over_tasks(table, "universal-kd", "kd", tasks)
     return (
         f"**On the synthetic suite it is {_direction(pkd)} PKD**: over {', '.join(tasks)} by "
-        f"{_points(pkd)}. Its difference to KD {_is_significant(kd)}: {_points(kd)}."
+        f"{pkd.points}. Its difference to KD {_is_significant(kd)}: {kd.points}."
     )
 
 
@@ -75,7 +75,7 @@ def _bilstm(table: pd.DataFrame) -> str:
     group = table[(table["student"] == "bilstm") & (table["precision"] == "float32")]
     kd = against_baseline(group, "universal-kd", "kd", "acceptability")
     return (
-        f"**A BiLSTM of two layers gains over KD** on synthetic acceptability: {_points(kd)}. "
+        f"**A BiLSTM of two layers gains over KD** on synthetic acceptability: {kd.points}. "
         "It has one "
         "intermediate layer; whether the attention or any loss on it brings this, these runs "
         "can't tell."
@@ -90,11 +90,3 @@ def _direction(difference: Difference) -> str:
 
 def _is_significant(difference: Difference) -> str:
     return "is significant" if difference.significant else "is not significant"
-
-
-def _points(difference: Difference) -> str:
-    """The difference with its interval and n."""
-    return (
-        f"{difference.mean:+.1f} points (95% {difference.low:+.1f} to {difference.high:+.1f}, "
-        f"n={difference.n})"
-    )

@@ -38,6 +38,22 @@ class Difference:
         """Whether the 95% confidence interval excludes zero."""
         return self.low > 0 or self.high < 0
 
+    @property
+    def points(self) -> str:
+        """The difference in words, with its interval and n."""
+        if self.n < 2:
+            return f"{self.mean:+.1f} points (n={self.n})"
+        return f"{self.mean:+.1f} points (95% {self.low:+.1f} to {self.high:+.1f}, n={self.n})"
+
+    @property
+    def verdict(self) -> str:
+        """Whether the interval excludes zero, and if not, what would have been detected."""
+        if self.significant:
+            return "significant"
+        if self.n < 2:
+            return "one seed shows nothing"
+        return f"not significant ({self.minimum_detectable_effect:.1f} could have been detected)"
+
     def __str__(self) -> str:
         if self.n < 2:
             return f"{self.mean:+.1f} (n={self.n})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated
 
 from ukd.cli.budget import Budget
@@ -135,6 +136,7 @@ def _announce(runtime: Runtime, tasks: tuple[str, ...], seeds: tuple[int, ...]) 
 def _show(records: list[RunRecord]) -> None:
     """Tables, figures, and the scores beside the committed ones, which come last."""
     from ukd.analysis.figure_sets import draw_runs
+    from ukd.analysis.first_look import sentences
     from ukd.analysis.runs import as_runs, load_runs
     from ukd.analysis.tables import compare_with_committed, score_tables
     from ukd.config.paths import runs_folder
@@ -143,11 +145,16 @@ def _show(records: list[RunRecord]) -> None:
     print(f"\n{score_tables(runs)}\n")
     for path in draw_runs(runs, runs_folder() / "figures"):
         print(path)
-    beside = compare_with_committed(runs.table, load_runs().table)
+    committed = load_runs().table
+    beside = compare_with_committed(runs.table, committed)
     if beside:
         print(f"\n### Beside the committed runs\n\n{beside}\n")
     else:
         print("\nNo committed run has this configuration, so there is nothing to compare with.\n")
+    found = sentences(runs.table, committed)
+    if found:
+        print("### What was found\n")
+        print(*(fill(f"- {one}", 100, subsequent_indent="  ") for one in found), sep="\n")
 
 
 def logits(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 DEFAULT_METHODS = ("no-kd", "kd", "kd-two-stage", "universal-kd")
 SCENARIOS = {
+    "first-look": (*DEFAULT_METHODS, "uniform", "final", "teacher-query"),
     "ild": (
         "no-kd",
         "kd",
@@ -57,8 +58,19 @@ SCENARIOS = {
         "universal-kd:temperature=8",
     ),
 }
-# What a scenario changes of the local presets; hub presets bring their own students.
+# What a scenario changes of the local presets; hub presets bring their own students. The first
+# look has one task and one seed, so that it ends in minutes. A BiLSTM of four layers has three that
+# attend, and room below its teacher.
 SCENARIO_STUDENTS = {
+    "first-look": (
+        {
+            "tasks": ("acceptability",),
+            "seeds": (1,),
+            "student": "bilstm",
+            "student_depth": 4,
+            "student_epochs": 12,
+        },
+    ),
     "capacity-gap": ({"student_depth": 2},),
     "cross-architecture": (
         {"student": "bilstm", "student_depth": 4, "student_epochs": 12},
