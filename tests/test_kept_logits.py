@@ -6,11 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 import ukd
 from ukd.cli.main import main
+from ukd.data.tasks import SYNTHETIC
 from ukd.training.kept_logits import LOGITS_FILE, NOTE
+from ukd.training.teacher_heads import per_layer_scores
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +83,23 @@ def test_other_data_damage_and_what_is_there_are_refused(task, tiny, teacher, ke
     (tmp_path / LOGITS_FILE).write_bytes(content)
     with pytest.raises(ValueError, match="is damaged"):
         ukd.load_kept_teacher(tmp_path, task)
+
+
+@pytest.mark.parametrize("folder", sorted((ROOT / "data" / "teachers").glob("*/")), ids=str)
+def test_committed_logits_are_whole_and_give_the_scores_that_their_note_has(folder):
+    note = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+    logits = load_file(folder / LOGITS_FILE)
+    assert all(not table.isnan().any() for table in logits.values())
+    assert note["layers"] == logits["train"].shape[1] == len(note["heads"]["layers"])
+    if note["task"] not in SYNTHETIC:
+        return
+    task = ukd.load_task(note["task"])
+    teacher = ukd.load_kept_teacher(folder, task)
+    labels = torch.tensor(task.dataset["validation"]["label"])
+    layers = per_layer_scores(teacher.logits["validation"], labels, task)
+    assert layers[-1]["scores"] == pytest.approx(note["scores"]["validation"])
+    for found, kept in zip(layers, note["heads"]["layers"], strict=True):
+        assert found["scores"] == pytest.approx(kept["scores"])
 
 
 @pytest.mark.slow
