@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -23,6 +21,8 @@ from transformers.utils import logging as transformers_logging
 from ukd.config.keys import files_hash
 from ukd.config.runtime import attention_kernel, logger
 from ukd.data.tasks import Task
+from ukd.models.family_check import check_encoder_kind
+from ukd.models.loading import further_layers, read_weights, sources_explained, with_new_classifier
 from ukd.models.students import STUDENTS
 
 LAYER_SELECTIONS = ("first", "spread", "last")
@@ -30,9 +30,19 @@ TEACHER_EMBEDDINGS = "teacher"
 
 
 def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a folder or hub id. Raises ValueError where there is none."""
+    """The tokenizer of a folder or hub id, which pads on the right.
+
+    Raises ValueError where there is none: the library would invent one without words.
+    """
     with sources_explained(source):
-        return AutoTokenizer.from_pretrained(str(source))
+        tokenizer = AutoTokenizer.from_pretrained(str(source))
+    if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
+        raise ValueError(
+            f"{source} has no tokenizer: save the one that its network was trained with there, by "
+            "the tokenizer's save_pretrained"
+        )
+    tokenizer.padding_side = "right"  # on the left it would stand where the first token is read
+    return tokenizer
 
 
 def load_classifier(
@@ -42,6 +52,7 @@ def load_classifier(
     seed: int,
     layers: int | None = None,
     selection: str = "first",
+    new_classifier: bool = False,
 ) -> PreTrainedModel:
     """A sequence classifier for `task` over the encoder at `source`.
 
@@ -52,9 +63,12 @@ def load_classifier(
         layers: how many of the encoder's to take; None for all.
         selection: which: the "first" (the paper's), evenly "spread" ones (every second, if half are
             kept), or the "last".
+        new_classifier: draw it even where the source has one, as a student's must be. That of
+            another job, such as tagging, is never taken.
 
     Raises: ValueError where there is no model, it has fewer layers, or no stack of layers to select
-    from, and for a classifier that names its classes in another order.
+    from, for a classifier that names its classes in another order, for an encoder-decoder, and for
+    weights that are missing, of another shape, without a place or not finite.
     """
     if selection not in LAYER_SELECTIONS:
         raise ValueError(
@@ -62,21 +76,36 @@ def load_classifier(
         )
     with sources_explained(source):
         config = AutoConfig.from_pretrained(str(source))
+    check_encoder_kind(config, source)
     depth = config.num_hidden_layers
     if layers is not None and not 1 <= layers <= depth:
         raise ValueError(f"{source} has {depth} layers, so {layers} of them can't be taken")
     check_label_order(config, task, source)
     changes = _label_options(task)
+    left_out = set()
     if layers is not None and selection == "first":
         changes["num_hidden_layers"] = layers  # the others are not even read
+        left_out = further_layers(config, layers, source)
     set_seed(seed)
-    with _quiet(), sources_explained(source):
-        network = AutoModelForSequenceClassification.from_pretrained(
-            str(source), dtype=torch.float32, attn_implementation=attention_kernel(), **changes
-        )
+    network, has_classifier = read_weights(
+        AutoModelForSequenceClassification,
+        source,
+        left_out=left_out,
+        attn_implementation=attention_kernel(),
+        **changes,
+    )
+    if has_classifier and (new_classifier or not _classifies(config)):
+        logger.info(f"{source} has a classifier; its layers are taken, with a new classifier")
+        network = with_new_classifier(network, seed)
     if layers is not None and selection != "first":
         keep_layers(network, selected_layers(selection, layers, depth), source)
     return network
+
+
+def _classifies(config: PreTrainedConfig) -> bool:
+    """Whether a source's classifier is one of whole texts; a folder that does not say has it."""
+    kinds = config.architectures
+    return not kinds or any("SequenceClassification" in kind for kind in kinds)
 
 
 def selected_layers(selection: str, count: int, depth: int) -> list[int]:
@@ -122,8 +151,7 @@ def check_label_order(config: PreTrainedConfig, task: Task, source: str | Path) 
 
     Its answers would be read as others.
     """
-    classifies = any("SequenceClassification" in name for name in config.architectures or ())
-    if classifies and config.num_labels != task.num_labels:
+    if config.architectures and _classifies(config) and config.num_labels != task.num_labels:
         raise ValueError(
             f"{source} has a classifier with {config.num_labels} outputs, and {task.name} needs "
             f"{task.num_labels}: pass the encoder it was made from"
@@ -193,8 +221,7 @@ def initial_embeddings(
     Raises: ValueError for a file that holds none of the entries.
     """
     if embeddings == TEACHER_EMBEDDINGS:
-        with _quiet(), sources_explained(source):
-            encoder = AutoModel.from_pretrained(str(source), dtype=torch.float32)
+        encoder = read_weights(AutoModel, source)[0]
         vectors = encoder.get_input_embeddings().weight.detach()
         return vectors[: len(tokenizer)], torch.ones(len(tokenizer), dtype=torch.bool)
     path = Path(embeddings)
@@ -255,9 +282,9 @@ def save(
 
     options: "max_shard_size", where the library's default is too large.
     """
-    with _quiet():
-        network.save_pretrained(folder, **options)
-        tokenizer.save_pretrained(folder)
+    transformers_logging.disable_progress_bar()
+    network.save_pretrained(folder, **options)
+    tokenizer.save_pretrained(folder)
 
 
 def write_checksums(folder: Path) -> None:
@@ -271,28 +298,3 @@ def write_checksums(folder: Path) -> None:
 def parameters(module: nn.Module) -> int:
     """Number of parameters."""
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the report on weights that are new or left out, as classifier and layers are here."""
-    before = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()  # stays off: ours are the bars that count
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(before)
-
-
-@contextmanager
-def sources_explained(source: str | Path) -> Iterator[None]:
-    """Turn what the library raises for a source without a model into a ValueError with a remedy."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"no model could be loaded from {str(source)!r}: pass a folder made by "
-            f"save_pretrained, or a hub id where the hub can be reached ({reason})"
-        ) from error

@@ -11,7 +11,8 @@ from ukd.methods.hidden_states import HiddenStateLoss
 from ukd.methods.method import Method
 from ukd.methods.registry import METHODS
 from ukd.models.bundled import resolve_encoder
-from ukd.models.encoders import load_classifier, new_student
+from ukd.models.encoders import load_classifier, load_tokenizer, new_student
+from ukd.models.family_check import check_family
 from ukd.models.students import STUDENTS
 from ukd.training.teacher import Teacher
 
@@ -29,10 +30,14 @@ def initial_student(
 
     init_source: folder that a student of layers takes them from, by default the encoder's.
 
-    Raises: ValueError for a student that has not what the method teaches.
+    Raises: ValueError for a student that has not what the method teaches, and for what
+    `ukd.models.family_check.check_family` refuses.
     """
     source = resolve_encoder(teacher.encoder)[0]
     network = _network(task, config, source, seed, init_source)
+    place = student_source(config, source)
+    tokenizer = load_tokenizer(place)
+    check_family(network, tokenizer, place, config.max_length, texts=len(task.spec.columns))
     intermediate = network.config.num_hidden_layers - 1
     width = network.config.hidden_size
     if (method.needs_heads or method.hidden) and intermediate < 1:
@@ -73,6 +78,7 @@ def _network(
             seed=seed,
             layers=config.student_depth,
             selection=config.layer_selection,
+            new_classifier=True,
         )
     if config.student in STUDENTS:
         return new_student(
@@ -83,7 +89,7 @@ def _network(
             layers=config.student_depth,
             embeddings=config.embeddings,
         )
-    return load_classifier(student_source(config, source), task, seed=seed)
+    return load_classifier(student_source(config, source), task, seed=seed, new_classifier=True)
 
 
 def _check_states(method: Method, config: TrainingConfig, network: PreTrainedModel) -> None:

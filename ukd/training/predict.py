@@ -15,7 +15,8 @@ from ukd.config.runtime import Runtime
 from ukd.data.batches import tokenize_split
 from ukd.data.tasks import GLUE, Task, load_task, read_splits
 from ukd.heads import ClassifierWithHeads
-from ukd.models.encoders import load_classifier, load_tokenizer, sources_explained
+from ukd.models.encoders import load_classifier, load_tokenizer
+from ukd.models.loading import sources_explained
 from ukd.training.loop import predict
 
 # The leaderboard's file for each test split.

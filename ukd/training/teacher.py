@@ -32,13 +32,10 @@ from ukd.data.tasks import Task
 from ukd.heads import ClassifierWithHeads, Frozen, PseudoClassifiers
 from ukd.losses import label_loss
 from ukd.models.bundled import default_learning_rates, resolve_encoder, tokenizer_hash
-from ukd.models.encoders import (
-    load_classifier,
-    load_tokenizer,
-    parameters,
-    save,
-    sources_explained,
-)
+from ukd.models.encoders import load_classifier, load_tokenizer, parameters, save
+from ukd.models.family_check import check_family, check_layers
+from ukd.models.loading import sources_explained
+from ukd.models.students import STUDENTS
 from ukd.training.loop import Schedule, fit, predict
 from ukd.training.verified import build_verified, is_whole, read_note
 
@@ -203,8 +200,11 @@ def _fine_tune(
     """Train on labels, keep the best epoch, and write weights, tokenizer and `teacher.json`."""
     logger.info(f"fine-tuning the teacher on {task.name}")
     tokenizer = load_tokenizer(source)
-    train, dev, validation = tokenized_splits(task, tokenizer, config)
+    _check_student(task, config)
     network = load_classifier(source, task, seed=seed, layers=config.teacher_depth)
+    check_layers(network.config, source)
+    check_family(network, tokenizer, source, config.max_length, texts=len(task.spec.columns))
+    train, dev, validation = tokenized_splits(task, tokenizer, config)
     model = ClassifierWithHeads(network)
     steps = steps_per_epoch(len(train), config.batch_size)
 
@@ -235,6 +235,16 @@ def _fine_tune(
         "history": history,
     }
     write_json(folder / "teacher.json", about | provenance(runtime))
+
+
+def _check_student(task: Task, config: TrainingConfig) -> None:
+    """Raise ValueError for a pretrained student that can not be trained, before the teacher is."""
+    if config.student == "layers" or config.student in STUDENTS:
+        return
+    source = resolve_encoder(config.student)[0]
+    network = load_classifier(source, task, seed=0, new_classifier=True)
+    tokenizer = load_tokenizer(source)
+    check_family(network, tokenizer, source, config.max_length, texts=len(task.spec.columns))
 
 
 def score(model: nn.Module, data: TokenizedSplit, task: Task, runtime: Runtime) -> dict[str, float]:
