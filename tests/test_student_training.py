@@ -16,7 +16,7 @@ from ukd.models.encoders import load_classifier, load_tokenizer, new_student
 from ukd.models.students import STUDENTS
 from ukd.training.distill import fine_tuned_encoder
 from ukd.training.initial_student import initial_student
-from ukd.training.student_report import describe_student
+from ukd.training.student_report import check_student_layers, describe_student
 from ukd.training.teacher_heads import HiddenStateExtractor
 
 pytestmark = pytest.mark.xdist_group("methods")
@@ -151,4 +151,8 @@ def test_a_student_of_one_layer_has_nothing_to_teach_between(task, tiny, teacher
     for name in ("universal-kd", "pkd-skip"):
         with pytest.raises(ValueError, match=f"{name} needs a student of at least 2 layers, got 1"):
             initial_student(task, METHODS[name], teacher, config, seed=1)
+        # Before the teacher as well, whose depth the config tells.
+        with pytest.raises(ValueError, match=f"{name} needs .* got 1: take .*--student-depth"):
+            check_student_layers(METHODS[name], config)
+    check_student_layers(METHODS["kd"], config)
     assert initial_student(task, METHODS["kd"], teacher, config, seed=1).heads is None

@@ -51,7 +51,7 @@ def run(
     from ukd.models.bundled import resolve_encoder
     from ukd.training.distill import distill
     from ukd.training.kept_logits import teacher_of
-    from ukd.training.student_report import describe_student
+    from ukd.training.student_report import check_student_layers, describe_student
 
     chosen = losses.method(method)
     config = budget.config()
@@ -60,6 +60,7 @@ def run(
     data = load_task(task, source_of(task, source))
     # What can't be made is refused before a teacher is trained.
     describe_student(config, resolve_encoder(config.encoder)[1])
+    check_student_layers(chosen, config)
     teacher = teacher_of(data, teacher_logits, config=config, runtime=runtime)
     record = distill(data, chosen, teacher, config=config, seed=seed, runtime=runtime)
     if rank() == 0:

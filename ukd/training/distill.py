@@ -30,7 +30,7 @@ from ukd.training.run_record import (
     TeacherRecord,
     method_settings,
 )
-from ukd.training.student_report import check_depth, describe_student
+from ukd.training.student_report import check_depth, check_student_layers, describe_student
 from ukd.training.teacher import Teacher, hub_revision, weights_of
 from ukd.training.teacher_heads import fit_heads
 from ukd.training.verified import build_verified
@@ -106,6 +106,7 @@ def _check(method: Method, teacher: Teacher, config: TrainingConfig, online_teac
             "the teacher anew"
         )
     check_depth(config, teacher.about["layers"])
+    check_student_layers(method, config)
     if teacher.kept_logits("train") is not None:
         _check_kept(method, teacher, config, online_teacher)
 

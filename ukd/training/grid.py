@@ -18,7 +18,7 @@ from ukd.models.bundled import resolve_encoder
 from ukd.training.distill import distill
 from ukd.training.kept_logits import teacher_of
 from ukd.training.run_record import RunRecord
-from ukd.training.student_report import describe_student
+from ukd.training.student_report import check_student_layers, describe_student
 from ukd.training.teacher import Teacher
 from ukd.training.teacher_heads import fit_heads
 
@@ -101,6 +101,8 @@ def run_grid(grid: ExperimentGrid, jobs: int) -> tuple[list[RunRecord], list[str
     # With all cores, and before any work: what can't be made is refused here.
     name = resolve_encoder(grid.encoder)[1]
     describe_student(grid.config, name)
+    for method in grid.methods:
+        check_student_layers(method, grid.config)
     searched = grid.search.on(grid.tasks) if grid.search else {}
     tasks = list(dict.fromkeys((*grid.tasks, *searched)))
     failures = [text for text in _each(make_teacher, tasks, grid, jobs, "teachers") if text]

@@ -14,6 +14,7 @@ from ukd.models.bundled import resolve_encoder
 from ukd.models.encoders import load_classifier, load_tokenizer, new_student
 from ukd.models.family_check import check_family
 from ukd.models.students import STUDENTS
+from ukd.training.student_report import check_student_layers
 from ukd.training.teacher import Teacher
 
 
@@ -40,10 +41,7 @@ def initial_student(
     check_family(network, tokenizer, place, config.max_length, texts=len(task.spec.columns))
     intermediate = network.config.num_hidden_layers - 1
     width = network.config.hidden_size
-    if (method.needs_heads or method.hidden) and intermediate < 1:
-        raise ValueError(
-            f"{method.name} needs a student of at least 2 layers, got {intermediate + 1}"
-        )
+    check_student_layers(method, config, network.config.num_hidden_layers)
     # Heads are drawn after the network, so that it is the same with and without them.
     heads = None
     if method.needs_heads:

@@ -10,6 +10,7 @@ from ukd.config.keys import HASH_LENGTH, files_hash
 from ukd.config.presets import PRESETS, STUDENT_INITS, TrainingConfig
 from ukd.data.metrics import expected_calibration_error
 from ukd.data.tasks import SYNTHETIC, Task
+from ukd.methods.method import Method
 from ukd.models.bundled import resolve_encoder
 from ukd.models.students import STUDENTS
 
@@ -52,6 +53,21 @@ def check_depth(config: TrainingConfig, teacher_depth: int | None) -> None:
             f"student_depth is {config.student_depth}, and the teacher has {teacher_depth} layers: "
             f"take a student of at most {teacher_depth} (--student-depth), or a deeper teacher "
             "(--teacher-depth)"
+        )
+
+
+def check_student_layers(method: Method, config: TrainingConfig, layers: int | None = None) -> None:
+    """Raise ValueError for a student without a layer below the last, where a method teaches one.
+
+    layers: the student's; by default the config's, which those of a pretrained student are not in.
+    """
+    if layers is None:
+        takes_depth = config.student == "layers" or config.student in STUDENTS
+        layers = config.student_depth if takes_depth else 2
+    if (method.needs_heads or method.hidden) and layers < 2:
+        raise ValueError(
+            f"{method.name} needs a student of at least 2 layers, got {layers}: take a deeper one "
+            "(--student-depth), or a method that compares the last layers alone, such as kd"
         )
 
 
