@@ -112,6 +112,17 @@ def test_every_task_goes_from_its_layout_to_the_leaderboards_file(
         write_predictions(tmp_path / "student", name, folder, out, **options)
 
 
+def test_more_tokens_than_a_student_has_positions_are_refused(folder, encoder, runtime, tmp_path):
+    network = load_classifier(encoder, load_task("rte", folder), seed=0)
+    tokenizer = load_tokenizer(encoder)
+    tokenizer.model_max_length = 10**9
+    save(network, tokenizer, tmp_path / "student")
+    options = {"max_length": 300, "runtime": runtime}
+    with pytest.raises(ValueError, match="for 256 tokens, and 300 .*: lower --max-length to 256"):
+        write_predictions(tmp_path / "student", "rte", folder, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cola", "stsb", "mnli"])
 def test_tasks_of_one_and_two_texts_classes_and_values_are_distilled(

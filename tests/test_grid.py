@@ -56,6 +56,14 @@ def pretended(distilled, monkeypatch):
     return runs
 
 
+def test_a_student_of_one_layer_is_refused_before_any_teacher_is_made(base, monkeypatch):
+    monkeypatch.setattr(grid_module, "_each", lambda *_: pytest.fail("work began"))
+    methods = (ukd.get_method("kd"), ukd.get_method("universal-kd"))
+    grid = replace(base, methods=methods, config=replace(base.config, student_depth=1))
+    with pytest.raises(ValueError, match="universal-kd needs a student of at least 2 layers"):
+        run_grid(grid, 1)
+
+
 def test_every_method_tries_the_same_rates_and_keeps_its_best_on_the_development_part(
     base, pretended
 ):

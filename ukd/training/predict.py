@@ -16,6 +16,7 @@ from ukd.data.batches import tokenize_split
 from ukd.data.tasks import GLUE, Task, load_task, read_splits
 from ukd.heads import ClassifierWithHeads
 from ukd.models.encoders import load_classifier, load_tokenizer
+from ukd.models.family_check import check_family
 from ukd.models.loading import sources_explained
 from ukd.training.loop import predict
 
@@ -87,8 +88,10 @@ def write_predictions(
                 "another folder"
             )
     _check_model(model, name)
-    network = ClassifierWithHeads(load_classifier(model, task, seed=0))
+    classifier = load_classifier(model, task, seed=0)
     tokenizer = load_tokenizer(model)
+    check_family(classifier, tokenizer, model, max_length, texts=len(task.spec.columns))
+    network = ClassifierWithHeads(classifier)
     for split, path in paths.items():
         rows = splits[split]
         test = _test_task(task, split, rows)
