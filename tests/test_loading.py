@@ -116,7 +116,10 @@ DAMAGES = {
     "a cut file": (_cut, "no model could be loaded from .*: pass a folder"),
     "no weights": (_without(".safetensors"), "no model could be loaded from .*: pass a folder"),
     "no configuration": (_without("config.json"), "no model could be loaded from .*"),
-    "an unknown network": (_settings("config.json", model_type="vit"), "no model could be loaded"),
+    "an unknown network": (
+        _settings("config.json", model_type="no-such"),
+        "no model could be loaded",
+    ),
 }
 
 
