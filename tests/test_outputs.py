@@ -114,7 +114,7 @@ def test_a_pass_that_is_killed_leaves_nothing_behind(
     def die(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ukd.training.verified.write_json", die)
+    monkeypatch.setattr("ukd.config.verified.write_json", die)
     with pytest.raises(KeyboardInterrupt):
         cache_teacher(teacher, task, "train", train, runtime=runtime)
     assert [path.name for path in alone.iterdir()] == [".locks"]

@@ -286,7 +286,7 @@ def test_what_is_finished_is_read_without_a_lock(
     def refuse(folder):
         raise PermissionError(13, "Permission denied", str(folder))
 
-    for module in ("ukd.training.verified", "ukd.training.distill"):
+    for module in ("ukd.config.verified", "ukd.training.distill"):
         monkeypatch.setattr(sys.modules[module], "folder_lock", refuse)
     assert ukd.train_teacher(task, config=tiny, runtime=runtime) == teacher
     assert ukd.fit_heads(teacher, task, config=tiny, runtime=runtime)["layers"]

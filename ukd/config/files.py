@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
@@ -15,7 +16,6 @@ from filelock import FileLock
 
 from ukd.config.runtime import logger, rank
 
-MARKER = "made.json"  # in a folder that is whole
 WAIT_SECONDS = 600
 
 
@@ -39,20 +39,6 @@ def write_json(path: Path, content: dict) -> None:
         )
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def build_once(folder: Path, make: Callable[[Path], None], made: dict) -> Path:
-    """The folder as `make` fills it, built on the first call and found on later ones.
-
-    It is built beside its place and moved there whole. Its `made.json` holds `made`, which says how
-    it was built. Processes that want the same folder wait for the one that builds it.
-    """
-    with folder_lock(folder):
-        if not (folder / MARKER).is_file():
-            with atomic_folder(folder) as building:
-                make(building)
-                write_json(building / MARKER, made)
-    return folder
 
 
 @contextmanager
@@ -98,8 +84,9 @@ def atomic_folder(folder: Path, *, shared: bool = True) -> Iterator[Path]:
             is kept. Without, FileExistsError is raised.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _clear_half_made(folder)
     # tempfile.mkdtemp would make it for this user alone.
-    building = folder.parent / f".{folder.name}.{secrets.token_hex(4)}"
+    building = folder.parent / f"{_half_made_prefix(folder)}{os.getpid()}.{secrets.token_hex(4)}"
     building.mkdir()
     try:
         yield building
@@ -109,6 +96,30 @@ def atomic_folder(folder: Path, *, shared: bool = True) -> Iterator[Path]:
             _move(building, folder, shared)
     finally:
         rmtree(building, ignore_errors=True)
+
+
+def _half_made_prefix(folder: Path) -> str:
+    """How the names of this machine's half-made folders begin."""
+    return f".{folder.name}.{platform.node()}."
+
+
+def _clear_half_made(folder: Path) -> None:
+    """Remove what killed processes of this machine left of `folder`."""
+    prefix = _half_made_prefix(folder)
+    for path in folder.parent.iterdir():
+        process = path.name.removeprefix(prefix).partition(".")[0]
+        if path.name.startswith(prefix) and process.isdigit() and not _is_alive(int(process)):
+            rmtree(path, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another account
+        return True
+    return True
 
 
 def _move(building: Path, folder: Path, shared: bool) -> None:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
@@ -21,9 +22,11 @@ from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 from ukd.config.keys import config_hash
 from ukd.config.paths import cache_folder
 from ukd.config.presets import SELECTION_SPLITS, TrainingConfig
+from ukd.config.verified import build_verified
 from ukd.data.tasks import Task, train_dev_split
 
 GROUP = 32  # batches whose examples are sorted by length together: little padding, still shuffled
+TOKENS_FILE = "tokens.arrow"
 EVALUATION_SIZE = 128  # examples
 SEED_STEP = 1_000_003  # apart, so that no seed's epoch is another seed's
 
@@ -137,15 +140,19 @@ def tokenize_split(
         columns = [texts[column] for column in task.spec.columns]
         return dict(tokenizer(*columns, truncation=True, max_length=max_length, padding=False))
 
-    folder = cache_folder() / "tokens"
-    folder.mkdir(parents=True, exist_ok=True)
-    inputs = selected.map(
-        tokenize,
-        batched=True,
-        remove_columns=selected.column_names,
-        new_fingerprint=key,
-        cache_file_name=str(folder / f"{key}.arrow"),
-    )
+    folder = cache_folder() / "tokens" / key
+
+    def make(building: Path) -> None:
+        selected.map(
+            tokenize,
+            batched=True,
+            remove_columns=selected.column_names,
+            new_fingerprint=key,
+            cache_file_name=str(building / TOKENS_FILE),
+        )
+
+    build_verified(folder, make, {"kind": "tokens", "task": task.name, "split": split}, "tokens")
+    inputs = Dataset.from_file(str(folder / TOKENS_FILE))
     dtype = torch.float32 if task.spec.regression else torch.long
     labels = torch.tensor(np.asarray(selected["label"]), dtype=dtype)
     return TokenizedSplit(inputs, labels, torch.tensor(rows), tokenizer, key)

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, AutoModel, set_seed
 
-from ukd.config.files import build_once
 from ukd.config.keys import HASH_LENGTH, config_hash, files_hash
 from ukd.config.paths import cache_folder, data_folder
+from ukd.config.verified import build_verified
 from ukd.models.encoders import load_tokenizer, save
 from ukd.models.students import STUDENTS
 
@@ -86,7 +86,9 @@ def _randomly_initialised(folder: Path, seed: int = 0) -> Path:
         save(AutoModel.from_config(config, dtype=torch.float32), load_tokenizer(folder), building)
 
     name = f"{RANDOM_INIT}-{config_hash(made)}"
-    return build_once(cache_folder() / "encoders" / name, make, made)
+    folder = cache_folder() / "encoders" / name
+    build_verified(folder, make, made, "encoder")
+    return folder
 
 
 def default_learning_rates(encoder: str, student: str = "layers") -> tuple[float, float]:

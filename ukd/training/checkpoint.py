@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ukd.config.files import atomic_file
 from ukd.config.runtime import logger
+from ukd.config.verified import set_aside
 
 MODEL = "model."
 BEST = "best."
@@ -74,6 +76,7 @@ class Checkpointer:
         tensors = {}
         for name, tensor in self._tensors().items():
             tensors[name] = tensor.detach().cpu().clone().contiguous()
+        notes["sha256"] = _digest(tensors)
         with atomic_file(self.path) as temporary:
             save_file(tensors, temporary, {METADATA: json.dumps(notes)})
 
@@ -90,9 +93,15 @@ class Checkpointer:
         """Continue from a saved state, if there is one; returns the next epoch, from 0."""
         if self.path is None or not self.path.is_file():
             return 0
-        tensors = load_file(self.path)
-        with safe_open(self.path, "pt") as file:
-            notes = json.loads(file.metadata()[METADATA])
+        try:
+            tensors = load_file(self.path)
+            with safe_open(self.path, "pt") as file:
+                notes = json.loads(file.metadata()[METADATA])
+            if _digest(tensors) != notes["sha256"]:
+                raise ValueError("its content is not what was written")
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            set_aside(self.path, f"checkpoint ({error})")
+            return 0
         self.model.load_state_dict(_part(tensors, MODEL))
         self.best = _part(tensors, BEST)
         self._load_optimizer(_part(tensors, OPTIMIZER))
@@ -109,6 +118,15 @@ class Checkpointer:
             index, key = name.split(".")
             state["state"].setdefault(int(index), {})[key] = tensor
         self.optimizer.load_state_dict(state)
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    """sha256 of all tensors' names and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from ukd.config.paths import cache_folder, runs_folder
 from ukd.config.presets import TrainingConfig
 from ukd.config.provenance import provenance
 from ukd.config.runtime import Runtime, choose_runtime, logger
+from ukd.config.verified import build_verified, set_aside
 from ukd.data.metrics import mean_metric
 from ukd.data.tasks import Task
 from ukd.methods.method import Method
@@ -33,7 +34,6 @@ from ukd.training.run_record import (
 from ukd.training.student_report import check_depth, check_student_layers, describe_student
 from ukd.training.teacher import Teacher, hub_revision, weights_of
 from ukd.training.teacher_heads import fit_heads
-from ukd.training.verified import build_verified
 
 RECORD = "record.json"
 ASSISTANT_FIELDS = ("layers", "parameters", "scores")
@@ -79,15 +79,25 @@ def distill(  # noqa: PLR0913
     settings = run_settings(method, teacher, config, rate, runtime, online_teacher)
     key = run_key(task, method, teacher, config, settings, seed)
     place = (folder or runs_folder()) / f"{task.name}-{method.name}-seed{seed}-{key}"
-    if not (place / RECORD).is_file():
+    if not _is_finished(place):
         run = DistillationRun(task, method, teacher, config, seed, rate, runtime)
         run.checkpoints = place.with_name(f".{place.name}")
         run.online_teacher = online_teacher
         with folder_lock(place):
             # Another process may have finished it while this one waited for the lock.
-            if not (place / RECORD).is_file():
+            if not _is_finished(place):
+                set_aside(place, "run")
                 _train(run, settings, place, key)
     return RunRecord.read(place / RECORD)
+
+
+def _is_finished(place: Path) -> bool:
+    """Whether a run is there whole. A damaged or lost record makes it none: it is run again."""
+    try:
+        RunRecord.read(place / RECORD)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _check(method: Method, teacher: Teacher, config: TrainingConfig, online_teacher: bool) -> None:

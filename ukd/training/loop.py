@@ -5,6 +5,7 @@ B batch, L layers that have a classifier, C classes (1 for regression).
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ from ukd.training.checkpoint import Checkpointer
 ObjectiveFunction = Callable[[nn.Module, Batch], dict[str, Tensor]]
 Score = Callable[[nn.Module], float | tuple[float, dict]]
 CURVE_POINTS = 60  # of a whole run, at most about twice as many
+
+
+class LossNotFiniteError(ValueError):
+    """A loss term became nan or infinite."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,8 @@ def fit(  # noqa: PLR0913
         label: names the run in progress bars and log lines.
 
     Returns: {"curve": [{"step", loss terms}], "epochs": [{"epoch", "step", "dev"}]}.
+
+    Raises: LossNotFiniteError that names step, term and rows.
     """
     accelerator = accelerator_for(runtime, schedule.accumulate)
     optimizer = torch.optim.AdamW(
@@ -122,9 +129,12 @@ def fit(  # noqa: PLR0913
         stream = batches(epoch, accelerator.process_index, accelerator.num_processes)
         title = f"{label}, epoch {epoch + 1}/{schedule.epochs}"
         shown = progress(stream, title, schedule.steps_per_epoch)
-        state.curve += train_one_epoch(
-            accelerator, wrapped, optimizer, shown, objective, schedule, epoch
-        )
+        try:
+            state.curve += train_one_epoch(
+                accelerator, wrapped, optimizer, shown, objective, schedule, epoch
+            )
+        except LossNotFiniteError as error:
+            raise LossNotFiniteError(f"{title}: {error}") from None
         dev, notes = _scored(model, score)
         state.finish_epoch(epoch, (epoch + 1) * schedule.updates_per_epoch, dev, notes)
         _log_epoch(title, state.curve, dev)
@@ -169,6 +179,7 @@ def train_one_epoch(  # noqa: PLR0913
     names: list[str] = []
     step = epoch * schedule.updates_per_epoch
     every = max(1, schedule.steps // CURVE_POINTS)
+    rows = []
     for batch in batches:
         model.train()
         with accelerator.accumulate(model):
@@ -182,15 +193,37 @@ def train_one_epoch(  # noqa: PLR0913
             optimizer.zero_grad()
         names = list(terms)
         window.append(torch.stack([term.detach().float() for term in terms.values()]))
+        rows.append(batch.rows)
         step += accelerator.sync_gradients
         if accelerator.sync_gradients and step % every == 0:
+            check_finite(window, rows, names, step)
             points.append((step, torch.stack(window).mean(0)))
-            window = []
+            window, rows = [], []
+    check_finite(window, rows, names, step)
     curve = []
     for at_step, mean in points:
         means = accelerator.reduce(mean, "mean").tolist()
         curve.append({"step": at_step, **dict(zip(names, means, strict=True))})
     return curve
+
+
+def check_finite(window: list[Tensor], rows: list[Tensor], names: list[str], step: int) -> None:
+    """Raise LossNotFiniteError for the first loss term of these batches that is nan or infinite.
+
+    window: a batch's terms (terms,) each. rows: of each batch. step: the last of them.
+    """
+    if not window or bool(torch.stack(window).isfinite().all()):
+        return
+    for back, (terms, numbers) in enumerate(zip(window, rows, strict=True)):
+        for name, value in zip(names, terms.tolist(), strict=True):
+            if not math.isfinite(value):
+                at = step - len(window) + back + 1
+                shown = ", ".join(str(row) for row in numbers.tolist()[:8])
+                raise LossNotFiniteError(
+                    f"the loss term {name!r} is {value} at step {at} (rows {shown}, ...): take a "
+                    "lower learning rate (--learning-rate, --teacher-learning-rate) or --precision "
+                    "float32, and look at these rows. The last whole epoch is kept"
+                )
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:

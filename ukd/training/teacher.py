@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 
 import torch
 from safetensors.torch import load_file
@@ -19,6 +20,7 @@ from ukd.config.paths import cache_folder
 from ukd.config.presets import TrainingConfig
 from ukd.config.provenance import provenance
 from ukd.config.runtime import Runtime, choose_runtime, logger
+from ukd.config.verified import build_verified, is_whole, read_note
 from ukd.data.batches import (
     Batch,
     TokenizedSplit,
@@ -37,7 +39,6 @@ from ukd.models.family_check import check_family, check_layers
 from ukd.models.loading import sources_explained
 from ukd.models.students import STUDENTS
 from ukd.training.loop import Schedule, fit, predict
-from ukd.training.verified import build_verified, is_whole, read_note
 
 HEADS_FILE = "heads.safetensors"
 
@@ -133,9 +134,11 @@ def train_teacher(
     folder = cache_folder() / "teachers" / f"{task.name}-{key}"
 
     def make(building: Path) -> None:
-        _fine_tune(building, task, config, source, rate, seed, runtime)
+        _fine_tune(building, task, config, source, rate, seed, runtime, checkpoints)
 
+    checkpoints = folder.with_name(f".{folder.name}")
     build_verified(folder, make, settings, "teacher")
+    rmtree(checkpoints, ignore_errors=True)
     about = json.loads((folder / "teacher.json").read_text(encoding="utf-8"))
     check_min_score(task, about["scores"]["dev"], enforce=config.enforce_min_teacher_score)
     about |= {"encoder": name, "learning_rate": rate, "seed": seed, "settings": settings}
@@ -196,8 +199,12 @@ def _fine_tune(
     learning_rate: float,
     seed: int,
     runtime: Runtime,
+    checkpoints: Path,
 ) -> None:
-    """Train on labels, keep the best epoch, and write weights, tokenizer and `teacher.json`."""
+    """Train on labels, keep the best epoch, and write weights, tokenizer and `teacher.json`.
+
+    A training that was cut off continues from its last whole epoch.
+    """
     logger.info(f"fine-tuning the teacher on {task.name}")
     tokenizer = load_tokenizer(source)
     _check_student(task, config)
@@ -222,6 +229,7 @@ def _fine_tune(
         Schedule(config.teacher_epochs, steps, learning_rate),
         runtime,
         score=lambda model: mean_metric(score(model, dev, task, runtime)),
+        checkpoint=checkpoints / "labels.safetensors",
         label=f"teacher {task.name}",
     )
     splits = {"dev": dev, "validation": validation} | extra_splits(task, tokenizer, config)

@@ -11,6 +11,7 @@ from torch import Tensor
 from ukd.config.keys import code_hash, config_hash
 from ukd.config.paths import cache_folder
 from ukd.config.runtime import Runtime, logger
+from ukd.config.verified import build_verified
 from ukd.data.batches import Batch, TokenizedSplit
 from ukd.data.tasks import Task
 from ukd.heads import Frozen
@@ -18,7 +19,6 @@ from ukd.methods.objective import TeacherLookup
 from ukd.training.loop import autocast, evaluate
 from ukd.training.teacher import Teacher
 from ukd.training.teacher_heads import HiddenStateExtractor
-from ukd.training.verified import build_verified
 
 
 def cache_teacher(

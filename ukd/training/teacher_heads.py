@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 from ukd.config.files import write_json
 from ukd.config.presets import TrainingConfig
 from ukd.config.runtime import Runtime, choose_runtime, logger
+from ukd.config.verified import build_verified
 from ukd.data.batches import tokenized_splits
 from ukd.data.metrics import scores
 from ukd.data.tasks import Task
@@ -30,7 +31,6 @@ from ukd.models.encoders import load_tokenizer
 from ukd.training.head_solvers import fit_newton, fit_quasi_newton
 from ukd.training.loop import predict
 from ukd.training.teacher import HEADS_FILE, Teacher
-from ukd.training.verified import build_verified
 
 MOST_EXAMPLES = 50_000
 # Newton's second derivative takes (C E)^2 numbers: with 20 classes and width 768 that is 4.9 GB.

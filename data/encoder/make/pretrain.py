@@ -29,11 +29,12 @@ from data.encoder.make.network import (
 from data.encoder.make.settings import NARROW_12, PretrainingConfig
 from data.encoder.make.tokenizer import load_tokenizer, train_tokenizer
 from data.synthetic.make import discourse
-from ukd.config.files import atomic_folder, build_once, write_json
+from ukd.config.files import atomic_folder, write_json
 from ukd.config.keys import code_hash, config_hash
 from ukd.config.paths import cache_folder, data_folder
 from ukd.config.provenance import provenance
 from ukd.config.runtime import Runtime, logger
+from ukd.config.verified import build_verified
 from ukd.data.batches import Batch
 from ukd.models.encoders import save, write_checksums
 from ukd.training.loop import Schedule, fit
@@ -219,7 +220,8 @@ def _tokenizer(
         lines = chain(chain.from_iterable(corpus.documents), told)
         train_tokenizer(lines, config.vocabulary, config.max_length).save_pretrained(building)
 
-    return load_tokenizer(build_once(folder, make, made), config.max_length)
+    build_verified(folder, make, made, "tokenizer")
+    return load_tokenizer(folder, config.max_length)
 
 
 def _held_out(corpus: Corpus, config: PretrainingConfig) -> dict[str, Iterable[str]]:

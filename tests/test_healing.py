@@ -1,0 +1,164 @@
+"""What is damaged, lost or half-made in cache and runs is set aside and made anew; work goes on."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import ukd
+from ukd.config.files import atomic_folder
+from ukd.config.paths import cache_folder
+from ukd.data.batches import TOKENS_FILE, tokenize_split
+from ukd.models.bundled import bundled_encoder
+from ukd.models.encoders import load_tokenizer
+from ukd.training.checkpoint import Checkpointer
+from ukd.training.loop import LossNotFiniteError, check_finite
+from ukd.training.teacher import train_teacher
+
+
+@pytest.fixture
+def own(monkeypatch, tmp_path):
+    """A cache and runs of this test alone."""
+    monkeypatch.setenv("UKD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("UKD_RUNS", str(tmp_path / "runs"))
+    return tmp_path
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) * 3 // 4] ^= 1
+    path.write_bytes(content)
+
+
+def tokens(task):
+    return tokenize_split(task, "train", load_tokenizer(bundled_encoder()), 64, list(range(40)))
+
+
+@pytest.mark.parametrize("damage", [cut, flip, os.remove])
+def test_damaged_tokens_are_made_anew(task, own, damage):
+    expected = tokens(task).inputs[:]
+    (path,) = (cache_folder() / "tokens").glob(f"*/{TOKENS_FILE}")
+    damage(path)
+    with pytest.warns(UserWarning, match="the tokens in .* made anew"):
+        assert tokens(task).inputs[:] == expected
+    assert tokens(task).inputs[:] == expected
+
+
+def small_state(path):
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    return Checkpointer(model, optimizer, path)
+
+
+@pytest.mark.parametrize("damage", [cut, flip, lambda path: path.write_bytes(b"")])
+def test_a_damaged_checkpoint_is_set_aside_and_training_begins_again(tmp_path, damage):
+    path = tmp_path / "state.safetensors"
+    small_state(path).save(3)
+    assert small_state(path).load() == 3
+    damage(path)
+    fresh = small_state(path)
+    before = {name: tensor.clone() for name, tensor in fresh.model.state_dict().items()}
+    with pytest.warns(UserWarning, match="checkpoint .* is damaged"):
+        assert fresh.load() == 0
+    assert all(bool((before[name] == now).all()) for name, now in fresh.model.state_dict().items())
+    assert not path.exists() and len(list(tmp_path.glob("*damaged*"))) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [cut, os.remove, lambda path: path.write_text("[]")])
+def test_a_run_whose_record_is_damaged_or_lost_is_made_anew(
+    task, tiny, teacher, runtime, tmp_path, damage
+):
+    method = ukd.get_method("no-kd")
+    options = {"config": tiny, "seed": 1, "runtime": runtime, "folder": tmp_path}
+    first = ukd.distill(task, method, teacher, **options)
+    damage(Path(first.folder) / "record.json")
+    with pytest.warns(UserWarning, match="the run in .* is damaged"):
+        again = ukd.distill(task, method, teacher, **options)
+    assert again.scores == first.scores and again.folder == first.folder
+
+
+@pytest.mark.slow
+def test_a_teacher_that_was_cut_off_continues_to_the_same_weights(task, tiny, runtime, own, killed):
+    config = replace(tiny, teacher_epochs=3)
+    with killed(3):
+        train_teacher(task, config=config, runtime=runtime)
+    assert len(list((cache_folder() / "teachers").glob(".*/labels.safetensors"))) == 1
+    epochs = []
+    finish = Checkpointer.finish_epoch
+
+    def count(self, epoch, *others):
+        epochs.append(epoch)
+        return finish(self, epoch, *others)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpointer, "finish_epoch", count)
+        resumed = train_teacher(task, config=config, runtime=runtime)
+    assert epochs == [2], "two epochs were kept"
+    assert not list((cache_folder() / "teachers").glob(".*/labels.safetensors"))
+    os.environ["UKD_CACHE"] += "-whole"
+    whole = train_teacher(task, config=config, runtime=runtime)
+    weights = [load_file(one.folder / "model.safetensors") for one in (resumed, whole)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert resumed.about["scores"] == whole.about["scores"]
+
+
+def test_half_made_folders_of_killed_processes_are_cleared(tmp_path):
+    folder = tmp_path / "thing [1]"
+    code = (
+        "import os, sys; from pathlib import Path; from ukd.config.files import atomic_folder\n"
+        "with atomic_folder(Path(sys.argv[1])) as building: os.kill(os.getpid(), 9)"
+    )
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", code, str(folder)], check=False)
+    left = list(tmp_path.iterdir())
+    assert len(left) == 1, "the second has cleared what the first left"
+    with atomic_folder(tmp_path / "thing [1] and more"):
+        assert left[0].exists(), "of another folder"
+    with atomic_folder(folder) as building:
+        assert not left[0].exists() and building.is_dir()
+        with atomic_folder(folder):
+            assert building.is_dir(), "a living process's stays"
+
+
+def test_a_loss_that_is_not_finite_names_step_term_and_rows():
+    good, bad = torch.tensor([1.0, 2.0]), torch.tensor([1.0, float("nan")])
+    rows = [torch.tensor([4, 5]), torch.tensor([7, 9])]
+    check_finite([good, good], rows, ["kd", "intermediate"], 12)
+    check_finite([], [], ["kd"], 12)
+    with pytest.raises(LossNotFiniteError, match=r"'intermediate' is nan at step 12 \(rows 7, 9"):
+        check_finite([good, bad], rows, ["kd", "intermediate"], 12)
+    with pytest.raises(LossNotFiniteError, match=r"'kd' is inf at step 11 \(rows 4, 5"):
+        check_finite([good / 0, bad], rows, ["kd", "intermediate"], 12)
+
+
+@pytest.mark.slow
+def test_training_stops_at_a_loss_that_is_not_finite_and_keeps_its_epochs(
+    task, tiny, teacher, runtime, own, monkeypatch
+):
+    import ukd.methods.objective as objective
+
+    real = objective.label_loss
+    calls = []
+
+    def breaks(*arguments, **options):
+        calls.append(1)
+        return real(*arguments, **options) * (float("inf") if len(calls) > 9 else 1.0)
+
+    monkeypatch.setattr(objective, "label_loss", breaks)
+    with pytest.raises(LossNotFiniteError, match="no-kd on sentiment, seed 1.*epoch 2/2: the loss"):
+        ukd.distill(task, ukd.get_method("no-kd"), teacher, config=tiny, seed=1, runtime=runtime)
+    (kept,) = (own / "runs").glob(".*/0-labels.safetensors")
+    assert all(bool(tensor.isfinite().all()) for tensor in load_file(kept).values())
