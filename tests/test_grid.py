@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 import ukd
-from ukd.config.files import atomic_folder, build_once, folder_lock, write_json
+from ukd.config.files import atomic_folder, folder_lock, write_json
 from ukd.config.runtime import usable_cores
+from ukd.config.verified import build_verified
 from ukd.training import grid as grid_module
 from ukd.training.grid import (
     ExperimentGrid,
@@ -50,7 +51,7 @@ def pretended(distilled, monkeypatch):
         changes = {"task": task.name, "method": method.name, "seed": seed}
         return replace(template, settings=settings, scores=scores, **changes)
 
-    monkeypatch.setattr(grid_module, "train_teacher", lambda *_, **__: None)
+    monkeypatch.setattr(grid_module, "teacher_of", lambda *_, **__: None)
     monkeypatch.setattr(grid_module, "fit_heads", lambda *_, **__: None)
     monkeypatch.setattr(grid_module, "distill", distill)
     return runs
@@ -118,7 +119,7 @@ def test_a_task_whose_teacher_has_not_learned_is_left_out(base, monkeypatch):
     def refuse(*_, **__):
         raise ValueError("it has not learned")
 
-    monkeypatch.setattr(grid_module, "train_teacher", refuse)
+    monkeypatch.setattr(grid_module, "teacher_of", refuse)
     assert run_grid(base, 1) == ([], ["sentiment: it has not learned"])
     searching = replace(base, search=LearningRateSearch(RATES, "sentiment"))
     with pytest.raises(ValueError, match="can't be searched on sentiment: sentiment: it has not"):
@@ -126,7 +127,7 @@ def test_a_task_whose_teacher_has_not_learned_is_left_out(base, monkeypatch):
 
 
 def test_what_can_not_be_made_is_refused_before_the_teachers(base, monkeypatch):
-    monkeypatch.setattr(grid_module, "train_teacher", lambda *_, **__: pytest.fail("was trained"))
+    monkeypatch.setattr(grid_module, "teacher_of", lambda *_, **__: pytest.fail("was trained"))
     config = replace(base.config, student="bilstmm")
     with pytest.raises(ValueError, match="unknown student 'bilstmm'; choose one of: layers, bils"):
         run_grid(replace(base, config=config), 1)
@@ -180,10 +181,10 @@ def test_what_one_makes_another_waits_for_and_finds(tmp_path, capsys, monkeypatc
         time.sleep(0.2)
 
     folder = tmp_path / "thing"
-    other = threading.Thread(target=build_once, args=(folder, make, {"how": "once"}))
+    other = threading.Thread(target=build_verified, args=(folder, make, {"how": "once"}, "thing"))
     other.start()
     begun.wait()
-    assert build_once(folder, make, {"how": "once"}) == folder
+    assert build_verified(folder, make, {"how": "once"}, "thing")["how"] == "once"
     other.join()
     assert len(calls) == 1 and (folder / "made.json").is_file()
     assert "waiting for another process that is making thing" in capsys.readouterr().err
