@@ -87,7 +87,7 @@ def row_checks(
     checks = []
     for split, rows in splits.items():
         for column in columns:
-            checks += _text_checks(rows[column], f"{split}, row", column, own)
+            checks += _text_checks(list(rows[column]), f"{split}, row", column, own)
         checks += _label_checks(rows, split, label, regression)
     return checks
 
@@ -113,7 +113,10 @@ def _text_checks(texts: Sequence, place: str, column: str, own: bool) -> list[Ch
     if len(texts) > 1 and not empty and all(text == texts[0] for text in texts):
         found = f"{place}s 1 to {len(texts):,}: {column} is always {_short(texts[0])}"
         checks.append(Check("constant texts", found, DOUBTFUL))
-    return checks
+    good = Check(
+        "texts", f"{place.partition(',')[0]}: {column} has no empty, broken or constant texts"
+    )
+    return checks or [good]
 
 
 def _label_checks(
@@ -153,7 +156,7 @@ def _alike(names: Sequence[str], split: str) -> list[Check]:
             how = "case or zeros" if case else "spaces, invisible marks or Unicode form"
             found = f"{split}: the labels {pair[0]!r} and {pair[1]!r} differ only by {how}: write "
             return [Check("look-alike labels", found + "them alike if they are one class", verdict)]
-    return []
+    return [Check("look-alike labels", f"{split}: none")]
 
 
 def task_checks(task: Task, *, own: bool) -> list[Check]:
@@ -167,33 +170,35 @@ def task_checks(task: Task, *, own: bool) -> list[Check]:
     checks = []
     for split, frame in frames.items():
         repeated = frame.duplicated("text")
-        if repeated.any():
-            found = f"{split}: {int(repeated.sum()):,} of {len(frame):,} rows repeat a text"
-            checks.append(Check("duplicates", f"{found}, first row {repeated.argmax() + 1}", NOTED))
-        checks += _contradictions(frame, split)
+        found = f"{split}: {_share(repeated)} repeat a text"
+        checks.append(Check("duplicates", found, NOTED if repeated.any() else GOOD))
+        checks.append(_contradictions(frame, split))
         if split != "train":
             known = frame["text"].isin(frames["train"]["text"])
-            if known.any():
-                found = f"{split}: {int(known.sum()):,} of {len(frame):,} rows stand in train too"
-                verdict = DOUBTFUL if own else NOTED
-                checks.append(
-                    Check("duplicates", f"{found}, first row {known.argmax() + 1}", verdict)
-                )
+            verdict = (DOUBTFUL if own else NOTED) if known.any() else GOOD
+            found = f"{split}: {_share(known)} stand in train too"
+            checks.append(Check("duplicates", found, verdict))
     if not task.spec.regression:
         checks += _class_checks(task, frames, own)
     return checks
 
 
-def _contradictions(frame: pd.DataFrame, split: str) -> list[Check]:
+def _share(rows: pd.Series) -> str:
+    """How many rows are true, and the first of them."""
+    first = f", first row {rows.argmax() + 1}," if rows.any() else ""
+    return f"{int(rows.sum()):,} of {len(rows):,} rows{first}"
+
+
+def _contradictions(frame: pd.DataFrame, split: str) -> Check:
     labels = frame.groupby("text", sort=False)["label"].transform("nunique")
     against = labels > 1
     if not against.any():
-        return []
+        return Check("one text, two labels", f"{split}: none")
     first = frame.loc[against, "text"].iloc[0]
     rows = (np.flatnonzero(frame["text"] == first)[:2] + 1).tolist()
     count = frame.loc[against, "text"].nunique()
     found = f"{split}: {count:,} texts have two labels or more, first rows {rows[0]} and {rows[1]}"
-    return [Check("one text, two labels", found, DOUBTFUL)]
+    return Check("one text, two labels", found, DOUBTFUL)
 
 
 def _class_checks(task: Task, frames: dict[str, pd.DataFrame], own: bool) -> list[Check]:
@@ -204,9 +209,8 @@ def _class_checks(task: Task, frames: dict[str, pd.DataFrame], own: bool) -> lis
         count = np.bincount(frame["label"], minlength=len(names))
         least = FEW_ROWS if split == "train" else 1
         rare = [f"{names[one]!r} ({count[one]})" for one in np.flatnonzero(count < least)]
-        if rare:
-            found = f"{split} has fewer than {least} rows of {_list(rare)}"
-            checks.append(Check("rare classes", found, DOUBTFUL))
+        found = f"{split} has fewer than {least} rows of {_list(rare) if rare else 'no class'}"
+        checks.append(Check("rare classes", found, DOUBTFUL if rare else GOOD))
     if "f1" in task.spec.metrics:
         share = float((frames["train"]["label"] == 1).mean())
         found = f"F1 is of class 1, {names[1]!r}, which {share:.0%} of train have"

@@ -73,12 +73,12 @@ def custom_task(
         dataset, found = _without_shared(dataset, columns)
         checks += found
     if not regression:
-        # Of rows that are to be divided a class needs one more.
-        least = LEAST_ROWS if "validation" in dataset else LEAST_ROWS + 1
-        _check_classes(dataset["train"], label, metrics, least)
+        _check_classes(dataset["train"], label, metrics)
         _log_classes(dataset["train"], name)
     if "validation" not in dataset:
         dataset = _hold_out(dataset["train"], reported, seed, name, columns, not regression)
+        if not regression:
+            _check_classes(dataset["train"], label, metrics, " after a row was held out")
     least_score = constant_score(dataset["train"]["label"], metrics)
     spec = TaskSpec(columns, metrics, min_teacher_score=least_score)
     task = Task(name, spec, dataset, fingerprint(dataset, spec))
@@ -217,8 +217,8 @@ def _hold_out(
     return DatasetDict(train=rows.select(train), validation=rows.select(held_out))
 
 
-def _check_classes(rows: Dataset, label: str, metrics: tuple[str, ...], least: int) -> None:
-    """Raise ValueError unless there are two classes or more, each with enough rows."""
+def _check_classes(rows: Dataset, label: str, metrics: tuple[str, ...], when: str = "") -> None:
+    """Raise ValueError unless each class has enough rows."""
     names = rows.features["label"].names
     if "f1" in metrics and len(names) != 2:
         raise ValueError(
@@ -226,14 +226,12 @@ def _check_classes(rows: Dataset, label: str, metrics: tuple[str, ...], least: i
             "matthews"
         )
     count = Counter(rows["label"])
-    why = "one to learn from, one to choose the epoch by"
-    if least > LEAST_ROWS:
-        why += ", one to report on (or name a split: held_out)"
     for number, word in enumerate(names):
-        if count[number] < least:
+        if count[number] < LEAST_ROWS:
             raise ValueError(
-                f"train has {count[number]} rows with the {label} {word!r}, and at least {least} "
-                f"are needed: {why}; find more, join it with another class, or leave it out"
+                f"train has {count[number]} rows with the {label} {word!r}{when}, and at least "
+                f"{LEAST_ROWS} are needed: one to learn from, one to choose the epoch by; find "
+                "more, join it with another class, or leave it out"
             )
 
 
