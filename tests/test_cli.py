@@ -29,8 +29,8 @@ from ukd.projection import LAYER_MAPS
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
-    *("run", "reproduce", "plan", "logits", "predict", "table", "figures", "methods", "collect"),
-    *("doctor", "verify"),
+    *("run", "reproduce", "plan", "check", "logits", "predict", "table", "figures", "methods"),
+    *("collect", "doctor", "verify"),
 )
 RUN = ("run", "--task", "sentiment")
 SMOKE_RUN = (*RUN, "--preset", "smoke")

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ukd.config.runtime import logger
 from ukd.config.text import markdown_table
-from ukd.data.labels import UNLABELLED, look_alikes, shows, wrong_label
+from ukd.data.labels import UNLABELLED, look_alikes, shows, values_of, wrong_label
 
 if TYPE_CHECKING:
     from ukd.data.tasks import Task
@@ -87,7 +87,7 @@ def row_checks(
     checks = []
     for split, rows in splits.items():
         for column in columns:
-            checks += _text_checks(list(rows[column]), f"{split}, row", column, own)
+            checks += _text_checks(values_of(rows, column), f"{split}, row", column, own)
         checks += _label_checks(rows, split, label, regression)
     return checks
 
@@ -125,10 +125,9 @@ def _label_checks(
     """Labels that are none, of another kind, or all the same."""
     feature = rows.features[label] if isinstance(rows, Dataset) else None
     numbered = isinstance(feature, ClassLabel)
-    labels = rows[label].tolist() if isinstance(rows, pd.DataFrame) else list(rows[label])
+    labels = values_of(rows, label)
     if not labels:
         return [Check("rows", f"{split} has no rows", REFUSED)]
-    # The hub's numbers come without names where a folder holds plain tables.
     if wrong := wrong_label(labels, regression, numbered=numbered):
         row, value, reason = wrong
         found = f"{split}, row {row}: {label} is {_short(value)}, {reason}"
@@ -159,27 +158,30 @@ def _alike(names: Sequence[str], split: str) -> list[Check]:
     return [Check("look-alike labels", f"{split}: none")]
 
 
-def task_checks(task: Task, *, own: bool) -> list[Check]:
-    """Checks across the rows of a task: duplicates, contradictions, rare and missing classes."""
-    frames = {}
-    for split, rows in task.dataset.items():
-        frame = rows.select_columns([*task.spec.columns, "label"]).to_pandas()
-        frames[split] = frame.assign(
-            text=pd.util.hash_pandas_object(frame.iloc[:, :-1], index=False)
-        )
+def across_checks(
+    splits: Mapping[str, Dataset], columns: tuple[str, ...], *, own: bool
+) -> list[Check]:
+    """Checks across rows: texts that are repeated, in a split or in two, and with two labels.
+
+    Args:
+        splits: by name, "train" among them, with a column "label".
+        columns: of the text.
+        own: whether the data is one's own.
+    """
     checks = []
-    for split, frame in frames.items():
+    frames = {}
+    for split, rows in splits.items():
+        frame = rows.select_columns([*columns, "label"]).to_pandas()
+        texts = pd.util.hash_pandas_object(frame[list(columns)], index=False)
+        frames[split] = frame = frame.assign(text=texts)
         repeated = frame.duplicated("text")
         found = f"{split}: {_share(repeated)} repeat a text"
         checks.append(Check("duplicates", found, NOTED if repeated.any() else GOOD))
-        checks.append(_contradictions(frame, split))
+        checks.append(_contradictions(frame, split, DOUBTFUL if own else NOTED))
         if split != "train":
             known = frame["text"].isin(frames["train"]["text"])
-            verdict = (DOUBTFUL if own else NOTED) if known.any() else GOOD
             found = f"{split}: {_share(known)} stand in train too"
-            checks.append(Check("duplicates", found, verdict))
-    if not task.spec.regression:
-        checks += _class_checks(task, frames, own)
+            checks.append(Check("duplicates", found, NOTED if known.any() else GOOD))
     return checks
 
 
@@ -189,7 +191,7 @@ def _share(rows: pd.Series) -> str:
     return f"{int(rows.sum()):,} of {len(rows):,} rows{first}"
 
 
-def _contradictions(frame: pd.DataFrame, split: str) -> Check:
+def _contradictions(frame: pd.DataFrame, split: str, verdict: str) -> Check:
     labels = frame.groupby("text", sort=False)["label"].transform("nunique")
     against = labels > 1
     if not against.any():
@@ -198,21 +200,23 @@ def _contradictions(frame: pd.DataFrame, split: str) -> Check:
     rows = (np.flatnonzero(frame["text"] == first)[:2] + 1).tolist()
     count = frame.loc[against, "text"].nunique()
     found = f"{split}: {count:,} texts have two labels or more, first rows {rows[0]} and {rows[1]}"
-    return Check("one text, two labels", found, DOUBTFUL)
+    return Check("one text, two labels", found, verdict)
 
 
-def _class_checks(task: Task, frames: dict[str, pd.DataFrame], own: bool) -> list[Check]:
+def class_checks(task: Task, *, own: bool) -> list[Check]:
     """Classes that a split lacks, or that are too rare to choose an epoch by; whose F1 it is."""
+    if task.spec.regression:
+        return []
     checks = []
     names = task.label_names
-    for split, frame in frames.items():
-        count = np.bincount(frame["label"], minlength=len(names))
+    for split, rows in task.dataset.items():
+        count = np.bincount(rows["label"][:], minlength=len(names))
         least = FEW_ROWS if split == "train" else 1
         rare = [f"{names[one]!r} ({count[one]})" for one in np.flatnonzero(count < least)]
-        found = f"{split} has fewer than {least} rows of {_list(rare) if rare else 'no class'}"
+        found = f"{split}: {_list(rare)}: fewer rows than {least}" if rare else f"{split}: none"
         checks.append(Check("rare classes", found, DOUBTFUL if rare else GOOD))
     if "f1" in task.spec.metrics:
-        share = float((frames["train"]["label"] == 1).mean())
+        share = float(np.mean(np.array(task.dataset["train"]["label"][:]) == 1))
         found = f"F1 is of class 1, {names[1]!r}, which {share:.0%} of train have"
         verdict = DOUBTFUL if own and share > MOST_POSITIVE else GOOD
         checks.append(Check("metrics", found, verdict))
@@ -229,7 +233,7 @@ def token_checks(task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int
     """
     rows = task.dataset["train"]
     chosen = rows.select(np.linspace(0, len(rows) - 1, min(len(rows), SAMPLE)).astype(int))
-    texts = [list(chosen[column]) for column in task.spec.columns]
+    texts = [values_of(chosen, column) for column in task.spec.columns]
     options = {"add_special_tokens": False, "verbose": False}
     parts = [tokenizer(column, **options)["input_ids"] for column in texts]
     tokens = [sum(ids, []) for ids in zip(*parts, strict=True)]
@@ -262,7 +266,8 @@ def check_data(task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int) 
     own = not task.official
     checks = token_checks(task, tokenizer, max_length)
     if not own:
-        checks = [*task.checks, *task_checks(task, own=False), *checks]
+        across = across_checks(task.dataset, task.spec.columns, own=False)
+        checks = [*task.checks, *across, *class_checks(task, own=False), *checks]
     refuse(checks)
     say(checks, task.name)
 

@@ -12,9 +12,9 @@ import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict, disable_progress_bars
 
 from ukd.config.runtime import logger
-from ukd.data.checks import DOUBTFUL, Check, refuse, row_checks, say, task_checks
+from ukd.data.checks import DOUBTFUL, Check, across_checks, class_checks, refuse, row_checks, say
 from ukd.data.draw import divide, text_groups
-from ukd.data.labels import class_names, with_class_labels
+from ukd.data.labels import class_names, values_of, with_class_labels
 from ukd.data.metrics import CORRELATION, METRICS, constant_score
 from ukd.data.reading import Table, read_tables
 from ukd.data.tasks import SPECS, Task, TaskSpec, fingerprint
@@ -69,6 +69,7 @@ def custom_task(
     checks += row_checks(given, columns, label, regression=regression, own=True)
     refuse(checks)
     dataset = _labelled(given, columns, label, regression, name)
+    checks += across_checks(dataset, columns, own=True)
     if "validation" in dataset:
         dataset, found = _without_shared(dataset, columns)
         checks += found
@@ -79,10 +80,10 @@ def custom_task(
         dataset = _hold_out(dataset["train"], reported, seed, name, columns, not regression)
         if not regression:
             _check_classes(dataset["train"], label, metrics, " after a row was held out")
-    least_score = constant_score(dataset["train"]["label"], metrics)
+    least_score = constant_score(dataset["train"]["label"][:], metrics)
     spec = TaskSpec(columns, metrics, min_teacher_score=least_score)
     task = Task(name, spec, dataset, fingerprint(dataset, spec))
-    checks += task_checks(task, own=True)
+    checks += class_checks(task, own=True)
     say(checks, name)
     return replace(task, checks=tuple(checks))
 
@@ -163,8 +164,8 @@ def _labelled(
 
 def _rows(rows: Table, columns: tuple[str, ...], label: str, regression: bool) -> Dataset:
     """A split's texts, its labels as "label" and its row numbers as "idx"."""
-    content = {column: list(rows[column]) for column in columns}
-    labels = rows[label].tolist() if isinstance(rows, pd.DataFrame) else list(rows[label])
+    content = {column: values_of(rows, column) for column in columns}
+    labels = values_of(rows, label)
     kind = None
     if regression:
         labels = [float(value) for value in labels]
@@ -183,7 +184,7 @@ def _without_shared(dataset: DatasetDict, columns: tuple[str, ...]) -> tuple[Dat
     """
     keys = {}
     for split, rows in dataset.items():
-        keys[split] = list(zip(*(rows[column] for column in columns), strict=True))
+        keys[split] = list(zip(*(values_of(rows, column) for column in columns), strict=True))
     reported = set(keys["validation"])
     kept = [row for row, key in enumerate(keys["train"]) if key not in reported]
     left_out = len(keys["train"]) - len(kept)
@@ -225,7 +226,7 @@ def _check_classes(rows: Dataset, label: str, metrics: tuple[str, ...], when: st
             f"f1 is of class 1 of two, and {label} has {len(names)} classes: take accuracy or "
             "matthews"
         )
-    count = Counter(rows["label"])
+    count = Counter(rows["label"][:])
     for number, word in enumerate(names):
         if count[number] < LEAST_ROWS:
             raise ValueError(

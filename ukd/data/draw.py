@@ -40,7 +40,7 @@ def divide(
         )
     rest, drawn = _parts(numbered, count, seed, classes)
     if classes:
-        labels = list(rows["label"])
+        labels = rows["label"][:]
         _complete(rest, drawn, labels)
         _complete(drawn, rest, labels)
     if groups is None:
@@ -60,7 +60,7 @@ def limit(rows: Dataset, most: int, seed: int, *, classes: bool, least: int = 1)
         return list(range(len(rows)))
     kept, left = _parts(_numbered(rows), len(rows) - most, seed, classes)
     if classes:
-        _complete(left, kept, list(rows["label"]), least=least, spare=0)
+        _complete(left, kept, rows["label"][:], least=least, spare=0)
     return kept
 
 
@@ -76,12 +76,12 @@ def _numbered(rows: Dataset) -> Dataset:
 
 def _parts(numbered: Dataset, size: int, seed: int, classes: bool) -> tuple[list[int], list[int]]:
     """The rest and `size` rows, stratified where every class can be."""
-    count = Counter(numbered["label"])
+    count = Counter(numbered["label"][:])
     room = min(size, len(numbered) - size)
     even = classes and min(count.values()) > 1 and room >= len(count)
     stratify = "label" if even else None
     parts = numbered.train_test_split(test_size=size, seed=seed, stratify_by_column=stratify)
-    return list(parts["train"]["row"]), list(parts["test"]["row"])
+    return parts["train"]["row"][:], parts["test"]["row"][:]
 
 
 def _complete(

@@ -15,6 +15,12 @@ FRACTION = re.compile(r"-?\d*\.\d+(?:[eE][-+]?\d+)?")
 UNLABELLED = -1  # in the hub's test splits
 
 
+def values_of(rows: Dataset | pd.DataFrame, column: str) -> list:
+    """The values of a column as plain Python ones."""
+    values = rows[column][:]  # at once: a data set's column makes its values one by one
+    return values.tolist() if isinstance(values, pd.Series) else list(values)
+
+
 def wrong_label(labels: Sequence, regression: bool, *, numbered: bool = False) -> tuple | None:
     """The first label that is none, as (row from 1, label, why); None where all are good.
 
@@ -149,9 +155,9 @@ def with_class_labels(dataset: DatasetDict, name: str) -> DatasetDict:
         if any(names != orders["train"] for names in orders.values()):
             raise ValueError(f"{name} names its classes in two orders: {orders}")
         return dataset
-    in_train = set(dataset["train"]["label"])
+    in_train = set(dataset["train"]["label"][:])
     for split, rows in dataset.items():
-        if new := set(rows["label"]) - in_train:
+        if new := set(rows["label"][:]) - in_train:
             raise ValueError(
                 f"{name} {split} has the labels {sorted(new, key=class_order)}, which train lacks"
             )
@@ -162,7 +168,7 @@ def with_class_labels(dataset: DatasetDict, name: str) -> DatasetDict:
 def _numbered(rows: Dataset, classes: list) -> Dataset:
     """The same rows, each label replaced by its place in `classes`."""
     number = {label: index for index, label in enumerate(classes)}
-    numbers = [number[label] for label in rows["label"]]
+    numbers = [number[label] for label in rows["label"][:]]
     kind = ClassLabel(names=class_names(classes))
     columns = rows.column_names
     rows = rows.remove_columns("label").add_column("label", numbers, feature=kind)
