@@ -197,7 +197,7 @@ def _contradictions(frame: pd.DataFrame, split: str, verdict: str) -> Check:
     if not against.any():
         return Check("one text, two labels", f"{split}: none")
     first = frame.loc[against, "text"].iloc[0]
-    rows = (np.flatnonzero(frame["text"] == first)[:2] + 1).tolist()
+    rows = (frame[frame["text"] == first].drop_duplicates("label").index[:2] + 1).tolist()
     count = frame.loc[against, "text"].nunique()
     found = f"{split}: {count:,} texts have two labels or more, first rows {rows[0]} and {rows[1]}"
     return Check("one text, two labels", found, verdict)

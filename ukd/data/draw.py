@@ -35,7 +35,7 @@ def divide(
     count = size(len(numbered))
     if not 0 < count < len(numbered):
         raise ValueError(
-            f"{count} of {len(numbered)} different rows can't be drawn from a split: more rows are "
+            f"{count} of {len(numbered)} rows with different texts can't be set apart: more are "
             "needed"
         )
     rest, drawn = _parts(numbered, count, seed, classes)
