@@ -282,11 +282,11 @@ def test_what_can_not_be_held_out_is_refused(held_out):
 
 
 def test_a_validation_split_that_is_train_is_refused():
-    with pytest.raises(ValueError, match="every row of train stands in the validation split too"):
+    with pytest.raises(ValueError, match="validation split has the same texts as train"):
         own(DatasetDict(train=rows(), validation=rows()))
 
 
-def test_equal_texts_of_ones_own_stay_on_one_side(said):
+def test_equal_texts_of_ones_own_are_drawn_to_one_side():
     texts = [f"room {number // 3} was fine" for number in range(180)]
     task = own(rows(AB * 3, texts))
     assert not texts_of(task, "train") & texts_of(task, "validation")
@@ -296,14 +296,13 @@ def test_equal_texts_of_ones_own_stay_on_one_side(said):
     assert sum(map(len, task.dataset.values())) == 180 and len(train) + len(dev) == len(
         task.dataset["train"]
     )
-    splits = DatasetDict(
-        train=rows(),
-        validation=rows(AB[:10] + AB, texts[:9] + ["x"] + [f"y{n}" for n in range(60)]),
-    )
-    said()
-    shared = own(splits)
-    assert not texts_of(shared, "train") & texts_of(shared, "validation")
-    assert "3 rows of train stand in the validation split too and are left out" in said()
+
+
+def test_splits_that_are_given_stay_as_they_are_and_shared_texts_are_said(said):
+    later = ["room 3 was fine", *(f"hall {number}" for number in range(59))]
+    task = own(DatasetDict(train=rows(), validation=rows(AB, later)))
+    assert len(task.dataset["train"]) == len(task.dataset["validation"]) == 60
+    assert "warning: custom: duplicates: validation: 1 of 60 rows, first row 1, stand in" in said()
 
 
 @pytest.mark.parametrize("rare", [3, 5])

@@ -181,7 +181,8 @@ def across_checks(
         if split != "train":
             known = frame["text"].isin(frames["train"]["text"])
             found = f"{split}: {_share(known)} stand in train too"
-            checks.append(Check("duplicates", found, NOTED if known.any() else GOOD))
+            verdict = (DOUBTFUL if own else NOTED) if known.any() else GOOD
+            checks.append(Check("duplicates", found, verdict))
     return checks
 
 

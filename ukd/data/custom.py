@@ -12,7 +12,7 @@ import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict, disable_progress_bars
 
 from ukd.config.runtime import logger
-from ukd.data.checks import DOUBTFUL, Check, across_checks, class_checks, refuse, row_checks, say
+from ukd.data.checks import across_checks, class_checks, refuse, row_checks, say
 from ukd.data.draw import divide, text_groups
 from ukd.data.labels import class_names, values_of, with_class_labels
 from ukd.data.metrics import CORRELATION, METRICS, constant_score
@@ -51,9 +51,9 @@ def custom_task(
             fifth of train.
         seed: of that draw, in which every class keeps its share.
 
-    Returns: a Task with the splits train and validation. No text is in both. Its least teacher
-    score is that of the best constant answer. What is doubtful in the rows is logged, and all that
-    was checked is in its `checks`.
+    Returns: a Task with the splits train and validation. Splits that are given stay as they are; of
+    rows that are drawn equal texts stay on one side. Its least teacher score is that of the best
+    constant answer. What is doubtful is logged, and all that was checked is in its `checks`.
 
     Raises: ValueError for what can't be read, a missing column, an empty text, labels that do not
     fit the metrics, a class with too few rows, and a name that is taken.
@@ -70,9 +70,7 @@ def custom_task(
     refuse(checks)
     dataset = _labelled(given, columns, label, regression, name)
     checks += across_checks(dataset, columns, own=True)
-    if "validation" in dataset:
-        dataset, found = _without_shared(dataset, columns)
-        checks += found
+    _check_apart(dataset, columns)
     if not regression:
         _check_classes(dataset["train"], label, metrics)
         _log_classes(dataset["train"], name)
@@ -177,30 +175,16 @@ def _rows(rows: Table, columns: tuple[str, ...], label: str, regression: bool) -
     return numbered.add_column("idx", list(range(len(labels))))
 
 
-def _without_shared(dataset: DatasetDict, columns: tuple[str, ...]) -> tuple[DatasetDict, list]:
-    """The splits without those rows of train whose text stands in validation too, and a check.
-
-    Raises: ValueError where that leaves nothing of train.
-    """
-    keys = {}
+def _check_apart(dataset: DatasetDict, columns: tuple[str, ...]) -> None:
+    """Raise ValueError where validation has the texts of train and no others."""
+    texts = {}
     for split, rows in dataset.items():
-        keys[split] = list(zip(*(values_of(rows, column) for column in columns), strict=True))
-    reported = set(keys["validation"])
-    kept = [row for row, key in enumerate(keys["train"]) if key not in reported]
-    left_out = len(keys["train"]) - len(kept)
-    if not left_out:
-        return dataset, []
-    if not kept:
+        texts[split] = set(zip(*(values_of(rows, column) for column in columns), strict=True))
+    if "validation" in texts and texts["validation"] == texts["train"]:
         raise ValueError(
-            "every row of train stands in the validation split too: name another split, or a share "
-            "of train, as held_out=0.2"
+            "the validation split has the same texts as train, so its scores would say nothing: "
+            "name another split, or a share of train, as held_out=0.2"
         )
-    found = (
-        f"{left_out:,} rows of train stand in the validation split too and are left out of train"
-    )
-    train = dataset["train"].select(kept)
-    dataset = DatasetDict(train=train, validation=dataset["validation"])
-    return dataset, [Check("duplicates", found, DOUBTFUL)]
 
 
 def _hold_out(
