@@ -142,8 +142,8 @@ def train_teacher(
     build_verified(folder, make, settings, "teacher")
     rmtree(checkpoints, ignore_errors=True)
     about = json.loads((folder / "teacher.json").read_text(encoding="utf-8"))
-    enforce = config.enforce_min_teacher_score
-    check_min_score(task, about["scores"]["dev"], above=about["above_chance"], enforce=enforce)
+    above, enforce = about["above_chance"], config.enforce_min_teacher_score
+    check_min_score(task, about["scores"]["dev"], above=above, enforce=enforce)
     about |= {"encoder": name, "learning_rate": rate, "seed": seed, "settings": settings}
     return Teacher(folder, key, about["weights"], encoder, about)
 
@@ -283,12 +283,8 @@ def check_min_score(
 ) -> None:
     """A teacher that has not learned its task can't teach it: raise ValueError, or only warn.
 
-    Args:
-        task: has a least score of its own.
-        dev: the teacher's scores on the development part, in percent.
-        above: what the mean of its scores must exceed, in percent: the best constant answer there
-            and what chance adds to it (`ukd.data.metrics.above_chance`).
-        enforce: raise rather than warn.
+    It must reach the task's least score, and exceed `above`: the best constant answer and what
+    chance adds to it (`ukd.data.metrics.above_chance`). All in percent, on the development part.
     """
     reached = mean_metric(dev)
     least = task.spec.min_teacher_score
