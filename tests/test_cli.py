@@ -29,8 +29,8 @@ from ukd.projection import LAYER_MAPS
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
-    *("run", "reproduce", "plan", "logits", "predict", "table", "figures", "methods", "collect"),
-    *("doctor", "verify"),
+    *("run", "reproduce", "plan", "check", "logits", "predict", "table", "figures", "methods"),
+    *("collect", "doctor", "verify"),
 )
 RUN = ("run", "--task", "sentiment")
 SMOKE_RUN = (*RUN, "--preset", "smoke")
@@ -549,3 +549,33 @@ def test_a_run_of_another_encoder_or_other_data_is_not_repeated(monkeypatch, tas
         rerun.config_of(row | {"preset": "gone"})
     with pytest.raises(ValueError, match="was made on data other"):
         rerun._check_data(task, row | {"fingerprint": "other"})
+
+
+def test_check_prints_its_table_for_a_task_and_for_a_file(capsys, tmp_path):
+    assert main(["check", "sentiment"]) == 0
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert printed.err == "" and lines[0].startswith("| check ")
+    assert all(line.endswith("| good    |") for line in lines[2:])
+    for name in ("texts", "rows", "look-alike", "duplicates", "one text, two", "unknown", "cut"):
+        assert any(line.startswith(f"| {name}") for line in lines), name
+    file = tmp_path / "rows.csv"
+    content = [f"room {number},{'ab'[number % 2]}" for number in range(60)]
+    file.write_text("\n".join(["said,verdict", *content, "room 1,a"]))
+    words = ["check", str(file), "--text", "said", "--label", "verdict"]
+    assert main([*words, "--held-out", "0.5"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == "" and "61 rows read from 61 lines" in printed.out
+    assert "1 of 61 rows, first row 61, repeat a text" in printed.out
+
+
+def test_check_prints_its_table_and_one_line_for_what_is_refused(capsys, tmp_path):
+    file = tmp_path / "rows.csv"
+    content = [f"room {number},{'ab'[number % 2]}" for number in range(60)]
+    file.write_text("\n".join(["text,label", *content, "\u200b,a"]), encoding="utf-8")
+    assert main(["check", str(file)]) == 2
+    printed = capsys.readouterr()
+    assert "| refused |" in printed.out and "61 rows read from 61 lines" in printed.out
+    assert printed.err.startswith("ukd: error: train, row 61: text must be a text that is not")
+    assert len(printed.err.splitlines()) == 1
+    assert main(["check", "nowhere"]) == 2 and "neither a folder nor a" in capsys.readouterr().err

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from ukd.analysis.statistics import LEVEL
-from ukd.data.tasks import SYNTHETIC, load_task
+from ukd.data.tasks import SYNTHETIC, load_task, scored_rows
 
 RESAMPLES = 1000
 BATCH = 50  # resamples at a time: bounds the memory
@@ -83,7 +83,7 @@ def bootstrap_scores(runs: pd.DataFrame, task: str, seed: int = 0) -> dict[str, 
     if kept.empty:
         return {}
     answers = [predicted_values(text) for text in kept["predictions"]]
-    labels = validation_labels(task)[: len(answers[0])]
+    labels = validation_labels(task, len(answers[0]))
     metrics = SYNTHETIC[task].metrics
 
     def scores(rows: np.ndarray, axis: int) -> np.ndarray:
@@ -103,9 +103,11 @@ def bootstrap_scores(runs: pd.DataFrame, task: str, seed: int = 0) -> dict[str, 
     return dict(zip(kept["run"], result.bootstrap_distribution, strict=True))
 
 
-def validation_labels(task: str) -> np.ndarray:
-    """(N,) labels of a task of the synthetic suite."""
-    return np.asarray(load_task(task).dataset["validation"]["label"], dtype=float)
+def validation_labels(task: str, most: int | None = None) -> np.ndarray:
+    """(N,) labels of the rows that are scored of a task of the synthetic suite, all by default."""
+    data = load_task(task)
+    labels = np.asarray(data.dataset["validation"]["label"], dtype=float)
+    return labels[scored_rows(data, "validation", most)]
 
 
 def predicted_values(predictions: str) -> np.ndarray:

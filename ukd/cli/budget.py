@@ -166,7 +166,8 @@ class Budget:
         if changes.pop("allow_weak_teacher"):
             changes["enforce_min_teacher_score"] = False
         limit = changes.pop("max_train")
-        config = preset(name, **changes)
+        given = {field: value for field, value in changes.items() if value is not None}
+        config = preset(name, **given)
         if limit is not None:
             config = replace(config, max_train=None if limit == ALL else limit)
         if config.student != "layers":

@@ -1,4 +1,4 @@
-"""Commands that train nothing: table, figures, methods, plan."""
+"""Commands that train nothing: table, figures, methods, plan, check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import typer
 
 from ukd.cli.budget import Budget
 from ukd.cli.comparison import Comparison
-from ukd.cli.options import Machine, RunsFolder, Source, text
+from ukd.cli.options import Machine, RunsFolder, Source, number, text
+from ukd.cli.parse import words
 
 if TYPE_CHECKING:
     from ukd.methods.method import Stage
@@ -97,3 +98,93 @@ def plan(
         seeds = len(comparison.chosen_seeds(config))
         print(cost.plan(tasks, methods, seeds, config, source, runtime, search))
     return 0
+
+
+def check(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A task's name, or a file or folder of your own: CSV, TSV, JSON lines, Parquet.",
+        ),
+    ],
+    source: Source = None,
+    text_columns: Annotated[
+        str,
+        text("--text", metavar="COLUMN", text="Your column of the text, or two with a comma."),
+    ] = "text",
+    label: Annotated[
+        str, text("--label", metavar="COLUMN", text="Your column of the label.")
+    ] = "label",
+    metrics: Annotated[
+        str,
+        text(
+            "--metrics",
+            metavar="NAMES",
+            text="For your data: of accuracy, f1, matthews; or pearson,spearman for values.",
+        ),
+    ] = "accuracy",
+    held_out: Annotated[
+        str | None,
+        text(
+            "--held-out",
+            metavar="SPLIT",
+            text="Your split that scores are reported on, or a share of train, as 0.2.  "
+            "[default: validation, else 0.2]",
+        ),
+    ] = None,
+    teacher: Annotated[
+        str,
+        text("--teacher", metavar="ENCODER", text="Whose tokens to count; see `ukd run --help`."),
+    ] = "bundled",
+    max_length: Annotated[
+        int, number("--max-length", text="Limit of tokens an example.", default="")
+    ] = 64,
+) -> int:
+    """Check the rows of a task or of your own data before any work, and print what was found.
+
+    "refused": no run takes these rows, and the last line says why. "doubtful" is said before a
+    teacher is trained. "noted" is worth knowing.
+    """
+    from ukd.config.runtime import logger
+    from ukd.data.checks import (
+        WrongInput,
+        across_checks,
+        checks_table,
+        class_checks,
+        refuse,
+        token_checks,
+    )
+    from ukd.data.custom import custom_task
+    from ukd.data.tasks import SPECS, load_task, source_of
+    from ukd.models.bundled import resolve_encoder
+    from ukd.models.encoders import load_tokenizer
+
+    logger.disabled = True  # the table says the same
+    try:
+        if data in SPECS:
+            task = load_task(data, source_of(data, source))
+            found = [*task.checks, *across_checks(task.dataset, task.spec.columns, own=False)]
+            found += class_checks(task, own=False)
+        else:
+            columns = {"text": words(text_columns), "label": label, "metrics": words(metrics)}
+            task = custom_task(data, **columns, held_out=_split_or_share(held_out))
+            found = list(task.checks)
+        tokenizer = load_tokenizer(resolve_encoder(teacher)[0])
+        found += token_checks(task, tokenizer, max_length)
+        refuse(found)
+    except WrongInput as error:
+        print(checks_table(error.checks))
+        raise
+    finally:
+        logger.disabled = False
+    print(checks_table(found))
+    return 0
+
+
+def _split_or_share(held_out: str | None) -> str | float | None:
+    """A share of train where a number is given, else the name of a split."""
+    try:
+        return None if held_out is None else float(held_out)
+    except ValueError:
+        return held_out

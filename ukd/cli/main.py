@@ -68,6 +68,7 @@ EXAMPLES = {
     train.run: "ukd run --task sentiment --method universal-kd --kappa 0.5",
     train.reproduce: "ukd reproduce --tasks acceptability --methods kd,universal-kd --seeds 1,2,3",
     look.plan: "ukd plan --preset laptop --tasks rte,mnli",
+    look.check: "ukd check reviews.csv --text review --label verdict",
     train.logits: "ukd logits --task acceptability --preset cpu --out my-teacher",
     train.predict: "ukd predict --student runs/NAME/student --task rte --out predictions",
     look.table: "ukd table --set synthetic-search",

@@ -6,7 +6,7 @@ pairs, and one for people without a GPU.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 STUDENT_INITS = ("pretrained", "teacher")
 SELECTION_SPLITS = ("dev", "validation")
@@ -140,11 +140,14 @@ PRESETS = LOCAL_PRESETS | HUB_PRESETS
 
 
 def preset(name: str, **changes: object) -> TrainingConfig:
-    """The named preset with any of its fields changed; None leaves a field as it is.
+    """The named preset with any of its fields changed; None lifts a limit.
 
-    Raises ValueError that lists the valid names.
+    Raises ValueError that lists the valid names, and for None where a field needs a value.
     """
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}; choose one of: {', '.join(PRESETS)}")
-    given = {field: value for field, value in changes.items() if value is not None}
-    return replace(PRESETS[name], **given)
+    for field in fields(TrainingConfig):
+        needs_value = "None" not in str(field.type)
+        if needs_value and field.name in changes and changes[field.name] is None:
+            raise ValueError(f"{field.name} can't be None: give a value, or leave it out")
+    return replace(PRESETS[name], **changes)

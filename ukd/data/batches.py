@@ -23,7 +23,7 @@ from ukd.config.keys import config_hash
 from ukd.config.paths import cache_folder
 from ukd.config.presets import SELECTION_SPLITS, TrainingConfig
 from ukd.config.verified import build_verified
-from ukd.data.tasks import Task, train_dev_split
+from ukd.data.tasks import Task, scored_rows, train_dev_split
 
 GROUP = 32  # batches whose examples are sorted by length together: little padding, still shuffled
 TOKENS_FILE = "tokens.arrow"
@@ -118,8 +118,16 @@ def tokenize_split(
         max_length: tokens an example is cut to.
         rows: their numbers, by default all.
 
-    Raises: ValueError for more tokens than the tokenizer's model has positions for.
+    Raises: ValueError for more tokens than the tokenizer's model has positions for, and for so few
+    that no token of a text is left.
     """
+    pair = len(task.spec.columns) == 2
+    least = tokenizer.num_special_tokens_to_add(pair) + len(task.spec.columns)
+    if max_length < least:
+        raise ValueError(
+            f"{max_length} tokens an example leave none of the text: at least {least} are needed "
+            "(--max-length)"
+        )
     if max_length > tokenizer.model_max_length:
         raise ValueError(
             f"the encoder reads at most {tokenizer.model_max_length} tokens, and {max_length} are "
@@ -186,7 +194,7 @@ def training_batches(
     if size % world or len(data) < size:
         raise ValueError(
             f"a batch of {size} needs at least {size} examples (there are {len(data)}) and must "
-            f"divide by {world}"
+            f"divide by {world}: take smaller ones (batch_size, --batch-size)"
         )
     generator = torch.Generator().manual_seed(SEED_STEP * seed + epoch)
     order = torch.randperm(len(data), generator=generator).tolist()
@@ -229,7 +237,7 @@ def tokenized_splits(
             f"{', '.join(SELECTION_SPLITS)}"
         )
     train, dev = train_dev_split(task, seed=0, most=config.max_train)
-    scored = list(range(len(task.dataset["validation"])))[: config.max_validation]
+    scored = scored_rows(task, "validation", config.max_validation)
     validation = tokenize_split(task, "validation", tokenizer, config.max_length, scored)
     if config.selection_split == "validation":
         whole = tokenize_split(task, "train", tokenizer, config.max_length, sorted(train + dev))
@@ -248,5 +256,5 @@ def extra_splits(
     name = task.spec.extra_split
     if name not in task.dataset:
         return {}
-    rows = list(range(len(task.dataset[name])))[: config.max_validation]
+    rows = scored_rows(task, name, config.max_validation)
     return {name: tokenize_split(task, name, tokenizer, config.max_length, rows)}

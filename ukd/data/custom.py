@@ -2,45 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
-from datasets import (
-    ClassLabel,
-    Dataset,
-    DatasetDict,
-    disable_progress_bars,
-    load_dataset,
-    load_from_disk,
-)
+import pandas as pd
+from datasets import ClassLabel, Dataset, DatasetDict, disable_progress_bars
 
 from ukd.config.runtime import logger
-from ukd.data.metrics import CORRELATION, METRICS
-from ukd.data.tasks import (
-    SPECS,
-    Task,
-    TaskSpec,
-    dataset_cache,
-    fingerprint,
-    with_class_labels,
-)
+from ukd.data.checks import across_checks, class_checks, refuse, row_checks, say
+from ukd.data.draw import divide, text_groups
+from ukd.data.labels import class_names, values_of, with_class_labels
+from ukd.data.metrics import CORRELATION, METRICS, constant_score
+from ukd.data.reading import Table, read_tables
+from ukd.data.tasks import SPECS, Task, TaskSpec, fingerprint
 
-TABLE = {"keep_default_na": False}  # a text may be the word "NA"
-FORMATS = {
-    ".csv": ("csv", TABLE),
-    ".tsv": ("csv", TABLE | {"sep": "\t"}),
-    ".jsonl": ("json", {}),
-    ".json": ("json", {}),
-    ".parquet": ("parquet", {}),
-}
-SAVED = ("dataset_dict.json", "dataset_info.json")  # what `save_to_disk` leaves
+VALIDATION_NAMES = ("validation", "valid", "val", "dev")
 HELD_OUT = 0.2  # of train, where there is no validation split
 LEAST_ROWS = 2  # of a class: one to learn from, one to choose the epoch by
 
 
 def custom_task(
-    source: str | Path | Dataset | DatasetDict,
+    source: str | Path | Dataset | DatasetDict | pd.DataFrame | list[dict],
     *,
     text: str | tuple[str, ...],
     label: str = "label",
@@ -53,19 +38,22 @@ def custom_task(
 
     Args:
         source: a file (CSV, TSV, JSON lines, Parquet), a folder of such files or from
-            `save_to_disk`, or what `datasets.load_dataset` returned.
+            `save_to_disk`, what `datasets.load_dataset` returned, a DataFrame, or a list of
+            dictionaries.
         text: the column with the text, or the two columns with both texts.
         label: the column with the label. Strings, whole numbers and truth values become classes,
-            named in sorted order, which is printed. With "pearson" among the metrics labels are
-            values.
+            named in sorted order (numbers as numbers), which is printed. With "pearson" among the
+            metrics labels are values.
         metrics: one or several of `ukd.data.metrics.METRICS`. F1 is of class 1 of two.
         name: what records, tables and caches call it; letters, digits and "_".
         held_out: the split that scores are reported on, or the share of train that is drawn for it.
-            By default the split "validation" where there is one, else a fifth of train.
+            By default the split "validation" (or "valid", "val", "dev") where there is one, else a
+            fifth of train.
         seed: of that draw, in which every class keeps its share.
 
-    Returns: a Task with the splits train and validation. Its least teacher score is the share of
-    the most frequent class where accuracy alone counts, else 0.
+    Returns: a Task with the splits train and validation. Splits that are given stay as they are; of
+    rows that are drawn equal texts stay on one side. Its least teacher score is that of the best
+    constant answer. What is doubtful is logged, and all that was checked is in its `checks`.
 
     Raises: ValueError for what can't be read, a missing column, an empty text, labels that do not
     fit the metrics, a class with too few rows, and a name that is taken.
@@ -73,25 +61,29 @@ def custom_task(
     columns = (text,) if isinstance(text, str) else tuple(text)
     metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
     _check_options(name, columns, metrics)
+    disable_progress_bars()
     regression = "pearson" in metrics
-    splits = _read(source)
-    reported = held_out or ("validation" if "validation" in splits else HELD_OUT)
-    dataset = DatasetDict(train=_rows(splits, "train", columns, label, regression))
-    if isinstance(reported, str):
-        dataset["validation"] = _rows(splits, reported, columns, label, regression)
-    if not regression:
-        dataset = with_class_labels(dataset, name)
-        _check_classes(dataset["train"], label, metrics)
-    if not isinstance(reported, str):
-        dataset = _hold_out(dataset["train"], reported, seed, name, regression)
-    least = 0.0
+    splits, checks = read_tables(source, label)
+    reported = _validation(splits, held_out, name)
+    given = _chosen(splits, reported, {*columns, label})
+    checks += row_checks(given, columns, label, regression=regression, own=True)
+    refuse(checks)
+    dataset = _labelled(given, columns, label, regression, name)
+    checks += across_checks(dataset, columns, own=True)
+    _check_apart(dataset, columns)
     if not regression:
         _check_classes(dataset["train"], label, metrics)
         _log_classes(dataset["train"], name)
-        if metrics == ("accuracy",):
-            least = _majority(dataset["train"])
-    spec = TaskSpec(columns, metrics, min_teacher_score=least)
-    return Task(name, spec, dataset, fingerprint(dataset, spec))
+    if "validation" not in dataset:
+        dataset = _hold_out(dataset["train"], reported, seed, name, columns, not regression)
+        if not regression:
+            _check_classes(dataset["train"], label, metrics, " after a row was held out")
+    least_score = constant_score(dataset["train"]["label"][:], metrics)
+    spec = TaskSpec(columns, metrics, min_teacher_score=least_score)
+    task = Task(name, spec, dataset, fingerprint(dataset, spec))
+    checks += class_checks(task, own=True)
+    say(checks, name)
+    return replace(task, checks=tuple(checks))
 
 
 def _check_options(name: str, columns: tuple[str, ...], metrics: tuple[str, ...]) -> None:
@@ -115,103 +107,116 @@ def _check_options(name: str, columns: tuple[str, ...], metrics: tuple[str, ...]
         )
 
 
-def _read(source: str | Path | Dataset | DatasetDict) -> DatasetDict:
-    """All splits of a source; what comes without splits is train. Raises ValueError."""
-    if isinstance(source, DatasetDict):
-        return source
-    if isinstance(source, Dataset):
-        return DatasetDict(train=source)
-    path = Path(source)
-    disable_progress_bars()
-    if path.is_file() and path.suffix in FORMATS:
-        kind, options = FORMATS[path.suffix]
-        cache = str(dataset_cache(path))
-        return load_dataset(kind, data_files={"train": str(path)}, cache_dir=cache, **options)
-    if not path.is_dir():
-        raise ValueError(
-            f"{path.name!r} is neither a folder nor a file that ends in {', '.join(FORMATS)}; of a "
-            "data set of the hub pass what datasets.load_dataset returns"
-        )
-    if any((path / file).is_file() for file in SAVED):
-        return _read(load_from_disk(str(path)))
-    return load_dataset(str(path), cache_dir=str(dataset_cache(path)))
+def _validation(splits: dict[str, Table], held_out: str | float | None, name: str) -> str | float:
+    """The split that scores are reported on, or the share of train that is drawn for it.
 
-
-def _rows(
-    splits: DatasetDict, split: str, columns: tuple[str, ...], label: str, regression: bool
-) -> Dataset:
-    """A split's texts, its labels as "label" and its row numbers as "idx".
-
-    Raises: ValueError that names the row and the value where one is bad.
+    Raises: ValueError for a split that is not there, for train itself, and for no share.
     """
-    if split not in splits:
-        raise ValueError(f"there is no split {split!r}; there is: {', '.join(splits)}")
-    rows = splits[split]
-    if missing := {*columns, label} - set(rows.column_names):
-        raise ValueError(
-            f"{split} has no column {', '.join(sorted(missing))}; it has: "
-            f"{', '.join(rows.column_names)}"
-        )
-    rows = rows.select_columns([*columns, label])
-    for column in columns:
-        _check_texts(rows[column], f"{split}, row", column)
-    labels = list(rows[label])
-    for number, value in enumerate(labels, start=1):
-        if problem := _problem(value, regression):
-            raise ValueError(f"{split}, row {number}: {label} is {value!r}, {problem}")
-    if isinstance(rows.features[label], ClassLabel) and not regression:
-        rows = rows.rename_column(label, "label") if label != "label" else rows
-    else:
-        kind = float if regression else str
-        rows = rows.remove_columns(label).add_column("label", [kind(value) for value in labels])
-    return rows.add_column("idx", list(range(len(rows))))
-
-
-def _check_texts(texts: list[str], place: str, column: str) -> None:
-    for number, text in enumerate(texts, start=1):
-        if not isinstance(text, str) or not text.strip():
+    if held_out is None:
+        known = [split for split in VALIDATION_NAMES if split in splits]
+        held_out = known[0] if known else HELD_OUT
+    if isinstance(held_out, str):
+        if held_out not in splits:
+            raise ValueError(f"there is no split {held_out!r}; there is: {', '.join(splits)}")
+        if held_out == "train":
             raise ValueError(
-                f"{place} {number}: {column} must be a text that is not empty, got {text!r}"
+                "held_out='train' would report scores on the rows that are learned: name another "
+                "split, or give a share of train, as 0.2"
             )
+    elif not 0 < held_out < 1:
+        raise ValueError(f"held_out must be a split or a share between 0 and 1, got {held_out}")
+    unused = [split for split in splits if split not in ("train", held_out)]
+    if held_out not in ("validation", HELD_OUT) or unused:
+        others = f"; not used: {', '.join(map(repr, unused))}" if unused else ""
+        kind = "split" if isinstance(held_out, str) else "share of train:"
+        logger.info(f"{name}: scores are reported on the {kind} {held_out!r}{others}")
+    return held_out
 
 
-def _problem(label: object, regression: bool) -> str | None:
-    """What is wrong with a label as a value, or as a class; None for a good one."""
-    if label is None or label == "" or label != label:  # NaN differs from itself
-        return "and every row needs a label"
-    is_number = isinstance(label, int | float)
-    if regression and not is_number:
-        return "not a number: words are classes, scored by accuracy, f1 or matthews"
-    if isinstance(label, float) and not regression:
-        return "a value and no class: take metrics=('pearson', 'spearman')"
-    return None
+def _chosen(splits: dict[str, Table], reported: str | float, needed: set[str]) -> dict[str, Table]:
+    """Train, and "validation" where it is given. Raises ValueError for what is missing."""
+    if "train" not in splits:
+        raise ValueError(f"there is no split 'train'; there is: {', '.join(splits)}")
+    given = {"train": splits["train"]}
+    if isinstance(reported, str):
+        given["validation"] = splits[reported]
+    for split, rows in given.items():
+        has = list(rows.columns) if isinstance(rows, pd.DataFrame) else rows.column_names
+        if missing := needed - set(has):
+            raise ValueError(
+                f"{split} has no column {', '.join(sorted(missing))}; it has: "
+                f"{', '.join(map(str, has))}"
+            )
+    return given
 
 
-def _hold_out(rows: Dataset, share: float, seed: int, name: str, regression: bool) -> DatasetDict:
-    """Train and validation from train's rows."""
-    stratify = None if regression else "label"
-    parts = rows.train_test_split(test_size=share, seed=seed, stratify_by_column=stratify)
-    held_out = len(parts["test"])
-    logger.info(f"{name}: {held_out:,} of {len(rows):,} rows held out as the validation split")
-    return DatasetDict(train=parts["train"], validation=parts["test"])
+def _labelled(
+    given: dict[str, Table], columns: tuple[str, ...], label: str, regression: bool, name: str
+) -> DatasetDict:
+    """The splits as a task has them, labels as classes or values."""
+    dataset = DatasetDict()
+    for split, rows in given.items():
+        dataset[split] = _rows(rows, columns, label, regression)
+    return dataset if regression else with_class_labels(dataset, name)
 
 
-def _check_classes(rows: Dataset, label: str, metrics: tuple[str, ...]) -> None:
-    """Raise ValueError unless there are two classes or more, each with enough rows."""
+def _rows(rows: Table, columns: tuple[str, ...], label: str, regression: bool) -> Dataset:
+    """A split's texts, its labels as "label" and its row numbers as "idx"."""
+    content = {column: values_of(rows, column) for column in columns}
+    labels = values_of(rows, label)
+    kind = None
+    if regression:
+        labels = [float(value) for value in labels]
+    elif isinstance(rows, Dataset) and isinstance(rows.features[label], ClassLabel):
+        kind = rows.features[label]
+    else:
+        labels = class_names(labels)
+    numbered = Dataset.from_dict(content).add_column("label", labels, feature=kind)
+    return numbered.add_column("idx", list(range(len(labels))))
+
+
+def _check_apart(dataset: DatasetDict, columns: tuple[str, ...]) -> None:
+    """Raise ValueError where validation has the texts of train and no others."""
+    texts = {}
+    for split, rows in dataset.items():
+        texts[split] = set(zip(*(values_of(rows, column) for column in columns), strict=True))
+    if "validation" in texts and texts["validation"] == texts["train"]:
+        raise ValueError(
+            "the validation split has the same texts as train, so its scores would say nothing: "
+            "name another split, or a share of train, as held_out=0.2"
+        )
+
+
+def _hold_out(
+    rows: Dataset, share: float, seed: int, name: str, columns: tuple[str, ...], classes: bool
+) -> DatasetDict:
+    """Train and validation from train's rows; equal texts stay on one side."""
+    outputs = len(set(rows["label"])) if classes else 1
+
+    def size(count: int) -> int:
+        return max(math.ceil(share * count), outputs)
+
+    groups = text_groups(rows, columns)
+    train, held_out = divide(rows, size, seed, classes=classes, groups=groups)
+    logger.info(f"{name}: {len(held_out):,} of {len(rows):,} rows held out as the validation split")
+    return DatasetDict(train=rows.select(train), validation=rows.select(held_out))
+
+
+def _check_classes(rows: Dataset, label: str, metrics: tuple[str, ...], when: str = "") -> None:
+    """Raise ValueError unless each class has enough rows."""
     names = rows.features["label"].names
-    if len(names) < 2:
-        raise ValueError(f"all rows have the {label} {names[0]!r}: there is nothing to tell apart")
     if "f1" in metrics and len(names) != 2:
         raise ValueError(
             f"f1 is of class 1 of two, and {label} has {len(names)} classes: take accuracy or "
             "matthews"
         )
-    count = Counter(rows["label"])
+    count = Counter(rows["label"][:])
     for number, word in enumerate(names):
         if count[number] < LEAST_ROWS:
             raise ValueError(
-                f"train has {count[number]} rows with the {label} {word!r}, and at least "
-                f"{LEAST_ROWS} are needed: one to learn from, one to choose the epoch by"
+                f"train has {count[number]} rows with the {label} {word!r}{when}, and at least "
+                f"{LEAST_ROWS} are needed: one to learn from, one to choose the epoch by; find "
+                "more, join it with another class, or leave it out"
             )
 
 
@@ -219,8 +224,3 @@ def _log_classes(rows: Dataset, name: str) -> None:
     names = rows.features["label"].names
     listed = ", ".join(f"{number} = {word}" for number, word in enumerate(names))
     logger.info(f"{name}: classes {listed}")
-
-
-def _majority(rows: Dataset) -> float:
-    """The share of the most frequent class in percent: what a constant answer reaches."""
-    return 100 * max(Counter(rows["label"]).values()) / len(rows)

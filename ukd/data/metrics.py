@@ -6,6 +6,7 @@ A degenerate case gives a number and a warning.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import softmax
@@ -16,6 +17,7 @@ CLASSIFICATION = ("accuracy", "f1", "matthews")
 CORRELATION = ("pearson", "spearman")
 METRICS = (*CLASSIFICATION, *CORRELATION)
 CALIBRATION_BINS = 15
+ONE_IN_TWENTY = 1.645  # standard errors that chance exceeds in one of twenty cases
 
 
 def scores(logits: np.ndarray, labels: np.ndarray, metrics: tuple[str, ...]) -> dict[str, float]:
@@ -51,6 +53,48 @@ def scores(logits: np.ndarray, labels: np.ndarray, metrics: tuple[str, ...]) -> 
 def mean_metric(all_scores: dict[str, float]) -> float:
     """The one number of a task: the mean of its metrics, as in GLUE."""
     return sum(all_scores.values()) / len(all_scores)
+
+
+def constant_score(labels: Sequence, metrics: tuple[str, ...]) -> float:
+    """The mean metric, in percent, of the best constant answer to (N,) labels; 0 for values."""
+    if set(metrics) & set(CORRELATION):
+        return 0.0
+    labels = np.asarray(labels)
+    best = 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for label in np.unique(labels):
+            answer = np.eye(int(labels.max()) + 1)[np.full(len(labels), label)]
+            best = max(best, mean_metric(scores(answer, labels, metrics)))
+    return best
+
+
+def above_chance(labels: Sequence, metrics: tuple[str, ...]) -> float:
+    """The mean metric, in percent, that only an answer which has learned from the texts exceeds.
+
+    It is the best constant answer's plus 1.645 standard errors, so that of 20 answers that ignore
+    the text one exceeds it by luck; or half of what is missing to 100 where that is less, so that
+    few rows refuse no perfect answer. Standard errors for N labels, p of them of the constant
+    answer's class: sqrt(p (1 - p) / N) for accuracy (binomial), that times 2 / (1 + p)^2 for F1
+    (p of class 1; the delta method), 1 / sqrt(N - 1) for the three correlations. Of several metrics
+    the mean, as if they erred together.
+
+    Args:
+        labels: (N,) class indices or values.
+        metrics: names from `METRICS`.
+    """
+    labels = np.asarray(labels)
+    constant = constant_score(labels, metrics)
+    n = len(labels)
+    errors = {name: 1 / np.sqrt(max(n - 1, 1)) for name in METRICS}
+    if not set(metrics) & set(CORRELATION):
+        p = np.bincount(labels.astype(int)).max() / n
+        errors["accuracy"] = np.sqrt(p * (1 - p) / n)
+        positive = np.mean(labels == 1)
+        binomial = np.sqrt(positive * (1 - positive) / n)
+        errors["f1"] = 2 * binomial / (1 + positive) ** 2
+    error = 100 * float(np.mean([errors[name] for name in metrics]))
+    return constant + min(ONE_IN_TWENTY * error, (100 - constant) / 2)
 
 
 def expected_calibration_error(

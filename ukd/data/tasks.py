@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow.parquet as pq
 from datasets import (
-    ClassLabel,
     Dataset,
     DatasetDict,
     disable_progress_bars,
@@ -18,6 +17,9 @@ from datasets import (
 
 from ukd.config.keys import HASH_LENGTH, config_hash, files_hash
 from ukd.config.paths import cache_folder, data_folder
+from ukd.data.checks import Check, refuse, row_checks
+from ukd.data.draw import divide, limit, text_groups
+from ukd.data.labels import with_class_labels
 
 HUB = "nyu-mll/glue"
 DEV_SHARE = 0.1  # of train
@@ -89,18 +91,25 @@ class Task:
         dataset: the splits train and validation, and the extra split under its own name. Columns
             are those of the text, "label", and "idx", the row's number.
         fingerprint: of the texts and labels of all splits.
+        checks: what was found in its rows when they were read.
     """
 
     name: str
     spec: TaskSpec
     dataset: DatasetDict
     fingerprint: str
+    checks: tuple[Check, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def key(self) -> str:
         """Key of all that decides what scores on the task mean: data, columns, metrics, classes."""
         spec = (self.spec.columns, self.spec.metrics, self.spec.validation, self.spec.extra_split)
         return config_hash(self.fingerprint, spec, self.label_names)
+
+    @property
+    def official(self) -> bool:
+        """Whether its splits are published ones, which are reported on and never altered."""
+        return self.name in SPECS
 
     @property
     def label_names(self) -> tuple[str, ...] | None:
@@ -124,7 +133,7 @@ def load_task(name: str, source: str = "synthetic") -> Task:
             `save_to_disk`.
 
     Raises: ValueError for an unknown task, a task that the source lacks, columns that are missing,
-    and classes in two orders.
+    labels that are none or all the same, and classes in two orders.
     """
     if name not in SPECS:
         raise ValueError(f"unknown task {name!r}; choose one of: {', '.join(SPECS)}")
@@ -140,9 +149,11 @@ def load_task(name: str, source: str = "synthetic") -> Task:
             raise ValueError(
                 f"{name} {split} lacks the columns {sorted(missing)}; it has {rows.column_names}"
             )
+    checks = row_checks(dataset, spec.columns, "label", regression=spec.regression, own=False)
+    refuse(checks)
     if not spec.regression:
         dataset = with_class_labels(dataset, name)
-    return Task(name, spec, dataset, fingerprint(dataset, spec))
+    return Task(name, spec, dataset, fingerprint(dataset, spec), tuple(checks))
 
 
 def source_of(name: str, source: str | None) -> str:
@@ -220,37 +231,6 @@ def _split(splits: DatasetDict, split: str, name: str) -> Dataset:
     return splits[split]
 
 
-def with_class_labels(dataset: DatasetDict, name: str) -> DatasetDict:
-    """The same rows, their labels as classes that have one order in all splits.
-
-    Labels without an order get the sorted one of train.
-
-    Raises: ValueError where splits have different orders, or one has labels that train lacks.
-    """
-    features = {split: rows.features["label"] for split, rows in dataset.items()}
-    if all(isinstance(feature, ClassLabel) for feature in features.values()):
-        orders = {split: feature.names for split, feature in features.items()}
-        if any(names != orders["train"] for names in orders.values()):
-            raise ValueError(f"{name} names its classes in two orders: {orders}")
-        return dataset
-    in_train = set(dataset["train"]["label"])
-    for split, rows in dataset.items():
-        if new := set(rows["label"]) - in_train:
-            raise ValueError(f"{name} {split} has the labels {sorted(new)}, which train lacks")
-    classes = sorted(in_train)
-    return DatasetDict({split: _numbered(rows, classes) for split, rows in dataset.items()})
-
-
-def _numbered(rows: Dataset, classes: list) -> Dataset:
-    """The same rows, each label replaced by its place in `classes`."""
-    number = {label: index for index, label in enumerate(classes)}
-    numbers = [number[label] for label in rows["label"]]
-    kind = ClassLabel(names=[str(label) for label in classes])
-    columns = rows.column_names
-    rows = rows.remove_columns("label").add_column("label", numbers, feature=kind)
-    return rows.select_columns(columns)
-
-
 def fingerprint(dataset: DatasetDict, spec: TaskSpec) -> str:
     """Twelve hexadecimal digits that name the texts and labels of all splits, wherever they are."""
     others = sorted(set(dataset) - {"train", "validation"})
@@ -270,8 +250,9 @@ def fingerprint(dataset: DatasetDict, spec: TaskSpec) -> str:
 def train_dev_split(task: Task, seed: int, most: int | None = None) -> tuple[list[int], list[int]]:
     """Row numbers of train without a development part, and of that part.
 
-    It is a tenth of train, at most 1,000 rows, stratified by class. All choices are made on it
-    (which epoch, which learning rate); the validation split is only reported on.
+    It is a tenth of train, at most 1,000 rows, stratified by class, with a row of every class that
+    has two. All choices are made on it (which epoch, which learning rate); the validation split is
+    only reported on. In data of one's own equal texts stay on one side.
 
     Args:
         task: its train split is divided.
@@ -279,14 +260,31 @@ def train_dev_split(task: Task, seed: int, most: int | None = None) -> tuple[lis
         most: limits both parts together to so many rows, drawn by the seed.
     """
     rows = task.dataset["train"]
-    numbered = rows.select_columns("label").add_column("row", list(range(len(rows))))
-    stratify = None if task.spec.regression else "label"
-    if most is not None and most < len(rows):
-        limited = numbered.train_test_split(train_size=most, seed=seed, stratify_by_column=stratify)
-        numbered = limited["train"]
-    size = dev_size(len(numbered), task.num_labels)
-    parts = numbered.train_test_split(test_size=size, seed=seed, stratify_by_column=stratify)
-    return list(parts["train"]["row"]), list(parts["test"]["row"])
+    classes = not task.spec.regression
+    kept = list(range(len(rows)))
+    if most is not None:
+        kept = limit(rows, most, seed, classes=classes, least=2)
+    part = rows if len(kept) == len(rows) else rows.select(kept)
+    # Official splits stay as they are drawn: their texts are not looked at.
+    groups = None if task.official else text_groups(part, task.spec.columns)
+
+    def size(count: int) -> int:
+        return dev_size(count, task.num_labels)
+
+    train, dev = divide(part, size, seed, classes=classes, groups=groups)
+    return [kept[row] for row in train], [kept[row] for row in dev]
+
+
+def scored_rows(task: Task, split: str, most: int | None) -> list[int]:
+    """Row numbers of a split that are scored: all, or `most` of them in their order.
+
+    They are drawn by a fixed seed and stratified by class: the first rows of a sorted split would
+    be of one class.
+    """
+    rows = task.dataset[split]
+    if most is None:
+        return list(range(len(rows)))
+    return sorted(limit(rows, most, seed=0, classes=not task.spec.regression))
 
 
 def dev_size(rows: int, outputs: int) -> int:

@@ -88,7 +88,9 @@ def attention_summary(
 def difficulty_levels(task: Task) -> list | None:
     """The difficulty of every validation row, a whole number; None where a task has none."""
     validation = task.dataset["validation"]
-    if "difficulty" not in validation.column_names:
+    feature = validation.features.get("difficulty")
+    # A column of that name in other data may hold texts.
+    if feature is None or not getattr(feature, "dtype", "").startswith("int"):
         return None
     return list(validation["difficulty"])
 

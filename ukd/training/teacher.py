@@ -29,7 +29,8 @@ from ukd.data.batches import (
     tokenized_splits,
     training_batches,
 )
-from ukd.data.metrics import mean_metric, scores
+from ukd.data.checks import check_data
+from ukd.data.metrics import above_chance, mean_metric, scores
 from ukd.data.tasks import Task
 from ukd.heads import ClassifierWithHeads, Frozen, PseudoClassifiers
 from ukd.losses import label_loss
@@ -123,7 +124,8 @@ def train_teacher(
 
     Returns: Teacher, with its scores by split in `.about["scores"]`.
 
-    Raises: ValueError for a teacher below the task's least score, unless the config only warns.
+    Raises: ValueError for data that is refused, and for a teacher below the task's least score or
+    no better than a constant answer, unless the config only warns.
     """
     runtime = runtime or choose_runtime()
     encoder = encoder or config.encoder
@@ -140,7 +142,8 @@ def train_teacher(
     build_verified(folder, make, settings, "teacher")
     rmtree(checkpoints, ignore_errors=True)
     about = json.loads((folder / "teacher.json").read_text(encoding="utf-8"))
-    check_min_score(task, about["scores"]["dev"], enforce=config.enforce_min_teacher_score)
+    above, enforce = about["above_chance"], config.enforce_min_teacher_score
+    check_min_score(task, about["scores"]["dev"], above=above, enforce=enforce)
     about |= {"encoder": name, "learning_rate": rate, "seed": seed, "settings": settings}
     return Teacher(folder, key, about["weights"], encoder, about)
 
@@ -207,6 +210,7 @@ def _fine_tune(
     """
     logger.info(f"fine-tuning the teacher on {task.name}")
     tokenizer = load_tokenizer(source)
+    check_data(task, tokenizer, config.max_length)
     _check_student(task, config)
     network = load_classifier(source, task, seed=seed, layers=config.teacher_depth)
     check_layers(network.config, source)
@@ -237,6 +241,7 @@ def _fine_tune(
     save(model.network, tokenizer, folder)
     about = {
         "scores": all_scores,
+        "above_chance": above_chance(dev.labels.numpy(), task.spec.metrics),
         "parameters": parameters(model.network),
         "layers": model.network.config.num_hidden_layers,
         "weights": weights_of(folder),
@@ -273,19 +278,27 @@ def logged_scores(logits: Tensor, labels: Tensor, task: Task) -> dict[str, float
     return found
 
 
-def check_min_score(task: Task, dev: dict[str, float], *, enforce: bool) -> None:
-    """A teacher that has not learned its task can't teach it: raise ValueError, or only warn."""
+def check_min_score(
+    task: Task, dev: dict[str, float], *, above: float = 0.0, enforce: bool
+) -> None:
+    """A teacher that has not learned its task can't teach it: raise ValueError, or only warn.
+
+    It must reach the task's least score, and exceed `above`: the best constant answer and what
+    chance adds to it (`ukd.data.metrics.above_chance`). All in percent, on the development part.
+    """
     reached = mean_metric(dev)
-    if reached >= task.spec.min_teacher_score:
+    least = task.spec.min_teacher_score
+    start = f"the teacher reaches {reached:.1f} on the development part of {task.name}, "
+    if reached < least:
+        text = f"{start}below the least score of {least:.0f}"
+    elif reached <= above:
+        text = f"{start}and a constant answer with luck {above:.1f}"
+    else:
         return
-    text = (
-        f"the teacher reaches {reached:.1f} on the development part of {task.name}, below the "
-        f"least score of {task.spec.min_teacher_score:.0f}"
-    )
     if enforce:
         raise ValueError(
             f"{text}: distilling from it would teach noise. Train it longer (--teacher-epochs), at "
-            "another rate (--teacher-learning-rate), from a better encoder (--teacher), or see for "
-            "yourself (--allow-weak-teacher)"
+            "another rate (--teacher-learning-rate), on more rows, from a better encoder "
+            "(--teacher), or see for yourself (--allow-weak-teacher)"
         )
     logger.warning(text)

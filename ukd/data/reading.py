@@ -1,0 +1,166 @@
+"""Tables of one's own as they were written: files, folders, data frames, data sets of the hub."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+from datasets import (
+    Dataset,
+    DatasetDict,
+    concatenate_datasets,
+    load_dataset_builder,
+    load_from_disk,
+)
+from pandas.errors import ParserWarning
+
+from ukd.data.checks import DOUBTFUL, GOOD, REFUSED, Check
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+FORMATS = (*SEPARATORS, ".jsonl", ".json", ".parquet")
+SAVED = ("dataset_dict.json", "dataset_info.json")  # what `save_to_disk` leaves
+
+Table = Dataset | pd.DataFrame
+
+
+def read_tables(source: object, label: str) -> tuple[dict[str, Table], list[Check]]:
+    """All splits of a source, and how the rows of its files compare with their lines.
+
+    What comes without splits is train. In CSV and TSV every value is a text, as it is written.
+
+    Args:
+        source: see `custom_task`.
+        label: the column of the label, by which rows inside a text are known.
+
+    Raises: ValueError for what can't be read.
+    """
+    if isinstance(source, DatasetDict):
+        return dict(source), []
+    if isinstance(source, Dataset | pd.DataFrame):
+        return {"train": source}, []
+    if isinstance(source, list) and all(isinstance(row, dict) for row in source):
+        return {"train": pd.DataFrame(source, dtype=object)}, []
+    if not isinstance(source, str | Path):
+        raise ValueError(
+            f"rows can't be read from a {type(source).__name__}: pass a file, a folder, a list of "
+            "dictionaries, a DataFrame, a Dataset or a DatasetDict"
+        )
+    path = Path(source).expanduser()
+    if path.is_file() and path.suffix in FORMATS:
+        table, checks = read_file(path, label)
+        return {"train": table}, checks
+    if not path.is_dir():
+        raise ValueError(
+            f"{path.name!r} is neither a folder nor a file that ends in {', '.join(FORMATS)}; of a "
+            "data set of the hub pass what datasets.load_dataset returns"
+        )
+    if any((path / file).is_file() for file in SAVED):
+        return read_tables(load_from_disk(str(path)), label)
+    return _read_folder(path, label)
+
+
+def _read_folder(path: Path, label: str) -> tuple[dict[str, Table], list[Check]]:
+    try:
+        files = load_dataset_builder(str(path)).config.data_files
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"the folder {path.name!r} can't be read ({reason}): name its files train.csv and "
+            f"validation.csv, or with another of {', '.join(FORMATS)}, and its path without "
+            "brackets"
+        ) from error
+    splits, checks = {}, []
+    for split, names in files.items():
+        tables = []
+        for name in map(Path, names):
+            if name.suffix not in FORMATS:
+                raise ValueError(f"{name.name} is none of {', '.join(FORMATS)}: write it as one")
+            table, found = read_file(name, label)
+            tables.append(table)
+            checks += found
+        if all(isinstance(table, Dataset) for table in tables):
+            splits[str(split)] = concatenate_datasets(tables)
+        elif all(isinstance(table, pd.DataFrame) for table in tables):
+            splits[str(split)] = pd.concat(tables, ignore_index=True)
+        else:
+            raise ValueError(f"the files of {split} in {path.name!r} have several formats")
+    return splits, checks
+
+
+def read_file(path: Path, label: str) -> tuple[Table, list[Check]]:
+    """The rows of a file, and how they compare with its lines. Raises ValueError."""
+    if path.suffix in SEPARATORS:
+        return _read_separated(path, label)
+    try:
+        if path.suffix == ".parquet":
+            return Dataset(pq.read_table(path)), []
+        text = path.read_text(encoding="utf-8-sig")
+        if text.lstrip().startswith("["):
+            rows = json.loads(text)
+        else:
+            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+    except ValueError as error:
+        raise ValueError(
+            f"{path.name} can't be read ({error}): it must be UTF-8, with one JSON object a line, "
+            "or a list of objects"
+        ) from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{path.name} must hold JSON objects, one a row, with a value a column")
+    return pd.DataFrame(rows, dtype=object), []
+
+
+def _read_separated(path: Path, label: str) -> tuple[pd.DataFrame, list[Check]]:
+    """A CSV or TSV file; a row with more values than the header is refused, never shortened."""
+    separator = SEPARATORS[path.suffix]
+    # Values stay texts: a reader that makes numbers of them merges 01 and 1, and NA is a word.
+    options = {"dtype": str, "na_filter": False, "index_col": False, "sep": separator}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ParserWarning)
+            table = pd.read_csv(path, encoding="utf-8-sig", **options)
+        lines = [line for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
+    except (ValueError, ParserWarning) as error:
+        sign = "comma" if separator == "," else "tab"
+        raise ValueError(
+            f"{path.name} can't be read as rows of equal length ({str(error).strip()}): put double "
+            f"quotes around texts that hold a {sign}, a line end or a quote, double the quotes "
+            "inside, and save it as UTF-8; or write JSON lines"
+        ) from error
+    return table, [_lines_check(path.name, table, len(lines) - 1, separator, label)]
+
+
+def _lines_check(name: str, table: pd.DataFrame, lines: int, separator: str, label: str) -> Check:
+    """Rows read against lines in the file; rows inside a text were swallowed by a quote."""
+    found = f"{name}: {len(table):,} rows read from {lines:,} lines after the header"
+    if lines == len(table):
+        return Check("rows and lines", found)
+    broken = table.apply(lambda column: column.str.contains("\n")).any(axis=1)
+    first = int(broken.argmax()) + 1
+    if label in table:
+        place = table.columns.get_loc(label)
+        labels = set(table[label])
+        for row in table[broken].itertuples():
+            for text in row[1:]:
+                if _holds_row(text, separator, place, len(table.columns), labels):
+                    found += (
+                        f": a quote in row {row.Index + 1} swallowed the rows after it; double the "
+                        "quotes inside texts, or write JSON lines"
+                    )
+                    return Check("rows and lines", found, REFUSED)
+    found += f": {int(broken.sum()):,} rows have line ends in a text, first row {first}"
+    return Check("rows and lines", found, DOUBTFUL if broken.any() else GOOD)
+
+
+def _holds_row(text: str, separator: str, place: int, columns: int, labels: set[str]) -> bool:
+    """Whether a line of a text reads like a row: as many values, a known label in its place."""
+    if "\n" not in text:
+        return False
+    for line in text.splitlines():
+        values = [value.strip('"') for value in line.split(separator)]
+        # Commas in the text move the label, and the row that ends in the text has lost its start.
+        if columns > 1 and len(values) >= columns and values[place - columns] in labels:
+            return True
+    return False
