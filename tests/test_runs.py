@@ -202,12 +202,13 @@ def test_a_student_deeper_than_its_teacher_is_refused(task, tiny, teacher, runti
             distill(task, METHODS["kd"], teacher, config=config, **options)
 
 
-def test_a_layer_map_without_a_name_is_refused(task, tiny, teacher, runtime):
+def test_a_layer_map_that_no_import_finds_is_refused(task, tiny, teacher, runtime):
     def own(student, teacher):
         return torch.full((student.shape[1], teacher.shape[1]), 1 / teacher.shape[1])
 
     method = replace(METHODS["universal-kd"], layer_map=own)
-    with pytest.raises(ValueError, match="give it a name in ukd.projection.STATIC_LAYER_MAPS"):
+    words = "is defined inside a function or class, and .* write a function in a file, as my_maps"
+    with pytest.raises(ValueError, match=words):
         distill(task, method, teacher, config=tiny, seed=1, runtime=runtime)
 
 

@@ -235,7 +235,7 @@ def layer_map_weights(
     check_temperature("attention_temperature", attention_temperature)
     shape = (*student.shape[:2], teacher.shape[1])
     if callable(layer_map):
-        return check_weights(layer_map(student, teacher), shape, layer_map)
+        return check_weights(layer_map(student, teacher), shape, layer_map).to(teacher)
     return static_layer_map(layer_map, student, teacher, seed=seed).to(teacher).expand(shape)
 
 

@@ -15,6 +15,7 @@ from ukd.analysis.columns import with_means
 from ukd.config.keys import config_hash
 from ukd.data.tasks import SPECS
 from ukd.methods.method import OPTIONS, STAGE_COUNTS
+from ukd.methods.own_maps import is_own, shown
 from ukd.methods.registry import METHODS, parse_method
 from ukd.methods.scenarios import SCENARIOS
 from ukd.training.run_record import method_settings
@@ -36,9 +37,10 @@ def method_name(method: str, settings: Mapping) -> str:
     attended = any(
         stage["intermediate"] or (moved and stage["hidden"]) for stage in settings["stages"]
     )
-    idle = () if attended and settings["layer_map"] in ATTENDING else OF_ATTENTION
+    attends = settings["layer_map"] in ATTENDING or is_own(settings["layer_map"])
+    idle = () if attended and attends else OF_ATTENTION
     changed = [
-        f"{option}={settings[option]}"
+        f"{option}={shown(str(settings[option]))}"
         for option in OPTIONS
         if option not in idle and settings[option] != usual[option]
     ]

@@ -102,6 +102,8 @@ def main(arguments: list[str] | None = None) -> int:
     # be said before torch is imported, and commands import it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if "" not in sys.path:
+        sys.path.append("")  # this folder, last, for a layer map in a file of it
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     warnings.formatwarning = _warning_line

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ukd.cli.parse import count, one_of, positive
+from ukd.cli.parse import count, map_name, one_of, positive
 
 if TYPE_CHECKING:
     from ukd.config.runtime import Runtime
@@ -141,12 +141,13 @@ class Losses:
     ] = None
     layer_map: Annotated[
         str | None,
-        choice(
+        typer.Option(
             "--layer-map",
             "--mapping",
-            choices=LAYER_MAPS,
-            text=f"Teacher layers that each student layer sees: {', '.join(LAYER_MAPS)}.  "
-            f"{BY_METHOD}",
+            parser=map_name(LAYER_MAPS),
+            metavar="NAME",
+            help=f"Teacher layers that each student layer sees: {', '.join(LAYER_MAPS)}; or a "
+            f"function, as my_maps.two_deepest.  {BY_METHOD}",
         ),
     ] = None
     attention_on: Annotated[

@@ -57,6 +57,16 @@ def one_of(choices: tuple[str, ...], hint: str = "") -> Callable[[object], str]:
     return parse
 
 
+def map_name(choices: tuple[str, ...]) -> Callable[[object], str]:
+    """A parser of one of these names, or of a function's: it has dots."""
+    known = one_of(choices, ", nor package.module.function")
+
+    def parse(text: object) -> str:
+        return str(text) if "." in str(text) else known(text)
+
+    return parse
+
+
 def words(text: str) -> tuple[str, ...]:
     """The words of a list with commas, each once."""
     return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))

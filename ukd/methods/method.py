@@ -79,7 +79,8 @@ class Method:
 
     Attributes:
         temperature: tau of the soft targets.
-        layer_map, attention_on, attention_temperature, detach_attention: of `intermediate_loss`.
+        layer_map, attention_on, attention_temperature, detach_attention: of `intermediate_loss`; a
+            function by its name (see `ukd.methods.own_maps.named`).
         student_layers: which student layers the intermediate term teaches: the "intermediate" ones,
             or the "last", which sees all of the teacher's layers.
         teacher_layers: which teacher layers the intermediate student layers see: the

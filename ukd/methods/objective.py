@@ -11,6 +11,7 @@ from ukd.data.batches import Batch
 from ukd.losses import intermediate_loss, kd_loss, label_loss, soft_target_loss
 from ukd.methods.hidden_states import HiddenStateLoss, layer_map_seed
 from ukd.methods.method import Method, Stage
+from ukd.methods.own_maps import callable_of
 from ukd.projection import upcast
 
 # From a batch to what the teacher gives for its rows: logits (B, T, C) or states (B, T - 1, E).
@@ -114,7 +115,7 @@ def annealing(epoch: int, epochs: int) -> float:
 def loss_options(method: Method, regression: bool) -> dict[str, object]:
     """The method's options as `intermediate_loss` takes them."""
     return {
-        "layer_map": method.layer_map,
+        "layer_map": callable_of(method.layer_map),
         "attention_on": method.attention_on,
         "temperature": method.temperature,
         "attention_temperature": method.attention_temperature,

@@ -17,8 +17,9 @@ from ukd.methods.method import (
     one_stage,
     two_stages,
 )
+from ukd.methods.own_maps import is_own, named
 from ukd.methods.table import METHODS
-from ukd.projection import LAYER_MAPS, check_temperature
+from ukd.projection import check_temperature
 
 # Maps that serve any number of teacher layers, the last one among them.
 MAPS_OVER_ALL = ("attention", "teacher-query", "uniform", "random", "deepest")
@@ -30,7 +31,6 @@ OPTION_ALIASES = {
     "combine": "attention_on",
 }
 CHOICES = {
-    "layer_map": LAYER_MAPS,
     "attention_on": ATTENTION_ON,
     "student_layers": STUDENT_LAYERS,
     "teacher_layers": TEACHER_LAYERS,
@@ -49,6 +49,7 @@ def get_method(
         stages: "one" learns from labels (half) and teacher together, "two" from the teacher first
             and from labels alone then.
         options: of `OPTIONS`; `tau`, `kappa`, `mapping` and `combine` are other names of four.
+            `layer_map` may be a function of a file, or "package.module.function".
 
     Raises: ValueError that lists what is valid, and for an option that would change nothing.
     """
@@ -79,6 +80,8 @@ def _changes(method: Method, options: dict[str, object]) -> dict[str, object]:
         if option not in OPTIONS:
             known = ", ".join(OPTIONS)
             raise ValueError(f"unknown option {given!r} of {method.name}; choose among: {known}")
+        if option == "layer_map" and value is not None:
+            value = named(value)
         if value is not None and value != getattr(method, option):
             changes[option] = value
     return changes
@@ -118,7 +121,7 @@ def _check_teacher_layers(method: Method) -> None:
             "student_layers 'last' sees all of the teacher's layers already: teacher_layers is "
             "for the intermediate ones"
         )
-    if method.layer_map not in MAPS_OVER_ALL:
+    if method.layer_map not in MAPS_OVER_ALL and not is_own(method.layer_map):
         raise ValueError(
             f"layer_map {method.layer_map!r} counts the intermediate layers (teacher_layers "
             f"intermediate); all are seen by {', '.join(MAPS_OVER_ALL)}"
@@ -148,10 +151,10 @@ def _in_hidden_space(method: Method) -> Method:
             f"{method.name} has no term in the output space alone that could move to the hidden "
             "one: take universal-kd"
         )
-    if method.layer_map == "teacher-query":
+    if method.layer_map == "teacher-query" or is_own(method.layer_map):
         raise ValueError(
-            "layer_map teacher-query compares what the teacher's layers predict, which hidden "
-            "states are not: take attention"
+            f"layer_map {method.layer_map} compares what the teacher's layers predict, which "
+            "hidden states are not: take attention"
         )
     layers = (method.student_layers, method.teacher_layers)
     if method.attention_on != "logits" or layers != ("intermediate", "intermediate"):
@@ -174,8 +177,9 @@ def _in_hidden_space(method: Method) -> Method:
 def parse_method(text: str) -> Method:
     """A method as written in a list: "universal-kd", or with options "universal-kd:kappa=0.1".
 
-    Options follow after colons, as in "universal-kd:kappa=0.1:detach_attention=no". Raises
-    ValueError for an unknown name or option, or a value of another kind.
+    Options follow after colons, as in "universal-kd:kappa=0.1:detach_attention=no" or
+    "universal-kd:layer_map=my_maps.two_deepest". Raises ValueError for an unknown name or option,
+    or a value of another kind.
     """
     name, *changes = text.split(":")
     options: dict[str, object] = {}

@@ -18,6 +18,7 @@ from ukd.config.verified import build_verified, set_aside
 from ukd.data.metrics import mean_metric
 from ukd.data.tasks import Task
 from ukd.methods.method import Method
+from ukd.methods.own_maps import files_of, named
 from ukd.methods.registry import METHODS
 from ukd.models.bundled import default_learning_rates, resolve_encoder, tokenizer_hash
 from ukd.models.encoders import load_classifier, load_tokenizer, save
@@ -59,7 +60,8 @@ def distill(  # noqa: PLR0913
 
     Args:
         method: from `ukd.get_method(name, ...)`. Every method gets the same steps and, for one
-            seed, the same initial student.
+            seed, the same initial student. Its layer map may be a function of a file; the record
+            has its name and the hash of its source.
         teacher: from `train_teacher`; its pseudo classifiers are fitted here if they are not yet.
         learning_rate: peak of every stage; by default the config's, else the encoder's (see
             `ukd.models.bundled.default_learning_rates`).
@@ -70,9 +72,11 @@ def distill(  # noqa: PLR0913
 
     Returns: the record, as written to `record.json`; `record.folder` says where.
 
-    Raises: ValueError for a teacher, student or method that don't go together.
+    Raises: ValueError for a teacher, student or method that don't go together, and for a layer map
+    that can't be imported again.
     """
     runtime = runtime or choose_runtime()
+    method = replace(method, layer_map=named(method.layer_map))
     _check(method, teacher, config, online_teacher)
     rates = (learning_rate, config.learning_rate)
     rate = next(filter(None, rates), default_learning_rates(teacher.encoder, config.student)[1])
@@ -103,11 +107,6 @@ def _is_finished(place: Path) -> bool:
 def _check(method: Method, teacher: Teacher, config: TrainingConfig, online_teacher: bool) -> None:
     """Raise ValueError for what does not go together, before anything is trained."""
     method.epochs(config.student_epochs)
-    if callable(method.layer_map):
-        raise ValueError(
-            f"layer_map is a function ({method.layer_map!r}), and a run is known by its settings: "
-            "give it a name in ukd.projection.STATIC_LAYER_MAPS"
-        )
     made_from = teacher.about["encoder"]
     name = resolve_encoder(teacher.encoder)[1]
     if name != made_from:
@@ -182,6 +181,8 @@ def run_key(
     decisive = asdict(settings)
     # A name for the others, which decides nothing by itself.
     del decisive["preset"]
+    if own_files := files_of(method.layer_map):
+        decisive["layer_map_files"] = own_files
     return config_hash(
         decisive,
         method.name,

@@ -1,0 +1,197 @@
+"""A layer map of one's own: its name and source in the record; what no import finds is refused."""
+
+import functools
+import importlib
+import json
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from made_records import made_record
+
+import ukd
+from ukd.analysis.collect import add_runs
+from ukd.analysis.runs import load_runs, read_records
+from ukd.cli.rerun import method_of
+from ukd.methods.objective import loss_options
+from ukd.methods.own_maps import files_of, named, source_of
+from ukd.methods.registry import METHODS, get_method, parse_method
+from ukd.training.run_record import RunRecord
+
+MAPS = '''"""Maps."""
+import torch
+from mine.shares import ONE
+
+HALF = 0.5
+OTHER = 3
+
+
+def two_deepest(student, teacher):
+    weights = torch.zeros(student.shape[1], teacher.shape[1])
+    weights[:, -2:] = HALF * ONE
+    return weights
+
+
+def unrelated(student, teacher):
+    return OTHER
+'''
+SPOILT = MAPS.replace("HALF = 0.5", "HALF = 0.25\nHALF = HALF + 0.25")
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """A function from a text to the package `mine` with it as module `maps`, imported anew."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "shares.py").write_text("ONE = 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def imported(text):
+        (folder / "maps.py").write_text(text)
+        for name in ("mine.maps", "mine.shares", "mine"):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        return importlib.import_module("mine.maps")
+
+    yield imported
+    for name in ("mine.maps", "mine.shares", "mine"):
+        sys.modules.pop(name, None)
+
+
+def test_a_function_and_its_name_are_one_method(write):
+    maps = write(MAPS)
+    method = get_method("universal-kd", layer_map=maps.two_deepest)
+    place, _, source = method.layer_map.partition("@")
+    assert place == "mine.maps.two_deepest" and len(source) == 64
+    assert get_method("universal-kd", layer_map="mine.maps.two_deepest") == method
+    assert parse_method("universal-kd:layer_map=mine.maps.two_deepest") == method
+    assert parse_method(f"universal-kd:layer_map={method.layer_map}") == method
+    assert loss_options(method, False)["layer_map"] is maps.two_deepest
+    assert get_method("universal-kd", layer_map=maps.two_deepest, teacher_layers="all")
+    with pytest.raises(ValueError, match="compares what the teacher's layers predict"):
+        get_method("universal-kd", layer_map=maps.two_deepest, space="hidden")
+
+
+def test_the_source_is_of_the_function_and_of_what_it_uses(write):
+    maps = write(MAPS)
+    source = source_of(maps.two_deepest)
+    assert "HALF = 0.5" in source and "import ONE" in source and "def two_deepest" in source
+    assert "OTHER" not in source and "unrelated" not in source
+    first = named(maps.two_deepest)
+    assert named(write(MAPS.replace("OTHER = 3", "OTHER = 4")).two_deepest) == first
+    assert named(write(SPOILT).two_deepest) != first
+    with pytest.raises(ValueError, match="two_deepest has changed: the sha256 of its source is"):
+        named(first)
+
+
+def test_the_key_has_the_helpers_of_other_files(write):
+    name = named(write(MAPS).two_deepest)
+    before = files_of(name)
+    write(MAPS)
+    shares = sys.modules["mine.shares"].__file__
+    with open(shares, "a") as file:
+        file.write("ONE = 1\n")
+    assert named(write(MAPS).two_deepest) == name and files_of(name) != before
+    assert files_of("attention") is None
+
+
+class Weights:
+    """A callable object."""
+
+    def __call__(self, student, teacher):
+        """Nothing."""
+
+    def method(self, teacher):
+        """Nothing."""
+
+
+def inner():
+    def own(student, teacher):
+        return None
+
+    return own
+
+
+def of_a_notebook(student, teacher):
+    return None
+
+
+of_a_notebook.__module__ = "__main__"
+
+
+@pytest.mark.parametrize(
+    ("layer_map", "reason"),
+    [
+        (lambda student, teacher: None, "lambda, which has no name"),
+        (inner(), "inside a function or class"),
+        (Weights.method, "inside a function or class"),
+        (Weights(), "no function but an object"),
+        (functools.partial(inner), "no function but an object"),
+        (of_a_notebook, "is defined in a notebook or script"),
+        (print, "no function but an object"),
+        ("mine.nothing", "can't be imported .*write package.module.function"),
+        ("ukd.projection.nothing", "can't be imported"),
+        ("atention", "unknown layer_map 'atention'; choose one of: attention"),
+    ],
+)
+def test_what_can_not_be_imported_again_is_refused(layer_map, reason):
+    with pytest.raises(ValueError, match=reason):
+        get_method("universal-kd", layer_map=layer_map)
+
+
+def test_a_file_that_was_edited_after_its_import_is_refused(write):
+    maps = write(MAPS)
+    path = maps.__file__
+    with open(path, "w") as file:
+        file.write(MAPS.replace("-2:", "-1:"))
+    with pytest.raises(ValueError, match="no longer what its file says .importlib.reload"):
+        named(maps.two_deepest)
+
+
+@pytest.mark.slow
+def test_a_run_is_known_by_its_layer_maps_source(write, task, tiny, teacher, runtime, tmp_path):
+    options = {"config": tiny, "seed": 1, "runtime": runtime, "folder": tmp_path / "runs"}
+    found = []
+    for text in (MAPS, MAPS, SPOILT):
+        method = replace(METHODS["universal-kd"], layer_map=write(text).two_deepest)
+        found.append(ukd.distill(task, method, teacher, **options))
+    assert found[0] == found[1] and found[0].hash != found[2].hash
+    assert found[0].settings.method["layer_map"] == named(write(MAPS).two_deepest)
+    assert found[0].attention["mean"][0][-2:] == [0.5, 0.5]
+    assert found[0].scores == found[2].scores
+
+
+def test_records_of_two_sources_go_through_the_store_apart(write, tmp_path):
+    methods = [f"universal-kd:layer_map={named(write(t).two_deepest)}" for t in (SPOILT, MAPS)]
+    records = []
+    for seed, text in enumerate((SPOILT, MAPS), 1):
+        write(text)
+        records.append(made_record(methods[seed - 1], seed=seed))
+    for record in records:
+        record.write(tmp_path / "runs" / f"{record.hash}.json")
+        path = tmp_path / "runs" / f"{record.hash}.json"
+        assert RunRecord.read(path) == record
+        assert (
+            "mine.maps.two_deepest@"
+            in json.loads(path.read_text())["settings"]["method"]["layer_map"]
+        )
+    add_runs("own", read_records(tmp_path / "runs"), folder=tmp_path / "store")
+    table = load_runs(tmp_path / "store").table
+    names = [f"universal-kd (layer_map={text.partition('=')[2][:30]})" for text in methods]
+    assert set(table["method_name"]) == set(names) and len(set(names)) == 2
+    rows = {row["method_name"]: row for row in table.to_dict("records")}
+    # The source that is there now is that of the second.
+    assert named(method_of(rows[names[1]]).layer_map) in methods[1]
+    with pytest.raises(ValueError, match="has changed"):
+        named(method_of(rows[names[0]]).layer_map)
+
+
+def test_weights_take_the_type_of_the_logits():
+    def double(student, teacher):
+        return torch.full((1, 2), 0.5, dtype=torch.float64)
+
+    found = ukd.intermediate_loss(torch.ones(3, 1, 2), torch.ones(3, 2, 2), layer_map=double)
+    assert found.weights.dtype == found.loss.dtype == torch.float32

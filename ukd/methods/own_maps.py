@@ -1,0 +1,167 @@
+"""Layer maps of one's own: the name by which a run's record knows a function and finds it again.
+
+"package.module.function@sha256": where importing finds it, and the hash of its source.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import inspect
+from importlib import import_module
+from pathlib import Path
+
+from ukd.config.keys import files_hash, imported_modules
+from ukd.projection import LAYER_MAPS, LayerMap
+
+DIGITS_SHOWN = 8  # of the hash, in tables
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def is_own(layer_map: str) -> bool:
+    """Whether a layer map's name is that of a function to import: it has a dot."""
+    return "." in layer_map
+
+
+def named(layer_map: str | LayerMap) -> str:
+    """A layer map as a `Method` keeps it: by a name that says what it does.
+
+    Args:
+        layer_map: a name in `LAYER_MAPS`; "package.module.function", with or without its
+            "@sha256"; or such a function.
+
+    Raises: ValueError for an unknown name, for a function that can't be imported again, and for one
+    whose source is not the one that the name says.
+    """
+    if not isinstance(layer_map, str):
+        return _name_of(layer_map)
+    if layer_map in LAYER_MAPS:
+        return layer_map
+    place, _, source = layer_map.partition("@")
+    if not is_own(place):
+        known = ", ".join(LAYER_MAPS)
+        raise ValueError(
+            f"unknown layer_map {layer_map!r}; choose one of: {known}, or package.module.function"
+        )
+    found = _name_of(_imported(place))
+    if source and found != f"{place}@{source}":
+        raise ValueError(
+            f"layer_map {place} has changed: the sha256 of its source is "
+            f"{found.partition('@')[2]}, and {source} is meant: bring that source back"
+        )
+    return found
+
+
+@functools.cache
+def callable_of(layer_map: str | LayerMap) -> str | LayerMap:
+    """A layer map as `ukd.intermediate_loss` takes it, from its name in a `Method`."""
+    if not isinstance(layer_map, str):
+        return layer_map
+    name = named(layer_map)
+    return _imported(name.partition("@")[0]) if is_own(name) else name
+
+
+def shown(layer_map: str) -> str:
+    """An option's value in tables: of a function's hash the first eight digits."""
+    place, at, source = layer_map.partition("@")
+    return place + at + source[:DIGITS_SHOWN]
+
+
+def files_of(layer_map: str) -> str | None:
+    """Hash of the file of a function, and of what that imports from its package; None for others.
+
+    It is part of a run's key alone: a helper in another file decides a result as well.
+    """
+    if not is_own(layer_map):
+        return None
+    name = layer_map.partition("@")[0].rpartition(".")[0]
+    file = Path(import_module(name).__file__)
+    root = file.parent if file.name == "__init__.py" else file.with_suffix("")
+    for _ in range(name.count(".")):
+        root = root.parent
+    return files_hash(imported_modules(name, root).values())
+
+
+def _imported(place: str) -> object:
+    module, _, name = place.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"layer_map {place!r} can't be imported ({error}): write package.module.function, of a "
+            "file in this folder or of an installed package"
+        ) from error
+
+
+def _name_of(function: object) -> str:
+    """Its name, or ValueError that says why importing does not find it again."""
+    if reason := _why_not(function):
+        name = getattr(function, "__qualname__", type(function).__name__)
+        raise ValueError(
+            f"layer_map {name} {reason}, and a run's record names what was run: write a function "
+            "in a file, as my_maps.py, and pass my_maps.FUNCTION; ukd.intermediate_loss takes any"
+        )
+    source = hashlib.sha256(source_of(function).encode()).hexdigest()
+    return f"{function.__module__}.{function.__name__}@{source}"
+
+
+def _why_not(function: object) -> str | None:
+    """Why a function can't be imported again as it is; None where it can."""
+    if not inspect.isfunction(function):
+        return "is no function but an object, whose state no source tells"
+    if function.__module__ == "__main__":
+        return "is defined in a notebook or script (__main__), which no other process imports"
+    if function.__qualname__ == "<lambda>":
+        return "is a lambda, which has no name"
+    if "." in function.__qualname__:
+        return "is defined inside a function or class"
+    module = import_module(function.__module__)
+    if getattr(module, function.__name__, None) is not function:
+        return f"is not what importing {module.__name__}.{function.__name__} gives"
+    try:
+        compiled = compile(inspect.getsource(module), module.__file__, "exec", dont_inherit=True)
+    except (OSError, TypeError):
+        return "has no source file"
+    if inspect.unwrap(function).__code__ not in compiled.co_consts:
+        return "is no longer what its file says (importlib.reload its module)"
+    return None
+
+
+def source_of(function: LayerMap) -> str:
+    """The source of a module's function and of all of that module that it uses, in their order."""
+    module = inspect.getmodule(function)
+    text = inspect.getsource(module)
+    lines = text.splitlines(keepends=True)
+    body = ast.parse(text).body
+    needed = {function.__name__}
+    chosen: set[int] = set()
+    while found := {i for i, node in enumerate(body) if _binds(node) & needed} - chosen:
+        chosen |= found
+        for index in found:
+            needed |= _names_in(body[index])
+    parts = []
+    for index in sorted(chosen):
+        node = body[index]
+        first = min(one.lineno for one in (node, *getattr(node, "decorator_list", ())))
+        parts += lines[first - 1 : node.end_lineno]
+    return "".join(parts)
+
+
+def _binds(node: ast.stmt) -> set[str]:
+    """The names of a module that a statement gives a value to, or may change."""
+    if isinstance(node, DEFINITIONS):
+        return {node.name}
+    if isinstance(node, ast.Expr):  # a call, as of a list's append
+        return _names_in(node)
+    names = set()
+    for one in ast.walk(node):
+        if isinstance(one, ast.alias):
+            names.add(one.asname or one.name.partition(".")[0])
+        elif isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store):
+            names.add(one.id)
+    return names
+
+
+def _names_in(node: ast.stmt) -> set[str]:
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
