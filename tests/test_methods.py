@@ -13,6 +13,7 @@ import ukd
 from ukd.config.paths import cache_folder
 from ukd.data.batches import Batch, tokenized_splits
 from ukd.losses import soft_target_loss
+from ukd.methods.coinciding import coinciding, map_rows
 from ukd.methods.hidden_states import HiddenStateLoss
 from ukd.methods.method import TERMS, HiddenStateConfig, Stage
 from ukd.methods.objective import Objective, annealing
@@ -20,7 +21,7 @@ from ukd.methods.registry import MAPS_OVER_ALL, METHODS, get_method, parse_metho
 from ukd.methods.scenarios import DEFAULT_METHODS, SCENARIOS
 from ukd.models.bundled import resolve_encoder
 from ukd.models.encoders import load_classifier, load_tokenizer
-from ukd.projection import static_layer_map
+from ukd.projection import STATIC_LAYER_MAPS, layer_map_weights, static_layer_map
 from ukd.training import distillation_run
 from ukd.training.initial_student import initial_student
 from ukd.training.run_record import RunRecord
@@ -410,3 +411,26 @@ def test_unknown_options_of_a_method_are_refused():
     words = "unknown option 'temprature' of kd; choose among: temperature"
     with pytest.raises(ValueError, match=words):
         get_method("kd", temprature=2.0)
+
+
+def test_methods_whose_layer_maps_coincide_for_a_student_are_named():
+    chosen = ("universal-kd", "uniform", "skip", "reverse", "all-to-one", "deepest", "final")
+    methods = [METHODS[name] for name in chosen if name != "skip"]
+    methods += [METHODS[name] for name in ("pkd-skip", "hidden-reverse", "mhkd", "kd")]
+    assert coinciding(methods, 4, 12) == []
+    # One intermediate layer: the middle of eleven is the sixth whichever way one reads.
+    assert coinciding(methods, 2, 12) == [("reverse", "all-to-one"), ("pkd-skip", "hidden-reverse")]
+    two = [("universal-kd", "uniform", "reverse", "all-to-one", "deepest")]
+    assert coinciding(methods, 2, 2) == [*two, ("pkd-skip", "hidden-reverse")]
+    spelled = [parse_method(f"universal-kd:layer_map={name}") for name in ("skip", "last")]
+    assert coinciding([*spelled, METHODS["reverse"]], 2, 12) == [("universal-kd", "reverse")]
+    assert coinciding(spelled, 3, 4) == []  # skip: 1 and 3 of three layers
+    assert coinciding(spelled, 3, 3) == [("universal-kd", "universal-kd")]
+
+
+def test_pairs_that_are_said_to_coincide_have_equal_weights():
+    for layers in ((1, 11), (3, 11), (2, 2), (3, 3)):
+        logits = [torch.randn(2, number, 2) for number in layers]
+        for name in STATIC_LAYER_MAPS:
+            weights = layer_map_weights(*logits, name)
+            assert map_rows(name, *layers) == tuple(map(tuple, weights[0].tolist()))
