@@ -221,3 +221,17 @@ def test_json_is_never_overwritten(tmp_path):
     with pytest.raises(FileExistsError, match="never overwritten"):
         write_json(path, {"a": 2})
     assert [one.name for one in path.parent.iterdir()] == ["file.json"]
+
+
+def test_methods_that_are_one_for_the_student_are_said_before_any_run(base, monkeypatch):
+    said = []
+    monkeypatch.setattr(grid_module.logger, "info", said.append)
+    methods = tuple(ukd.get_method(name) for name in ("reverse", "all-to-one", "deepest", "kd"))
+    grid = replace(base, methods=methods)
+    grid_module.say_coinciding(grid, 2)
+    assert said == [
+        "for a student of 2 layers these are one method, by their layer maps: reverse, all-to-one"
+    ]
+    for quiet, depth in ((replace(grid, encoder="org/unknown"), 2), (grid, None), (grid, 4)):
+        grid_module.say_coinciding(quiet, depth)
+    assert len(said) == 1

@@ -9,14 +9,16 @@ from pathlib import Path
 from statistics import mean
 
 from ukd.config.presets import TrainingConfig
-from ukd.config.runtime import Runtime, progress, usable_cores
+from ukd.config.runtime import Runtime, logger, progress, usable_cores
 from ukd.config.workers import in_processes
 from ukd.data.metrics import mean_metric
 from ukd.data.tasks import Task, load_task, source_of
+from ukd.methods.coinciding import coinciding
 from ukd.methods.method import Method
 from ukd.models.bundled import resolve_encoder
 from ukd.training.distill import distill
 from ukd.training.kept_logits import teacher_of
+from ukd.training.network_sizes import encoder_size
 from ukd.training.run_record import RunRecord
 from ukd.training.student_report import check_student_layers, describe_student
 from ukd.training.teacher import Teacher
@@ -100,9 +102,10 @@ def run_grid(grid: ExperimentGrid, jobs: int) -> tuple[list[RunRecord], list[str
     """
     # With all cores, and before any work: what can't be made is refused here.
     name = resolve_encoder(grid.encoder)[1]
-    describe_student(grid.config, name)
+    student = describe_student(grid.config, name)
     for method in grid.methods:
         check_student_layers(method, grid.config)
+    say_coinciding(grid, student["student_depth"])
     searched = grid.search.on(grid.tasks) if grid.search else {}
     tasks = list(dict.fromkeys((*grid.tasks, *searched)))
     failures = [text for text in _each(make_teacher, tasks, grid, jobs, "teachers") if text]
@@ -126,6 +129,22 @@ def run_grid(grid: ExperimentGrid, jobs: int) -> tuple[list[RunRecord], list[str
         search = {"rates": searched, "seeds": list(grid.seeds)}
         records = [replace(record, search=search) for record in records]
     return records, failures
+
+
+def say_coinciding(grid: ExperimentGrid, student_depth: int | None) -> None:
+    """Log the methods that are one for this student; nothing where a depth is not known yet."""
+    if student_depth is None:
+        return
+    try:
+        teacher_depth = encoder_size(grid.encoder, grid.config.teacher_depth).layers
+    except ValueError:  # an encoder of the hub whose sizes are not stated here
+        return
+    found = coinciding(grid.methods, student_depth, teacher_depth)
+    if found:
+        logger.info(
+            f"for a student of {student_depth} layers these are one method, by their layer maps: "
+            f"{'; '.join(', '.join(names) for names in found)}"
+        )
 
 
 def _search_runs(grid: ExperimentGrid, tasks: list[str]) -> list[StudentRun]:
