@@ -34,11 +34,9 @@ def method_name(method: str, settings: Mapping) -> str:
     """A method's name with its options that differ from the default: "kd (temperature=4.0)"."""
     usual = method_settings(METHODS[method]) if method in METHODS else settings
     moved = settings["hidden"] is not None and usual["hidden"] is None
-    attended = any(
-        stage["intermediate"] or (moved and stage["hidden"]) for stage in settings["stages"]
-    )
-    attends = settings["layer_map"] in ATTENDING or is_own(settings["layer_map"])
-    idle = () if attended and attends else OF_ATTENTION
+    attended = any(one["intermediate"] or (moved and one["hidden"]) for one in settings["stages"])
+    attended = attended and (settings["layer_map"] in ATTENDING or is_own(settings["layer_map"]))
+    idle = () if attended else OF_ATTENTION
     changed = [
         f"{option}={shown(str(settings[option]))}"
         for option in OPTIONS
