@@ -10,15 +10,16 @@ import pytest
 import torch
 
 import ukd
+from ukd.config.choices import STUDENT_LAYERS, TEACHER_LAYERS
 from ukd.config.paths import runs_folder
+from ukd.config.scenarios import DEFAULT_METHODS
 from ukd.data.batches import tokenized_splits
 from ukd.data.metrics import mean_metric
 from ukd.heads import ClassifierWithHeads
 from ukd.losses import ATTENTION_ON
-from ukd.methods.method import STUDENT_LAYERS, TEACHER_LAYERS, Stage
+from ukd.methods.method import Stage
 from ukd.methods.objective import Objective
 from ukd.methods.registry import METHODS, OPTIONS
-from ukd.methods.scenarios import DEFAULT_METHODS
 from ukd.models.encoders import load_classifier, load_tokenizer
 from ukd.projection import LAYER_MAPS
 from ukd.training.distill import distill

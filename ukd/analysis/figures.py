@@ -78,7 +78,7 @@ def styles(names: Iterable[str], known: Sequence[str] = tuple(METHODS)) -> dict:
     }
 
 
-def save(figure: Figure, name: str, folder: Path) -> Path:
+def save_figure(figure: Figure, name: str, folder: Path) -> Path:
     """Write `name`.svg into a folder, without a date, and close the figure."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.svg"

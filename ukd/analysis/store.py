@@ -34,7 +34,7 @@ FILES = (
 )
 SUMS = "SHA256SUMS"
 UNCOMMITTED = "+changes"  # how the commit of a run ends whose code no commit holds
-DIGITS = 3  # decimals of a predicted value
+VALUE_DIGITS = 3  # decimals of a predicted value
 # pandas 3.1 reads every digit by default, and warns of what older versions need for it.
 EXACT = {} if Version(pd.__version__) >= Version("3.1") else {"float_precision": "round_trip"}
 
@@ -142,7 +142,7 @@ def _read_predictions(columns: dict[str, list]) -> pd.DataFrame:
     found = []
     for classes, values in zip(columns["classes"], columns["thousandths"], strict=True):
         if values is not None:
-            classes = " ".join(f"{value / 1000:.{DIGITS}f}" for value in values)
+            classes = " ".join(f"{value / 1000:.{VALUE_DIGITS}f}" for value in values)
         found.append(classes)
     return pd.DataFrame({"run": columns["run"], "predictions": found})
 

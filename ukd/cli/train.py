@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 from ukd.cli.budget import Budget
 from ukd.cli.comparison import Comparison
 from ukd.cli.options import (
-    GLUE_TASKS,
     Losses,
     Machine,
     Source,
@@ -19,6 +18,7 @@ from ukd.cli.options import (
     number,
     text,
 )
+from ukd.config.choices import GLUE_TASKS
 
 if TYPE_CHECKING:
     from ukd.config.runtime import Runtime

@@ -40,7 +40,7 @@ PRESETS_HEADER = [
 ]
 
 
-def plan(
+def cost_of(
     tasks: tuple[str, ...],
     methods: tuple[Method, ...],
     seeds: int,

@@ -7,12 +7,12 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ukd.config.choices import PRECISIONS
 from ukd.methods.method import OPTIONS
 
 if TYPE_CHECKING:
     from ukd.training.run_record import RunRecord, Scores
 
-PRECISIONS = ("float32", "bf16", "fp16")
 METHOD_FIELDS = ("stages", *OPTIONS, "hidden", "assistant")
 
 
