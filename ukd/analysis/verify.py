@@ -107,6 +107,7 @@ def renewed(text: str, made: Blocks) -> str:
             )
 
     def anew(mark: re.Match) -> str:
+        """A block between its marks. Raises ValueError for a name that no block has."""
         if mark["name"] not in made:
             raise ValueError(
                 f"no block is called {mark['name']!r}; choose one of: {', '.join(made)}"
@@ -116,7 +117,12 @@ def renewed(text: str, made: Blocks) -> str:
     return BLOCK.sub(anew, text)
 
 
-def verify_texts(made: Blocks, *, write: bool = False, root: Path | None = None) -> list[str]:
+def verify_texts(
+    made: Blocks,
+    *,
+    write: bool = False,
+    root: Path | None = None,
+) -> list[str]:
     """Compare the texts of a clone with what the committed files give, or write them.
 
     Returns a sentence for each text that differs.

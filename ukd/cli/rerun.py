@@ -25,7 +25,12 @@ from ukd.training.teacher import train_teacher
 EARLIER_DEPTH = {"bilstm": 2, "gated-cnn": 4}
 
 
-def repeat(prefix: str, *, encoder: str | None = None, source: str | None = None) -> str:
+def repeat(
+    prefix: str,
+    *,
+    encoder: str | None = None,
+    source: str | None = None,
+) -> str:
     """Train a committed run again, and its teacher if that is not cached; the scores as a table.
 
     Args:

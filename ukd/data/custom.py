@@ -94,7 +94,11 @@ def custom_task(
     return Task(name, spec, dataset, fingerprint(dataset, spec))
 
 
-def _check_options(name: str, columns: tuple[str, ...], metrics: tuple[str, ...]) -> None:
+def _check_options(
+    name: str,
+    columns: tuple[str, ...],
+    metrics: tuple[str, ...],
+) -> None:
     """Raise ValueError for a name, columns or metrics that later work would trip over."""
     if not re.fullmatch(r"\w+", name) or name in SPECS:
         raise ValueError(
@@ -187,7 +191,13 @@ def _problem(label: object, regression: bool) -> str | None:
     return None
 
 
-def _hold_out(rows: Dataset, share: float, seed: int, name: str, regression: bool) -> DatasetDict:
+def _hold_out(
+    rows: Dataset,
+    share: float,
+    seed: int,
+    name: str,
+    regression: bool,
+) -> DatasetDict:
     """Train and validation from train's rows."""
     stratify = None if regression else "label"
     parts = rows.train_test_split(test_size=share, seed=seed, stratify_by_column=stratify)
@@ -196,7 +206,11 @@ def _hold_out(rows: Dataset, share: float, seed: int, name: str, regression: boo
     return DatasetDict(train=parts["train"], validation=parts["test"])
 
 
-def _check_classes(rows: Dataset, label: str, metrics: tuple[str, ...]) -> None:
+def _check_classes(
+    rows: Dataset,
+    label: str,
+    metrics: tuple[str, ...],
+) -> None:
     """Raise ValueError unless there are two classes or more, each with enough rows."""
     names = rows.features["label"].names
     if len(names) < 2:

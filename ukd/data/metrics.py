@@ -18,7 +18,11 @@ METRICS = (*CLASSIFICATION, *CORRELATION)
 CALIBRATION_BINS = 15
 
 
-def scores(logits: np.ndarray, labels: np.ndarray, metrics: tuple[str, ...]) -> dict[str, float]:
+def scores(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    metrics: tuple[str, ...],
+) -> dict[str, float]:
     """Each named metric, in percent.
 
     Args:

@@ -202,7 +202,13 @@ def _teacher(grid: ExperimentGrid, task: Task) -> Teacher:
     )
 
 
-def _each(work: Callable, items: list, grid: ExperimentGrid, jobs: int, label: str) -> list:
+def _each(
+    work: Callable,
+    items: list,
+    grid: ExperimentGrid,
+    jobs: int,
+    label: str,
+) -> list:
     """`work(grid, item)` for every item, in `jobs` processes; results in the order of items."""
     jobs = min(jobs, len(items))
     if jobs <= 1:

@@ -104,7 +104,12 @@ def keep_logits(
     return load_kept_teacher(folder, task, encoder=teacher.encoder)
 
 
-def load_kept_teacher(folder: Path, task: Task, *, encoder: str | None = None) -> KeptTeacher:
+def load_kept_teacher(
+    folder: Path,
+    task: Task,
+    *,
+    encoder: str | None = None,
+) -> KeptTeacher:
     """The teacher whose logits a folder holds, for `distill` as any other.
 
     Args:
