@@ -15,10 +15,10 @@ from transformers import AutoModelForSequenceClassification, BertConfig
 from benchmarks.timing import Ratio, ratio, take_turns
 from benchmarks.workbench import Workbench
 from ukd.config.runtime import attention_kernel
+from ukd.config.scenarios import DEFAULT_METHODS
 from ukd.heads import ClassifierWithHeads, Frozen, PseudoClassifiers
 from ukd.losses import intermediate_loss
 from ukd.methods.registry import get_method
-from ukd.methods.scenarios import DEFAULT_METHODS
 from ukd.models.encoders import load_tokenizer
 from ukd.training.distill import distill
 from ukd.training.loop import predict

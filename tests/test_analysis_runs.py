@@ -11,7 +11,7 @@ import pytest
 from made_records import changed, committed, made_record, table_of, with_search
 from test_run_record import FORMAT_1
 
-from ukd.analysis.collect import EACH_TASK, add_runs
+from ukd.analysis.collect import add_runs
 from ukd.analysis.grouping import at_chosen_rate
 from ukd.analysis.rows import CURVE_POINTS, tables_of
 from ukd.analysis.runs import as_runs, check_runs, load_runs, read_records
@@ -24,6 +24,7 @@ from ukd.analysis.store import (
     replace_folder,
     write_sums,
 )
+from ukd.config.choices import EACH_TASK
 from ukd.methods.registry import METHODS
 from ukd.training.record_checks import METHOD_FIELDS
 from ukd.training.run_record import RunRecord, method_settings

@@ -24,7 +24,6 @@ from ukd.analysis.contrasts import (
 )
 from ukd.analysis.grouping import (
     at_chosen_rate,
-    best_learning_rate,
     check_one_group,
     explode_extra_splits,
     groups,
@@ -53,9 +52,10 @@ from ukd.analysis.tables import (
     score_tables,
     scores_alone,
 )
+from ukd.config.scenarios import SCENARIOS
 from ukd.data.tasks import SYNTHETIC, load_task
 from ukd.methods.registry import METHODS, get_method, parse_method
-from ukd.methods.scenarios import SCENARIOS
+from ukd.training.grid import best_learning_rate
 from ukd.training.run_record import method_settings
 
 T2 = 4.302653  # 97.5% quantile of Student's t with 2 degrees of freedom
@@ -430,7 +430,8 @@ SEARCH = {"sentiment": RATES}
 def test_the_best_rate_is_so_by_the_mean_on_dev_and_of_equals_the_lower():
     devs = {1e-4: [40.0, 60.0], 3e-4: [55.0, 55.0], 2e-4: [55.0, 55.0], 9e-4: [70.0, 10.0]}
     for records in (searched(devs), searched(devs)[::-1]):
-        assert best_learning_rate(table_of(records)) == 2e-4
+        tried = table_of(records)
+        assert best_learning_rate(zip(tried["learning_rate"], tried["dev"], strict=True)) == 2e-4
 
 
 def test_each_method_stands_at_its_own_best_rate_and_losers_in_no_table():

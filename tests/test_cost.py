@@ -9,12 +9,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ukd.config.paths import cache_folder
 from ukd.config.presets import HUB_PRESETS, preset
+from ukd.config.scenarios import DEFAULT_METHODS
 from ukd.data.tasks import GLUE
 from ukd.methods.registry import METHODS
-from ukd.methods.scenarios import DEFAULT_METHODS
 from ukd.models.bundled import bundled_encoder
 from ukd.models.encoders import load_classifier
-from ukd.training.cost import plan, presets_table
+from ukd.training.cost import cost_of, presets_table
 from ukd.training.cost_model import TASK_SIZES, Speed, cost, measured_speed, task_size
 from ukd.training.grid import LearningRateSearch
 from ukd.training.network_sizes import (
@@ -92,7 +92,7 @@ def test_a_search_is_planned_in_its_tasks_row(tiny, runtime):
     assert searched.online_passes == 4 * once.online_passes
     assert searched.passes == once.passes
     search = LearningRateSearch((1e-4, 2e-4, 4e-4, 8e-4), "sentiment")
-    text = plan(("acceptability",), methods, 3, tiny, "synthetic", runtime, search)
+    text = cost_of(("acceptability",), methods, 3, tiny, "synthetic", runtime, search)
     row = next(line for line in text.splitlines() if line.startswith("| sentiment"))
     assert "; 4 learning rates on sentiment" in text and f"{searched.steps:,}" in row
     assert "| all " in text and "bundled to 2 of its layers" in text

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 import ukd
 from ukd.cli.main import main
 from ukd.data.tasks import SYNTHETIC
-from ukd.training.kept_logits import LOGITS_FILE, NOTE
+from ukd.training.kept_logits import LOGITS_FILE, TEACHER_NOTE
 from ukd.training.teacher_heads import per_layer_scores
 
 ROOT = Path(__file__).parents[1]
@@ -76,7 +76,7 @@ def test_other_data_damage_and_what_is_there_are_refused(task, tiny, teacher, ke
         ukd.keep_logits(teacher, task, kept.folder, config=tiny)
     with pytest.raises(ValueError, match="holds no teacher's logits"):
         ukd.load_kept_teacher(tmp_path, task)
-    for name in (LOGITS_FILE, NOTE):
+    for name in (LOGITS_FILE, TEACHER_NOTE):
         shutil.copy(kept.folder / name, tmp_path)
     content = bytearray((tmp_path / LOGITS_FILE).read_bytes())
     content[-1] ^= 1
@@ -87,7 +87,7 @@ def test_other_data_damage_and_what_is_there_are_refused(task, tiny, teacher, ke
 
 @pytest.mark.parametrize("folder", sorted((ROOT / "data" / "teachers").glob("*/")), ids=str)
 def test_committed_logits_are_whole_and_give_the_scores_that_their_note_has(folder):
-    note = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+    note = json.loads((folder / TEACHER_NOTE).read_text(encoding="utf-8"))
     logits = load_file(folder / LOGITS_FILE)
     assert all(not table.isnan().any() for table in logits.values())
     assert note["layers"] == logits["train"].shape[1] == len(note["heads"]["layers"])
@@ -104,7 +104,7 @@ def test_committed_logits_are_whole_and_give_the_scores_that_their_note_has(fold
 
 @pytest.mark.slow
 def test_nothing_of_texts_and_labels_is_kept(kept):
-    note = json.loads((kept.folder / NOTE).read_text(encoding="utf-8"))
+    note = json.loads((kept.folder / TEACHER_NOTE).read_text(encoding="utf-8"))
     assert set(load_file(kept.folder / LOGITS_FILE)) == {"train", "validation"}
     assert not {"texts", "labels", "folder"} & set(note)
 

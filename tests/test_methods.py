@@ -11,6 +11,7 @@ from torch import nn
 
 import ukd
 from ukd.config.paths import cache_folder
+from ukd.config.scenarios import DEFAULT_METHODS, SCENARIOS
 from ukd.data.batches import Batch, tokenized_splits
 from ukd.losses import soft_target_loss
 from ukd.methods.coinciding import coinciding, map_rows
@@ -18,7 +19,6 @@ from ukd.methods.hidden_states import HiddenStateLoss
 from ukd.methods.method import TERMS, HiddenStateConfig, Stage
 from ukd.methods.objective import Objective, annealing
 from ukd.methods.registry import MAPS_OVER_ALL, METHODS, get_method, parse_method
-from ukd.methods.scenarios import DEFAULT_METHODS, SCENARIOS
 from ukd.models.bundled import resolve_encoder
 from ukd.models.encoders import load_classifier, load_tokenizer
 from ukd.projection import STATIC_LAYER_MAPS, layer_map_weights, static_layer_map

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import ukd
+from ukd.config.scenarios import DEFAULT_METHODS
 from ukd.data.tasks import GLUE
-from ukd.methods.scenarios import DEFAULT_METHODS
 
 FOLDER = os.environ.get("UKD_GLUE")
 REASON = "UKD_GLUE names no folder with GLUE in the hub's layout"

@@ -10,15 +10,16 @@ import pytest
 import torch
 
 import ukd
+from ukd.config.choices import STUDENT_LAYERS, TEACHER_LAYERS
 from ukd.config.paths import runs_folder
+from ukd.config.scenarios import DEFAULT_METHODS
 from ukd.data.batches import tokenized_splits
 from ukd.data.metrics import mean_metric
 from ukd.heads import ClassifierWithHeads
 from ukd.losses import ATTENTION_ON
-from ukd.methods.method import STUDENT_LAYERS, TEACHER_LAYERS, Stage
+from ukd.methods.method import Stage
 from ukd.methods.objective import Objective
 from ukd.methods.registry import METHODS, OPTIONS
-from ukd.methods.scenarios import DEFAULT_METHODS
 from ukd.models.encoders import load_classifier, load_tokenizer
 from ukd.projection import LAYER_MAPS
 from ukd.training.distill import distill
@@ -293,3 +294,26 @@ def test_what_is_finished_is_read_without_a_lock(
     assert ukd.fit_heads(teacher, task, config=tiny, runtime=runtime)["layers"]
     assert distilled("kd") == record
     assert mean_metric(record.scores["validation"]) >= 0
+
+
+def test_a_weak_teacher_is_warned_of_once_where_it_is_made(
+    task, tiny, teacher, runtime, own_cache, monkeypatch
+):
+    monkeypatch.setattr("ukd.training.teacher._fine_tune", lambda building, *_: restore(building))
+
+    def restore(building):
+        for file in teacher.folder.iterdir():
+            if file.is_file() and file.name != "made.json":
+                shutil.copy(file, building)
+
+    weak = replace(task, spec=replace(task.spec, min_teacher_score=101.0))
+    warned = []
+    monkeypatch.setattr("ukd.training.teacher.logger.warning", warned.append)
+    config = replace(tiny, enforce_min_teacher_score=False)
+    for _ in range(3):
+        ukd.train_teacher(weak, config=config, runtime=runtime)
+    assert len(warned) == 1 and "least score of 101" in warned[0]
+    with pytest.raises(ValueError, match="least score of 101"):
+        ukd.train_teacher(
+            weak, config=replace(config, enforce_min_teacher_score=True), runtime=runtime
+        )

@@ -148,13 +148,13 @@ def test_damaged_runs_are_reported_and_nothing_is_written(monkeypatch):
     monkeypatch.setattr(verification, "verify_store", lambda: ["runs.csv is not as it was"])
     for name in ("verify_texts", "verify_figures"):
         monkeypatch.setattr(verification, name, lambda *_, **__: pytest.fail("it went on"))
-    assert verification.verify(write=True) == ["runs.csv is not as it was"]
+    assert verification.verify_clone(write=True) == ["runs.csv is not as it was"]
 
 
 def test_outside_a_clone_there_is_nothing_to_verify(monkeypatch):
     monkeypatch.setattr(verification, "in_clone", lambda: False)
     with pytest.raises(ValueError, match="in a clone of the repository: run it there"):
-        verification.verify()
+        verification.verify_clone()
 
 
 # --- findings ---

@@ -3,12 +3,14 @@
 import os
 import signal
 import time
+import warnings
 
 import pytest
 import torch
 
 from ukd.config.workers import WorkerLost, in_processes
 
+held = []
 OPTIONS = {"jobs": 2, "threads": 2, "label": "items"}
 
 
@@ -20,6 +22,9 @@ def work(item):
         raise ValueError("a bad input")
     if item == "slow":
         time.sleep(60)
+    if item == "large":
+        held.append(b"x" * 400_000_000)
+        time.sleep(1.1)  # until the next look at a worker's memory
     return item, torch.get_num_threads(), os.environ["OMP_WAIT_POLICY"], os.getpid()
 
 
@@ -35,3 +40,11 @@ def test_workers_share_the_cores_and_the_first_failure_stops_the_rest():
     with pytest.raises(WorkerLost, match=r"fewer processes \(--jobs, now 2\).*next call continues"):
         in_processes(work, ["killed", "slow", "slow"], **OPTIONS)
     assert time.monotonic() - start < 60, "nothing waits for the others"
+
+
+@pytest.mark.slow
+def test_a_worker_that_grows_is_kept_and_nobody_is_warned_of_a_leak():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        results = in_processes(work, ["small", "small", "large", "small", "small"], **OPTIONS)
+    assert len({result[3] for result in results}) <= 2

@@ -14,7 +14,7 @@ from filelock import FileLock
 from ukd.analysis.columns import joined
 from ukd.analysis.grouping import config_key, ordered, with_names
 from ukd.analysis.rows import CONFIGS, Tables, tables_of, teacher_row
-from ukd.analysis.runs import as_runs, runs_folder
+from ukd.analysis.runs import as_runs, committed_runs
 from ukd.analysis.store import (
     UNCOMMITTED,
     Store,
@@ -23,14 +23,13 @@ from ukd.analysis.store import (
     read_store,
     replace_folder,
 )
+from ukd.config.choices import EACH_TASK
 from ukd.data.tasks import SPECS
 from ukd.training.run_record import RunRecord
 
-EACH_TASK = "each"  # every task chooses its learning rate
-
 
 def add_runs(
-    set: str,  # noqa: A002
+    set: str,
     records: Iterable[RunRecord],
     *,
     folder: Path | None = None,
@@ -49,7 +48,7 @@ def add_runs(
     Raises: ValueError for records of uncommitted code, runs or teachers that are there with other
         content, runs that another set has, and a search in which a method lacks a run.
     """
-    folder = Path(folder) if folder is not None else runs_folder()
+    folder = Path(folder) if folder is not None else committed_runs()
     records = list(records)
     if not records:
         raise ValueError("no finished runs to add: make some with `ukd reproduce` or `ukd run`")
@@ -169,7 +168,12 @@ def _toml(name: str, content: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _search(task: str, records: list[RunRecord], others: list[str], store: Store) -> dict:
+def _search(
+    task: str,
+    records: list[RunRecord],
+    others: list[str],
+    store: Store,
+) -> dict:
     """The search that these runs and those of other sets make up.
 
     Raises: ValueError where a method lacks a run of it: no method gets a smaller search.
@@ -210,7 +214,11 @@ def _budgets(table: pd.DataFrame) -> list[str]:
     return [config_key(row, rate="any learning rate") for row in rows]
 
 
-def _counted(others: list[str], new: pd.DataFrame, store: Store) -> pd.DataFrame:
+def _counted(
+    others: list[str],
+    new: pd.DataFrame,
+    store: Store,
+) -> pd.DataFrame:
     """The runs of other sets that have a method and budget of the new ones."""
     if not others:
         return new.iloc[:0]

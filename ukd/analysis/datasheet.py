@@ -22,7 +22,7 @@ SETS = (
     "synthetic-easy",
     "synthetic-cross-architecture",
 )
-STUDENTS = {
+_STUDENT_COLUMNS = {
     "layers": "4-layer student, no KD",
     "bilstm": "BiLSTM, no KD",
     "gated-cnn": "gated CNN, no KD",
@@ -56,7 +56,9 @@ def datasheet(runs: pd.DataFrame) -> str:
     chosen = chosen.sort_values("set", key=lambda names: names.map(SETS.index), kind="stable")
     tasks = [load_task(name) for name in SYNTHETIC]
     counts = markdown(COUNTS, [_counts(task) for task in tasks])
-    reached = markdown((*SCORES, *STUDENTS.values()), [_scores(task, chosen) for task in tasks])
+    reached = markdown(
+        (*SCORES, *_STUDENT_COLUMNS.values()), [_scores(task, chosen) for task in tasks]
+    )
     return f"{counts}\n\n{reached}"
 
 
@@ -97,13 +99,13 @@ def _scores(task: Task, runs: pd.DataFrame) -> list[str]:
     row.append(f"{mean_metric(bag_of_words(task)):.1f}")
     of_task = runs[runs["task"] == task.name]
     if of_task.empty:
-        return [*row, "-", "-", *("-" for _ in STUDENTS)]
+        return [*row, "-", "-", *("-" for _ in _STUDENT_COLUMNS)]
     first = of_task.iloc[0]
     heads = [f"{head['score']:.1f}" for head in first["teacher_heads"]]
     row += [f"{first['teacher_validation']:.1f}", ", ".join(heads)]
     alone = of_task[of_task["method_name"] == "no-kd"]
-    kinds = alone["student"].where(alone["student"].isin(STUDENTS), "layers")
-    return row + [_mean_and_spread(alone[kinds == kind]) for kind in STUDENTS]
+    kinds = alone["student"].where(alone["student"].isin(_STUDENT_COLUMNS), "layers")
+    return row + [_mean_and_spread(alone[kinds == kind]) for kind in _STUDENT_COLUMNS]
 
 
 def _mean_and_spread(runs: pd.DataFrame) -> str:

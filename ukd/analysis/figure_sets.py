@@ -13,7 +13,7 @@ from ukd.analysis.contrasts import contrasts
 from ukd.analysis.figures import (
     STYLE,
     heads_figure,
-    save,
+    save_figure,
     scores_figure,
 )
 from ukd.analysis.grouping import at_chosen_rate, groups, tasks_of
@@ -23,7 +23,7 @@ from ukd.analysis.map_figures import (
     attention_over_time,
     layer_map_figure,
 )
-from ukd.analysis.runs import Runs, load_runs
+from ukd.analysis.runs import REAL, SEARCH, SUITE, Runs, load_runs
 from ukd.analysis.study_figures import (
     ablation_names,
     attended_head_quality,
@@ -37,12 +37,9 @@ from ukd.analysis.study_figures import (
     temperatures,
 )
 from ukd.analysis.training_figures import curves_figure, learning_rates_figure
+from ukd.config.scenarios import DEFAULT_METHODS
 from ukd.config.text import markdown_table
-from ukd.methods.scenarios import DEFAULT_METHODS
 
-SUITE = "synthetic-ild"  # every method at one learning rate
-SEARCH = "synthetic-search"  # the core methods, each at the best of the rates that all tried
-REAL = "cola-mpnet-first"  # a pretrained encoder on CoLA
 TEMPERATURES = r"universal-kd \((attention_temperature|temperature)=[\d.]+\)"
 LEARNING_RATES = "learning_rates"  # the one figure of all that was tried
 
@@ -127,7 +124,7 @@ def draw_figures(
         paths.append(_drawn(name, draw, runs, folder))
     for name, draw in (others or {}).items():
         with plt.rc_context(STYLE):
-            paths.append(save(draw(), name, folder))
+            paths.append(save_figure(draw(), name, folder))
     return paths
 
 
@@ -136,7 +133,7 @@ def _drawn(name: str, draw: Draw, runs: Runs, folder: Path) -> Path:
     if name != LEARNING_RATES:
         runs = runs.only(at_chosen_rate(runs.table))
     with plt.rc_context(STYLE):
-        return save(draw(runs), name, folder)
+        return save_figure(draw(runs), name, folder)
 
 
 def possible(runs: Runs) -> dict[str, Draw]:

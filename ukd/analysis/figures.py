@@ -78,7 +78,7 @@ def styles(names: Iterable[str], known: Sequence[str] = tuple(METHODS)) -> dict:
     }
 
 
-def save(figure: Figure, name: str, folder: Path) -> Path:
+def save_figure(figure: Figure, name: str, folder: Path) -> Path:
     """Write `name`.svg into a folder, without a date, and close the figure."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.svg"
@@ -215,7 +215,12 @@ def scores_figure(runs: AnyRuns) -> Figure:
     return figure
 
 
-def draw_seeds(ax: Axes, data: pd.DataFrame, value: str, methods: Sequence[str]) -> Axes:
+def draw_seeds(
+    ax: Axes,
+    data: pd.DataFrame,
+    value: str,
+    methods: Sequence[str],
+) -> Axes:
     """A marker a run and a bar at the mean, a row a method_name, from the top in this order."""
     places = {name: place for place, name in enumerate(methods)}
     for name, runs in data.groupby("method_name"):

@@ -8,12 +8,10 @@ import pandas as pd
 
 from ukd.analysis.contrasts import against_baseline, mean_over_tasks
 from ukd.analysis.grouping import at_chosen_rate, tasks_of
-from ukd.analysis.runs import Runs
+from ukd.analysis.runs import REAL, SEARCH, Runs
 from ukd.analysis.statistics import Difference
 from ukd.analysis.tables import score_table
 
-REAL = "cola-mpnet-first"
-SEARCH = "synthetic-search"
 ARCHITECTURES = "synthetic-cross-architecture"
 WIDTH = 130  # columns of the text
 

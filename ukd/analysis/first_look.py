@@ -9,7 +9,7 @@ from ukd.analysis.grouping import at_chosen_rate, like, methods_of
 
 SET = "synthetic-first-look"
 TASK = "acceptability"
-CONTROLS = {
+_CONTROL_WORDS = {
     "uniform": "uniform weights",
     "final": "the teacher's last layer for every student layer",
     "teacher-query": "attention with the teacher's own query",
@@ -63,7 +63,7 @@ def _against(kept: pd.DataFrame, other: str, words: str) -> str:
 def _attention(kept: pd.DataFrame) -> str:
     """What the paper's attention adds to other layer maps."""
     parts = []
-    for name, words in CONTROLS.items():
+    for name, words in _CONTROL_WORDS.items():
         difference = against_baseline(kept, "universal-kd", name, TASK)
         if difference is not None:
             parts.append(f"{words} {difference.points}, {difference.verdict}")

@@ -12,12 +12,14 @@ from itertools import product
 import pandas as pd
 
 from ukd.analysis.columns import with_means
+from ukd.config.choices import STAGE_COUNTS
 from ukd.config.keys import config_hash
+from ukd.config.scenarios import SCENARIOS
 from ukd.data.tasks import SPECS
-from ukd.methods.method import OPTIONS, STAGE_COUNTS
+from ukd.methods.method import OPTIONS
 from ukd.methods.own_maps import is_own, shown
 from ukd.methods.registry import METHODS, parse_method
-from ukd.methods.scenarios import SCENARIOS
+from ukd.training.grid import best_learning_rate
 from ukd.training.run_record import method_settings
 
 ATTENDING = ("attention", "teacher-query")
@@ -50,7 +52,7 @@ def method_name(method: str, settings: Mapping) -> str:
 
 
 def scenario_runs(scenario: str, table: pd.DataFrame) -> pd.DataFrame:
-    """The runs of a scenario's methods (see `ukd.methods.scenarios`)."""
+    """The runs of a scenario's methods (see `ukd.config.scenarios`)."""
     methods = [parse_method(text) for text in SCENARIOS[scenario]]
     names = {method_name(method.name, method_settings(method)) for method in methods}
     return table[table["method_name"].isin(names)]
@@ -202,7 +204,7 @@ def _at_best_rate(runs: pd.DataFrame) -> pd.DataFrame:
         tried = attempts(runs, task)
         pairs = set(zip(tried["learning_rate"], tried["seed"], strict=True))
         if pairs == set(product(rates, search["seeds"])):
-            best[task] = best_learning_rate(tried)
+            best[task] = best_learning_rate(zip(tried["learning_rate"], tried["dev"], strict=True))
     if len(search["rates"]) == 1:  # the choice of one task serves all
         chosen = pd.Series(best.get(next(iter(search["rates"]))), runs.index, dtype=float)
     else:
@@ -224,12 +226,6 @@ def attempts(runs: pd.DataFrame, task: str) -> pd.DataFrame:
     newest = meant.sort_values("made", kind="stable")
     newest = newest.drop_duplicates(["learning_rate", "seed"], keep="last")
     return newest.sort_values(["learning_rate", "seed"])
-
-
-def best_learning_rate(runs: pd.DataFrame) -> float:
-    """The rate whose runs have the best mean score on dev; of equal rates the lower one."""
-    means = runs.groupby("learning_rate")["dev"].mean()
-    return float(means.index[means == means.max()].min())
 
 
 def like(table: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:

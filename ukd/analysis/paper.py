@@ -19,7 +19,7 @@ SMALL_SHARE = 0.3  # of the teacher's size: below it a student stands for the ca
 NEAR_ZERO = 1.0  # points within which our interval matches a difference of zero
 
 
-class Comparison(NamedTuple):
+class _Comparison(NamedTuple):
     """Where our runs are from, which methods, and their difference."""
 
     where: str
@@ -105,7 +105,12 @@ def _present(names: list[str], present: set[str]) -> list[str]:
     return found
 
 
-def _means(table: pd.DataFrame, names: list[str], tasks: list[str], split: str) -> pd.DataFrame:
+def _means(
+    table: pd.DataFrame,
+    names: list[str],
+    tasks: list[str],
+    split: str,
+) -> pd.DataFrame:
     """The mean over tasks by seed (rows, those that all have) and method (columns)."""
     columns = {}
     for name in names:
@@ -158,7 +163,7 @@ def _claim_cells(claim: dict) -> list[str]:
     return [text, f"{difference}, {claim['source']} source"]
 
 
-def _comparison_cells(comparison: Comparison | None, claimed: str) -> list[str]:
+def _comparison_cells(comparison: _Comparison | None, claimed: str) -> list[str]:
     if comparison is None:
         return ["-", "-", "-", "-", verdict(claimed, None)]
     difference = comparison.difference
@@ -167,7 +172,7 @@ def _comparison_cells(comparison: Comparison | None, claimed: str) -> list[str]:
     return [comparison.where, comparison.methods, str(difference), effect, result]
 
 
-def _comparisons(claim: dict, runs: Runs) -> Iterator[Comparison]:
+def _comparisons(claim: dict, runs: Runs) -> Iterator[_Comparison]:
     """Our difference on every group of runs that has both sides of a claim."""
     for name in runs.sets:
         table = at_chosen_rate(runs.table[runs.table["set"] == name])
@@ -180,4 +185,4 @@ def _comparisons(claim: dict, runs: Runs) -> Iterator[Comparison]:
             first = group.iloc[0]
             student = student_description(first)
             where = f"{name}: {', '.join(tasks)}; student: {student}; {first['precision']}"
-            yield Comparison(where, f"{one} minus {other}", difference)
+            yield _Comparison(where, f"{one} minus {other}", difference)

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, replace
 import pandas as pd
 
 from ukd.config.keys import config_hash
+from ukd.data.metrics import METRICS
 from ukd.training.run_record import RunRecord, TeacherRecord
 
 CONFIGS = ("methods", "settings", "data", "environments")
 SPLITS = ("dev", "validation")
-METRICS = ("accuracy", "f1", "matthews", "pearson", "spearman")
 OWN = ("method", "learning_rate")  # settings with a column of their own in the table of runs
 CURVE_POINTS = 16  # of a loss term in one stage; a record of a run has each step that was logged
 DETAILS = ("run", "kind", "group", "row", "column", "value")

@@ -21,6 +21,10 @@ from ukd.analysis.store import Store, is_store, problems, read_store
 from ukd.config.paths import data_folder, in_clone
 from ukd.training.run_record import RunRecord
 
+# Sets of the committed runs that texts and figures are made from.
+SUITE = "synthetic-ild"  # every method at one learning rate
+SEARCH = "synthetic-search"  # the core methods, each at the best of the rates that all tried
+REAL = "cola-mpnet-first"  # a pretrained encoder on CoLA
 NO_SET = "records"  # the set of runs that belong to no set of the store
 
 
@@ -81,12 +85,12 @@ class Runs:
         return list(dict.fromkeys(self.values("layer_map")["group"]))
 
 
-def runs_folder() -> Path:
+def committed_runs() -> Path:
     """The folder of the committed runs."""
     return data_folder() / "runs"
 
 
-def load_runs(folder: Path | None = None, set: str | None = None) -> Runs:  # noqa: A002
+def load_runs(folder: Path | None = None, set: str | None = None) -> Runs:
     """The runs of a folder: a store, or a folder of records in JSON.
 
     Args:
@@ -96,7 +100,7 @@ def load_runs(folder: Path | None = None, set: str | None = None) -> Runs:  # no
 
     Raises: ValueError for a folder without runs, a set that is not there, or a damaged file.
     """
-    folder = Path(folder) if folder is not None else runs_folder()
+    folder = Path(folder) if folder is not None else committed_runs()
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder of runs")
     if not is_store(folder):
@@ -179,7 +183,7 @@ def check_runs(folder: Path | None = None) -> list[str]:
     Checksums, ids that match one to one over the files, and commits: each is in the history where
     there is one, and none is of uncommitted code.
     """
-    folder = Path(folder) if folder is not None else runs_folder()
+    folder = Path(folder) if folder is not None else committed_runs()
     try:
         store = read_store(folder)
     except ValueError as error:

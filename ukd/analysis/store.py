@@ -34,7 +34,7 @@ FILES = (
 )
 SUMS = "SHA256SUMS"
 UNCOMMITTED = "+changes"  # how the commit of a run ends whose code no commit holds
-DIGITS = 3  # decimals of a predicted value
+VALUE_DIGITS = 3  # decimals of a predicted value
 # pandas 3.1 reads every digit by default, and warns of what older versions need for it.
 EXACT = {} if Version(pd.__version__) >= Version("3.1") else {"float_precision": "round_trip"}
 
@@ -125,7 +125,12 @@ def _write_predictions(path: Path, predictions: pd.DataFrame) -> None:
     _write_parquet(path, pa.table(arrays), ["run"], None)
 
 
-def _write_parquet(path: Path, table: pa.Table, names: list[str], encoding: dict | None) -> None:
+def _write_parquet(
+    path: Path,
+    table: pa.Table,
+    names: list[str],
+    encoding: dict | None,
+) -> None:
     pq.write_table(
         table,
         path,
@@ -142,7 +147,7 @@ def _read_predictions(columns: dict[str, list]) -> pd.DataFrame:
     found = []
     for classes, values in zip(columns["classes"], columns["thousandths"], strict=True):
         if values is not None:
-            classes = " ".join(f"{value / 1000:.{DIGITS}f}" for value in values)
+            classes = " ".join(f"{value / 1000:.{VALUE_DIGITS}f}" for value in values)
         found.append(classes)
     return pd.DataFrame({"run": columns["run"], "predictions": found})
 
@@ -224,7 +229,11 @@ def problems(store: Store, repository: Path | None = None) -> list[str]:
     return found + _unknown_commits(sorted(set(commits) - set(changed)), repository)
 
 
-def _unmatched(name: str, used: pd.Series, known: object) -> list[str]:
+def _unmatched(
+    name: str,
+    used: pd.Series,
+    known: object,
+) -> list[str]:
     """Names that are used and not known, or known and not used."""
     used, known = set(used), set(known)
     lacking = [f"{name} {one!r} is used and not there" for one in sorted(used - known)]

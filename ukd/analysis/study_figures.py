@@ -29,9 +29,9 @@ from ukd.analysis.figures import (
 from ukd.analysis.grouping import ordered, tasks_of
 from ukd.analysis.map_figures import ATTENTION
 from ukd.analysis.runs import Runs
+from ukd.config.scenarios import DEFAULT_METHODS
 from ukd.data.tasks import SPECS
 from ukd.methods.registry import METHODS
-from ukd.methods.scenarios import DEFAULT_METHODS
 
 WITH_GRADIENT = "universal-kd (detach_attention=False)"
 CONTROLS = ("uniform", "reverse")

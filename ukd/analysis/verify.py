@@ -18,7 +18,7 @@ from ukd.analysis.figure_sets import figures_table
 from ukd.analysis.findings import findings
 from ukd.analysis.grouping import at_chosen_rate, scenario_runs
 from ukd.analysis.paper import paper_table
-from ukd.analysis.runs import Runs, check_runs, load_runs
+from ukd.analysis.runs import SEARCH, SUITE, Runs, check_runs, load_runs
 from ukd.analysis.tables import score_tables, scores_alone
 from ukd.config.paths import data_folder
 
@@ -29,8 +29,6 @@ BLOCK = re.compile(
     re.DOTALL,
 )
 OPENED = re.compile(r"<!-- (?P<name>[\w-]+): written by")
-SUITE = "synthetic-ild"  # every method at one learning rate
-SEARCH = "synthetic-search"  # the core methods, each at the best of the rates that all tried
 TEXTS = (
     "README.md",
     "data/README.md",
@@ -109,6 +107,7 @@ def renewed(text: str, made: Blocks) -> str:
             )
 
     def anew(mark: re.Match) -> str:
+        """A block between its marks. Raises ValueError for a name that no block has."""
         if mark["name"] not in made:
             raise ValueError(
                 f"no block is called {mark['name']!r}; choose one of: {', '.join(made)}"
@@ -118,7 +117,12 @@ def renewed(text: str, made: Blocks) -> str:
     return BLOCK.sub(anew, text)
 
 
-def verify_texts(made: Blocks, *, write: bool = False, root: Path | None = None) -> list[str]:
+def verify_texts(
+    made: Blocks,
+    *,
+    write: bool = False,
+    root: Path | None = None,
+) -> list[str]:
     """Compare the texts of a clone with what the committed files give, or write them.
 
     Returns a sentence for each text that differs.

@@ -9,16 +9,13 @@ import typer
 
 from ukd.cli.options import (
     BY_PRESET,
-    HUB_PRESETS,
-    LAYER_SELECTIONS,
-    LOCAL_PRESETS,
-    SELECTION_SPLITS,
-    STUDENT_INITS,
     choice,
     number,
     text,
 )
 from ukd.cli.parse import ALL, count_or_all, positive
+from ukd.config.choices import LAYER_SELECTIONS, SELECTION_SPLITS, STUDENT_INITS
+from ukd.config.presets import HUB_PRESETS, LOCAL_PRESETS
 
 if TYPE_CHECKING:
     from ukd.config.presets import TrainingConfig

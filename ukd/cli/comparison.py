@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from ukd.cli.budget import Budget
-from ukd.cli.options import DEFAULT_METHODS, EACH_TASK, SCENARIOS, choice, text
+from ukd.cli.options import choice, text
 from ukd.cli.parse import ALL, counts, names, positives, words
+from ukd.config.choices import EACH_TASK
+from ukd.config.presets import HUB_PRESETS, TrainingConfig
+from ukd.config.scenarios import DEFAULT_METHODS, SCENARIO_STUDENTS, SCENARIOS
 
 if TYPE_CHECKING:
-    from ukd.config.presets import TrainingConfig
     from ukd.methods.method import Method
     from ukd.training.grid import LearningRateSearch
 
@@ -71,7 +73,6 @@ class Comparison:
 
     def chosen_tasks(self, config: TrainingConfig) -> tuple[str, ...]:
         """Names of tasks. Raises ValueError for one that is unknown."""
-        from ukd.config.presets import HUB_PRESETS
         from ukd.data.tasks import SPECS, SYNTHETIC
 
         if self.tasks is None:
@@ -83,7 +84,6 @@ class Comparison:
     def chosen_methods(self) -> tuple[Method, ...]:
         """Methods. Raises ValueError for an unknown name, option or value."""
         from ukd.methods.registry import METHODS, parse_method
-        from ukd.methods.scenarios import SCENARIOS
 
         chosen = SCENARIOS[self.scenario] if self.scenario else DEFAULT_METHODS
         if self.methods == ALL:
@@ -129,9 +129,6 @@ class Comparison:
 
         With the one student of the preset where a student is given, or the preset is on the hub.
         """
-        from ukd.config.presets import HUB_PRESETS
-        from ukd.methods.scenarios import SCENARIO_STUDENTS
-
         config = budget.config()
         given = budget.student or budget.student_depth or config.name in HUB_PRESETS
         changes = () if given else SCENARIO_STUDENTS.get(self.scenario, ())

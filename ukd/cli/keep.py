@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ukd.cli.options import EACH_TASK, Source, text
+from ukd.cli.options import Source, text
 from ukd.cli.parse import words
+from ukd.config.choices import EACH_TASK
 
 
 def collect(
@@ -103,7 +104,7 @@ def verify(
         return 0
     from ukd.cli import verification
 
-    problems = verification.verify(write=write)
+    problems = verification.verify_clone(write=write)
     for problem in problems:
         print(problem)
     if not problems:

@@ -96,7 +96,7 @@ def plan(
     for config in configs:
         tasks = comparison.chosen_tasks(config)
         seeds = len(comparison.chosen_seeds(config))
-        print(cost.plan(tasks, methods, seeds, config, source, runtime, search))
+        print(cost.cost_of(tasks, methods, seeds, config, source, runtime, search))
     return 0
 
 

@@ -1,12 +1,11 @@
 """Options that several commands share, in groups, and what each group builds.
 
-torch is imported only where something is built, so that `ukd --help` is quick. So the names in the
-texts are written down here; `tests/test_cli.py` compares them with those of the package.
+torch is imported only where something is built, so that `ukd --help` is quick.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,45 +13,44 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ukd.cli.parse import count, map_name, one_of, positive
+from ukd.config.choices import (
+    AUTO_PRECISION,
+    GLUE_TASKS,
+    PRECISIONS,
+    SPACES,
+    STAGE_COUNTS,
+    STUDENT_LAYERS,
+    SYNTHETIC_TASKS,
+    TEACHER_LAYERS,
+)
 
 if TYPE_CHECKING:
     from ukd.config.runtime import Runtime
     from ukd.methods.method import Method
 
-SYNTHETIC_TASKS = ("acceptability", "sentiment", "paraphrase", "similarity", "entailment")
-GLUE_TASKS = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte")
-LOCAL_PRESETS = ("smoke", "lesson", "cpu")
-HUB_PRESETS = ("bert-4", "distilroberta", "bilstm", "gated-cnn", "laptop")
-DEFAULT_METHODS = ("no-kd", "kd", "kd-two-stage", "universal-kd")
-SCENARIOS = ("first-look", "ild", "capacity-gap", "cross-architecture", "ablation")
-LAYER_SELECTIONS = ("first", "spread", "last")
-STUDENT_INITS = ("pretrained", "teacher")
-SELECTION_SPLITS = ("dev", "validation")
-PRECISIONS = ("auto", "float32", "bf16", "fp16")
+# The method's own files import nothing of the package's, so their words stand here once more.
 LAYER_MAPS = (
-    *(
-        "attention",
-        "teacher-query",
-        "uniform",
-        "skip",
-        "last",
-        "reverse",
-        "all-to-one",
-        "deepest",
-        "random",
-    ),
+    "attention",
+    "teacher-query",
+    "uniform",
+    "skip",
+    "last",
+    "reverse",
+    "all-to-one",
+    "deepest",
+    "random",
 )
 ATTENTION_ON = ("logits", "losses")
-STUDENT_LAYERS = ("intermediate", "last")
-TEACHER_LAYERS = ("intermediate", "all")
-STAGES = ("one", "two")
-SPACES = ("output", "hidden")
 BY_PRESET = "[default: the preset's]"
 BY_METHOD = "[default: the method's]"
-EACH_TASK = "each"
 
 
-def number(*names: str, text: str, default: str, parser: Callable = count) -> object:
+def number(
+    *names: str,
+    text: str,
+    default: str,
+    parser: Callable = count,
+) -> object:
     """An option that takes a number; the text says its unit."""
     metavar = "X" if parser is positive else "N"
     return typer.Option(*names, parser=parser, metavar=metavar, help=f"{text}  {default}".rstrip())
@@ -63,7 +61,12 @@ def text(*names: str, metavar: str, text: str, **settings: object) -> object:
     return typer.Option(*names, metavar=metavar, help=text, **settings)
 
 
-def choice(*names: str, choices: tuple[str, ...], text: str, hint: str = "") -> object:
+def choice(
+    *names: str,
+    choices: Collection[str],
+    text: str,
+    hint: str = "",
+) -> object:
     """An option that takes one of a few words."""
     metavar = "NAME" if len(choices) > 4 else "|".join(choices)
     return typer.Option(*names, parser=one_of(choices, hint), metavar=metavar, help=text)
@@ -116,10 +119,10 @@ class Machine:
         str,
         choice(
             "--precision",
-            choices=PRECISIONS,
+            choices=(AUTO_PRECISION, *PRECISIONS),
             text="'auto' is bf16 where the device has it, else float32; see `ukd doctor`.",
         ),
-    ] = "auto"
+    ] = AUTO_PRECISION
     compile: Annotated[
         bool, typer.Option("--compile", help="Train through torch.compile.  [default: off]")
     ] = False
@@ -198,7 +201,7 @@ class Losses:
         str | None,
         choice(
             "--stages",
-            choices=STAGES,
+            choices=STAGE_COUNTS,
             text=f"Labels and teacher at once, or the teacher first, then labels.  {BY_METHOD}",
         ),
     ] = None

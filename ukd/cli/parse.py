@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import fields, is_dataclass
 from typing import get_type_hints
 
@@ -45,7 +45,7 @@ def positive(text: object) -> float:
     return value
 
 
-def one_of(choices: tuple[str, ...], hint: str = "") -> Callable[[object], str]:
+def one_of(choices: Collection[str], hint: str = "") -> Callable[[object], str]:
     """A parser of one of these words. hint: what may have been meant by another."""
 
     def parse(text: object) -> str:
@@ -93,7 +93,11 @@ def _each(parse: Callable, option: str, text: str) -> tuple:
     return values
 
 
-def names(option: str, text: str, known: Iterable[str]) -> tuple[str, ...]:
+def names(
+    option: str,
+    text: str,
+    known: Iterable[str],
+) -> tuple[str, ...]:
     """Known names of a list with commas. Raises ValueError for another name, or none."""
     known = tuple(known)
     chosen = words(text)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from ukd.analysis.rows import SPLITS
 from ukd.analysis.runs import load_runs
 from ukd.config.presets import PRESETS, TrainingConfig
 from ukd.config.runtime import choose_runtime
@@ -20,12 +21,16 @@ from ukd.training.distill import distill
 from ukd.training.run_record import RunRecord
 from ukd.training.teacher import train_teacher
 
-SPLITS = ("dev", "validation")
 # Records of versions up to 0.2 do not say how many layers these had.
 EARLIER_DEPTH = {"bilstm": 2, "gated-cnn": 4}
 
 
-def repeat(prefix: str, *, encoder: str | None = None, source: str | None = None) -> str:
+def repeat(
+    prefix: str,
+    *,
+    encoder: str | None = None,
+    source: str | None = None,
+) -> str:
     """Train a committed run again, and its teacher if that is not cached; the scores as a table.
 
     Args:

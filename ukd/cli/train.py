@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 from ukd.cli.budget import Budget
 from ukd.cli.comparison import Comparison
 from ukd.cli.options import (
-    GLUE_TASKS,
     Losses,
     Machine,
     Source,
@@ -19,6 +18,7 @@ from ukd.cli.options import (
     number,
     text,
 )
+from ukd.config.choices import GLUE_TASKS
 
 if TYPE_CHECKING:
     from ukd.config.runtime import Runtime
@@ -125,7 +125,11 @@ def reproduce(
     return 2 if failures else 0
 
 
-def _announce(runtime: Runtime, tasks: tuple[str, ...], seeds: tuple[int, ...]) -> None:
+def _announce(
+    runtime: Runtime,
+    tasks: tuple[str, ...],
+    seeds: tuple[int, ...],
+) -> None:
     numbers = ", ".join(str(seed) for seed in seeds)
     print(
         f"{runtime.device}, {runtime.precision} ({runtime.reason}); tasks {', '.join(tasks)}; "

@@ -28,7 +28,7 @@ def draw_all(folder: Path) -> list[Path]:
     return draw_figures(folder, {"method": method_figure})
 
 
-def verify(*, write: bool = False) -> list[str]:
+def verify_clone(*, write: bool = False) -> list[str]:
     """What differs from what the committed runs give, one sentence each; `write` mends it.
 
     Damage to the runs themselves is reported and never mended. Raises ValueError outside a clone.

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-STUDENT_INITS = ("pretrained", "teacher")
-SELECTION_SPLITS = ("dev", "validation")
-GLUE_TASKS = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte")
+from ukd.config.choices import GLUE_TASKS
 
 
 @dataclass(frozen=True)

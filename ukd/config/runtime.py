@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-PRECISIONS = ("auto", "float32", "bf16", "fp16")
+from ukd.config.choices import AUTO_PRECISION, PRECISIONS
+
 AMPERE = 8  # compute capability of the first NVIDIA GPUs with bf16
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}  # as Linux names a CPU's instructions
 
@@ -37,19 +38,20 @@ class Runtime:
     compiled: bool = False
 
 
-def choose_runtime(precision: str = "auto", *, compiled: bool = False) -> Runtime:
+def choose_runtime(precision: str = AUTO_PRECISION, *, compiled: bool = False) -> Runtime:
     """Choose the device (CUDA, then MPS, then CPU) and the precision.
 
     "auto" takes bf16 on GPUs of compute capability 8 and on CPUs with avx512_bf16 or amx_bf16,
     fp16 on older GPUs, and float32 elsewhere. So machines of one kind make equal runs.
 
-    Raises: ValueError for a precision that is not one of `PRECISIONS`.
+    Raises: ValueError for a precision that is neither "auto" nor one of `PRECISIONS`.
     """
-    if precision not in PRECISIONS:
-        raise ValueError(f"unknown precision {precision!r}; choose one of: {', '.join(PRECISIONS)}")
+    known = (AUTO_PRECISION, *PRECISIONS)
+    if precision not in known:
+        raise ValueError(f"unknown precision {precision!r}; choose one of: {', '.join(known)}")
     device = _best_device()
     reason = "asked for"
-    if precision == "auto":
+    if precision == AUTO_PRECISION:
         precision, reason = _default_precision(device)
     return Runtime(device, precision, torch.get_num_threads(), reason, compiled)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -10,6 +11,8 @@ from concurrent.futures.process import BrokenProcessPool
 
 import torch
 from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky import process_executor
+from tqdm import tqdm
 
 from ukd.config.runtime import logger, progress
 
@@ -71,7 +74,11 @@ def in_processes(
     return results
 
 
-def _numbered(index: int, work: Callable, item: object) -> tuple[int, object]:
+def _numbered(
+    index: int,
+    work: Callable,
+    item: object,
+) -> tuple[int, object]:
     """A result with the place of its item, since results come in the order they are finished."""
     return index, work(item)
 
@@ -79,6 +86,13 @@ def _numbered(index: int, work: Callable, item: object) -> tuple[int, object]:
 def _start_worker(threads: int, parent: int) -> None:
     """In a new process: its share of the cores, and an end when its parent has ended."""
     torch.set_num_threads(threads)
+    # By default a worker that has grown by 300 MB is ended between two items and replaced, with a
+    # warning of a memory leak. Training grows by more than that, and leaks nothing: the memory is
+    # there for the next item. There is no public setting.
+    process_executor._MAX_MEMORY_LEAK_SIZE = math.inf
+    # tqdm's own lock is shared between processes. Its semaphore would be reported as leaked when a
+    # worker is killed, as on Ctrl-C; the bars of a worker are never shown.
+    tqdm.set_lock(threading.RLock())
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 

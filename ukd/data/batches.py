@@ -19,9 +19,10 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
+from ukd.config.choices import SELECTION_SPLITS
 from ukd.config.keys import config_hash
 from ukd.config.paths import cache_folder
-from ukd.config.presets import SELECTION_SPLITS, TrainingConfig
+from ukd.config.presets import TrainingConfig
 from ukd.config.verified import build_verified
 from ukd.data.tasks import Task, scored_rows, train_dev_split
 

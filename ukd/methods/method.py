@@ -7,10 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SPACES = ("output", "hidden")
-STUDENT_LAYERS = ("intermediate", "last")
-TEACHER_LAYERS = ("intermediate", "all")
-STAGE_COUNTS = ("one", "two")
 TERMS = ("labels", "kd", "intermediate", "hidden", "annealed")
 TEACHER_TERMS = TERMS[1:]
 # What can be changed of a method by name; stages and space are said in words of their own.

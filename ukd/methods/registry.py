@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ukd.config.choices import SPACES, STAGE_COUNTS, STUDENT_LAYERS, TEACHER_LAYERS
 from ukd.losses import ATTENTION_ON
 from ukd.methods.method import (
     OPTIONS,
-    SPACES,
-    STAGE_COUNTS,
-    STUDENT_LAYERS,
-    TEACHER_LAYERS,
     TEACHER_TERMS,
     HiddenStateConfig,
     Method,

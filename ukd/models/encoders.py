@@ -18,6 +18,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from ukd.config.choices import LAYER_SELECTIONS
 from ukd.config.keys import files_hash
 from ukd.config.runtime import attention_kernel, logger
 from ukd.data.tasks import Task
@@ -25,7 +26,6 @@ from ukd.models.family_check import check_encoder_kind
 from ukd.models.loading import further_layers, read_weights, sources_explained, with_new_classifier
 from ukd.models.students import STUDENTS
 
-LAYER_SELECTIONS = ("first", "spread", "last")
 TEACHER_EMBEDDINGS = "teacher"
 
 

@@ -20,9 +20,9 @@ from ukd.losses import intermediate_loss
 from ukd.projection import attention_projection, weighted_sum
 
 BLUE, ORANGE, GREEN = sns.color_palette("colorblind")[:3]
-GREY = "0.25"
-STUDENT_LAYERS = 4
-TEACHER_LAYERS = 6
+TEXT_GREY = "0.25"
+DRAWN_STUDENT_LAYERS = 4
+DRAWN_TEACHER_LAYERS = 6
 ATTENDING_LAYER = 2  # the student layer whose attention is drawn
 # The teacher heads' logits of one example. They decide how wide the lines are.
 TEACHER_LOGITS = (0.1, 0.6, 1.2, 1.7, 2.1)
@@ -44,19 +44,19 @@ def draw_method(ax: Axes) -> Axes:
     The width of a line is its weight.
     """
     students = []
-    for layer in range(1, STUDENT_LAYERS + 1):
-        colour = BLUE if layer == STUDENT_LAYERS else "white"
+    for layer in range(1, DRAWN_STUDENT_LAYERS + 1):
+        colour = BLUE if layer == DRAWN_STUDENT_LAYERS else "white"
         _draw_layer(ax, (0.4, 1.25 * layer - 0.35), f"student layer {layer}", BLUE)
         students.append(_draw_classifier(ax, (2.95, 1.25 * layer - 0.35), BLUE, colour))
     teachers = []
-    for layer in range(1, TEACHER_LAYERS + 1):
-        colour = ORANGE if layer == TEACHER_LAYERS else "white"
+    for layer in range(1, DRAWN_TEACHER_LAYERS + 1):
+        colour = ORANGE if layer == DRAWN_TEACHER_LAYERS else "white"
         _draw_layer(ax, (7.2, 0.95 * layer - 0.45), f"teacher layer {layer}", ORANGE)
         teachers.append(_draw_classifier(ax, (6.75, 0.95 * layer - 0.45), ORANGE, colour))
     _draw_attention_lines(ax, students[ATTENDING_LAYER - 1], teachers[:-1])
     _draw_line(ax, students[-1], teachers[-1], color=GREEN, linewidth=2)
     _write(ax, "KD between the last layers", (4.9, 5.28), GREEN, 9)
-    _write(ax, "attention: who predicts as I do?", (4.9, -0.35), GREY, 9)
+    _write(ax, "attention: who predicts as I do?", (4.9, -0.35), TEXT_GREY, 9)
     _write(ax, "pseudo classifiers,\ntrained with the student", (2.95, -0.95), BLUE, 8)
     _write(ax, "pseudo classifiers,\ntrained on labels, then frozen", (6.85, -0.95), ORANGE, 8)
     ax.set(xlim=(0, 9.9), ylim=(-1.2, 5.9), aspect="equal")
@@ -64,7 +64,12 @@ def draw_method(ax: Axes) -> Axes:
     return ax
 
 
-def _draw_layer(ax: Axes, place: tuple[float, float], name: str, colour: tuple) -> None:
+def _draw_layer(
+    ax: Axes,
+    place: tuple[float, float],
+    name: str,
+    colour: tuple,
+) -> None:
     """A layer's box, whose left edge has its middle at `place`."""
     x, y = place
     box = FancyBboxPatch(
@@ -99,7 +104,7 @@ def _draw_attention_lines(
     for teacher, weight in zip(teachers, weights, strict=True):
         width = 0.4 + 12 * weight
         style = {"linewidth": width, "alpha": 0.55, "solid_capstyle": "round"}
-        _draw_line(ax, student, teacher, color=GREY, **style)
+        _draw_line(ax, student, teacher, color=TEXT_GREY, **style)
         x, y = teacher
         ax.annotate(
             f"{weight:.2f}",
@@ -254,7 +259,11 @@ def draw_descent(ax: Axes, teacher: Tensor, paths: dict[str, Tensor], **options:
     return ax
 
 
-def _losses(students: Tensor, teacher: Tensor, options: dict[str, object]) -> list[float]:
+def _losses(
+    students: Tensor,
+    teacher: Tensor,
+    options: dict[str, object],
+) -> list[float]:
     """The loss at each of the student's logits (steps, 1, 2)."""
     losses = []
     for student in students.detach():

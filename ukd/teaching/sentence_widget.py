@@ -97,6 +97,7 @@ def sentence_predictor(
     }
 
     def predict_layers(*texts: str) -> LayerPredictions:
+        """What both networks' layers predict of a sentence or a pair, and the map between them."""
         teacher_logits = frozen(**read_teacher(*texts, **options))  # (1, T, C)
         student_logits = student(**read_student(*texts, **options))  # (1, S, C)
         weights = attention(method, student_logits, teacher_logits, task.spec.regression)

@@ -53,7 +53,11 @@ def temperature_slider(label: str, value: float = 1.0) -> ipywidgets.FloatLogSli
     )
 
 
-def choice(label: str, options: Sequence[str], value: str) -> ipywidgets.Dropdown:
+def dropdown(
+    label: str,
+    options: Sequence[str],
+    value: str,
+) -> ipywidgets.Dropdown:
     """A labelled list to choose from. The space bar opens it, arrows and Enter choose."""
     return ipywidgets.Dropdown(options=options, value=value, description=label, **_layout())
 
@@ -158,10 +162,10 @@ def _task_maps(runs: Runs, task: str) -> ipywidgets.VBox:
     """One task's tab: the layer maps of two methods."""
     runs = runs.where(runs.table["task"] == task)
     names = methods_of(runs.table)
-    left = choice("left: method", names, _first_of(names, "universal-kd"))
-    right = choice("right: method", names, _first_of(names, "uniform"))
+    left = dropdown("left: method", names, _first_of(names, "universal-kd"))
+    right = dropdown("right: method", names, _first_of(names, "uniform"))
     groups = _common_groups(runs, names)
-    group = choice("mean over", groups, groups[0])
+    group = dropdown("mean over", groups, groups[0])
     figure = Figure(figsize=(FIGURE_WIDTH, 2.2), dpi=DPI)
     axes = figure.subplots(1, 2, gridspec_kw=MAP_MARGINS)
 

@@ -40,7 +40,7 @@ PRESETS_HEADER = [
 ]
 
 
-def plan(
+def cost_of(
     tasks: tuple[str, ...],
     methods: tuple[Method, ...],
     seeds: int,
@@ -140,7 +140,11 @@ def _memory_table(config: TrainingConfig, runtime: Runtime) -> str:
     return markdown_table(["network", "layers x width", "weights", memory], rows)
 
 
-def _reading(methods: tuple[Method, ...], runtime: Runtime, speeds: dict[str, Speed]) -> str:
+def _reading(
+    methods: tuple[Method, ...],
+    runtime: Runtime,
+    speeds: dict[str, Speed],
+) -> str:
     """How the tables are to be read."""
     left_out = "Evaluation and reading come on top"
     if any(method.assistant for method in methods):

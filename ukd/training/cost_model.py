@@ -142,7 +142,11 @@ def train_rows(rows: int, outputs: int, config: TrainingConfig) -> int:
     return labelled - dev_size(labelled, outputs)
 
 
-def task_size(name: str, source: str | None, config: TrainingConfig) -> tuple[int, float, int]:
+def task_size(
+    name: str,
+    source: str | None,
+    config: TrainingConfig,
+) -> tuple[int, float, int]:
     """A task's (labelled examples, mean tokens, outputs): stated for the hub, else counted."""
     source = source_of(name, source)
     if source == "hub":
@@ -180,10 +184,12 @@ def measured_speed(size: NetworkSize, config: TrainingConfig, runtime: Runtime) 
     labels = torch.zeros(config.batch_size, dtype=torch.long, device=runtime.device)
 
     def infer() -> None:
+        """One batch forward, without gradients."""
         with torch.no_grad(), autocast(runtime):
             model.eval()(input_ids=inputs)
 
     def train() -> None:
+        """One batch forward and backward, and the optimizer's step."""
         with autocast(runtime):
             logits = model.train()(input_ids=inputs).logits
         label_loss(logits, labels).backward()

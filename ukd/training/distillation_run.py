@@ -206,6 +206,7 @@ class DistillationRun:
         objective.epochs = schedule.epochs
 
         def batches(epoch: int, rank: int, world: int) -> Iterator[Batch]:
+            """One epoch's batches, in an order that no two epochs of all stages share."""
             objective.epoch = epoch
             train = self.splits[TRAIN]
             passed = epochs_before + epoch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -166,16 +166,20 @@ def _best_by_method(
     if grid.search and grid.search.task:
         for method in best:
             own = [one for run, one in zip(tried, records, strict=True) if run.method == method]
-            best[method] = best_learning_rate(own)
+            best[method] = best_learning_rate(
+                (one.settings.learning_rate, mean_metric(one.scores["dev"])) for one in own
+            )
     return best
 
 
-def best_learning_rate(records: list[RunRecord]) -> float:
-    """The learning rate with the best mean score on the development part; of equals the lower."""
+def best_learning_rate(tried: Iterable[tuple[float, float]]) -> float:
+    """The learning rate with the best mean score on the development part; of equals the lower.
+
+    tried: a learning rate and a score for each run.
+    """
     scores: dict[float, list[float]] = {}
-    for record in records:
-        score = mean_metric(record.scores["dev"])
-        scores.setdefault(record.settings.learning_rate, []).append(score)
+    for rate, score in tried:
+        scores.setdefault(rate, []).append(score)
     return max(scores, key=lambda rate: (mean(scores[rate]), -rate))
 
 
@@ -217,7 +221,13 @@ def _teacher(grid: ExperimentGrid, task: Task) -> Teacher:
     )
 
 
-def _each(work: Callable, items: list, grid: ExperimentGrid, jobs: int, label: str) -> list:
+def _each(
+    work: Callable,
+    items: list,
+    grid: ExperimentGrid,
+    jobs: int,
+    label: str,
+) -> list:
     """`work(grid, item)` for every item, in `jobs` processes; results in the order of items."""
     jobs = min(jobs, len(items))
     if jobs <= 1:

@@ -27,7 +27,7 @@ from ukd.training.teacher_cache import cache_teacher
 from ukd.training.teacher_heads import fit_heads
 
 LOGITS_FILE = "logits.safetensors"
-NOTE = "teacher.json"
+TEACHER_NOTE = "teacher.json"
 KEPT = ("layers", "parameters", "scores", "encoder", "learning_rate", "seed", "settings")
 
 
@@ -100,11 +100,16 @@ def keep_logits(
             "heads": heads,
             "sha256": files_hash([building / LOGITS_FILE]),
         }
-        write_json(building / NOTE, about)
+        write_json(building / TEACHER_NOTE, about)
     return load_kept_teacher(folder, task, encoder=teacher.encoder)
 
 
-def load_kept_teacher(folder: Path, task: Task, *, encoder: str | None = None) -> KeptTeacher:
+def load_kept_teacher(
+    folder: Path,
+    task: Task,
+    *,
+    encoder: str | None = None,
+) -> KeptTeacher:
     """The teacher whose logits a folder holds, for `distill` as any other.
 
     Args:
@@ -115,7 +120,7 @@ def load_kept_teacher(folder: Path, task: Task, *, encoder: str | None = None) -
     """
     remedy = "take the folder from where it came, or write it again (ukd logits)"
     try:
-        about = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+        about = json.loads((folder / TEACHER_NOTE).read_text(encoding="utf-8"))
         whole = files_hash([folder / LOGITS_FILE]) == about["sha256"]
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{folder} holds no teacher's logits ({error}): {remedy}") from error

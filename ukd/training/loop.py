@@ -22,7 +22,7 @@ from ukd.training.checkpoint import Checkpointer
 
 ObjectiveFunction = Callable[[nn.Module, Batch], dict[str, Tensor]]
 Score = Callable[[nn.Module], float | tuple[float, dict]]
-CURVE_POINTS = 60  # of a whole run, at most about twice as many
+LOGGED_POINTS = 60  # of a whole run, at most about twice as many
 
 
 class LossNotFiniteError(ValueError):
@@ -178,7 +178,7 @@ def train_one_epoch(  # noqa: PLR0913
     window = []
     names: list[str] = []
     step = epoch * schedule.updates_per_epoch
-    every = max(1, schedule.steps // CURVE_POINTS)
+    every = max(1, schedule.steps // LOGGED_POINTS)
     rows = []
     for batch in batches:
         model.train()

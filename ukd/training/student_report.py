@@ -6,15 +6,15 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ukd.config.choices import STUDENT_INITS
 from ukd.config.keys import HASH_LENGTH, files_hash
-from ukd.config.presets import PRESETS, STUDENT_INITS, TrainingConfig
+from ukd.config.presets import PRESETS, TrainingConfig
 from ukd.data.metrics import expected_calibration_error
 from ukd.data.tasks import SYNTHETIC, Task
 from ukd.methods.method import Method
 from ukd.models.bundled import resolve_encoder
+from ukd.models.encoders import TEACHER_EMBEDDINGS
 from ukd.models.students import STUDENTS
-
-TEACHER_EMBEDDINGS = "teacher"
 
 
 def describe_student(config: TrainingConfig, encoder: str) -> dict:

@@ -98,6 +98,7 @@ def cached_logits(table: Tensor, device: str | None = None) -> TeacherLookup:
     """
 
     def lookup(batch: Batch) -> Tensor:
+        """Logits (B, T, C) of the batch's rows."""
         if device is None:
             return table[batch.rows]
         return table[batch.rows.to(table.device)].to(device)

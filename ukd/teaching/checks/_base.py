@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from math import log
 from typing import Any
 
 import torch
 from torch import Tensor
 
+LN2 = log(2)
+LN3 = log(3)
 # The value that a common mistake gives, and the hint that names the mistake.
 Mistakes = Sequence[tuple[Any, str]]
 

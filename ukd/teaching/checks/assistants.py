@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ukd.teaching.checks._base import exercise, expect
 
-TEACHER = ((4.0, 0.0, -2.0),)
-TARGET_MISTAKES = [
+_TEACHER = ((4.0, 0.0, -2.0),)
+_TARGET_MISTAKES = [
     (
         [[1.0, 0.0, -0.5]],
         "epochs count from 0 here, so the second of four shows 2/4, not 1/4: else the first shows "
@@ -35,13 +35,13 @@ TARGET_MISTAKES = [
         "these are probabilities: the target is made of logits, and the loss is a squared error",
     ),
     (
-        0.5 * torch.tensor(TEACHER).softmax(-1),
+        0.5 * torch.tensor(_TEACHER).softmax(-1),
         "these are scaled probabilities: scale the logits",
     ),
 ]
 # Probabilities (1/3, 1/3, 1/3), (1/2, 1/4, 1/4) and (1, 0, 0): log 3, 1.5 log 2 and 0 nats.
-LAYERS = ((0.0, 0.0, 0.0), (log(2), 0.0, 0.0), (30.0, 0.0, 0.0))
-ENTROPY_MISTAKES = [
+_LAYERS = ((0.0, 0.0, 0.0), (log(2), 0.0, 0.0), (30.0, 0.0, 0.0))
+_ENTROPY_MISTAKES = [
     ([-1.09861, -1.03972, 0.0], "the minus sign is missing: an entropy is never negative"),
     ([1.58496, 1.5, 0.0], "these are bits: take the natural logarithm"),
     ([0.36620, 0.34657, 0.0], "you averaged over the classes: an entropy is a sum"),
@@ -60,23 +60,23 @@ def annealed_target(answer: Callable[[Tensor, int, int], Tensor]) -> str:
 
     teacher: logits (B, C). The result is (B, C).
     """
-    teacher = torch.tensor(TEACHER)
+    teacher = torch.tensor(_TEACHER)
     second = answer(teacher, 1, 4)
     expect(
-        second, [[2.0, 0.0, -1.0]], TARGET_MISTAKES, what="the target of the second epoch of four"
+        second, [[2.0, 0.0, -1.0]], _TARGET_MISTAKES, what="the target of the second epoch of four"
     )
     expect(answer(teacher, 0, 4), [[1.0, 0.0, -0.5]], what="the target of the first epoch of four")
-    expect(answer(teacher, 3, 4), TEACHER, what="the target of the last epoch")
-    expect(teacher, TEACHER, what="the teacher's logits afterwards (you changed them in place)")
+    expect(answer(teacher, 3, 4), _TEACHER, what="the target of the last epoch")
+    expect(teacher, _TEACHER, what="the teacher's logits afterwards (you changed them in place)")
     return "a quarter, a half, ..., the teacher itself in the last epoch"
 
 
 @exercise
 def layer_entropy(answer: Callable[[Tensor], Tensor]) -> str:
     """`answer(logits)`: the entropy in nats of each layer's prediction, (T, C) to (T,)."""
-    entropies = answer(torch.tensor(LAYERS))
+    entropies = answer(torch.tensor(_LAYERS))
     right = [1.09861, 1.03972, 0.0]
-    expect(entropies, right, ENTROPY_MISTAKES, what="the entropies of three layers")
+    expect(entropies, right, _ENTROPY_MISTAKES, what="the entropies of three layers")
     certain = answer(torch.tensor([[500.0, 0.0]]))
     if torch.as_tensor(certain).isnan().any():
         raise AssertionError(

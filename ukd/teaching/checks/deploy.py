@@ -10,14 +10,14 @@ from torch import Tensor
 from ukd.teaching.checks._base import exercise, expect
 
 # (N, L): the largest probability of five texts at three layers.
-LARGEST = (
+_LARGEST = (
     (0.6, 0.9, 0.95),
     (0.9, 0.5, 0.5),
     (0.6, 0.7, 0.8),
     (0.5, 0.6, 0.99),
     (0.7, 0.89, 0.75),
 )
-EXIT_MISTAKES = [
+_EXIT_MISTAKES = [
     ([1, 0, 2, 2, 2], "you count layers from 0; the first layer is 1"),
     (
         [2, 1, 1, 3, 1],
@@ -35,7 +35,7 @@ EXIT_MISTAKES = [
     ([3, 3, 3, 3, 3], "a layer that just reaches the threshold may answer: use >="),
     ([3, 1, 3, 3, 3], "that is the last sure layer; the first one was asked for"),
 ]
-ORDER_MISTAKES = [
+_ORDER_MISTAKES = [
     (
         [[0.1, 0.2, 0.7], [1, 2, 3]],
         "the columns are still in the model's order: its first class would be read as ours",
@@ -46,8 +46,8 @@ ORDER_MISTAKES = [
     ),
     ([[0.7, 0.2, 0.1], [3, 2, 1]], "you turned the columns round; look each name up"),
 ]
-MODEL_ORDER = ("entailment", "neutral", "contradiction")
-OUR_ORDER = ("contradiction", "entailment", "neutral")
+_MODEL_ORDER = ("entailment", "neutral", "contradiction")
+_OUR_ORDER = ("contradiction", "entailment", "neutral")
 
 
 @exercise
@@ -57,10 +57,10 @@ def exit_layer(answer: Callable[[Tensor, float], Tensor]) -> str:
     largest: (N, L), each layer's largest probability. The result is (N,); the last layer where none
     reaches the threshold.
     """
-    largest = torch.tensor(LARGEST)
+    largest = torch.tensor(_LARGEST)
     layers = answer(largest, 0.9)
-    expect(layers, [2, 1, 3, 3, 3], EXIT_MISTAKES, what="the layers used")
-    assert torch.equal(largest, torch.tensor(LARGEST)), (
+    expect(layers, [2, 1, 3, 3, 3], _EXIT_MISTAKES, what="the layers used")
+    assert torch.equal(largest, torch.tensor(_LARGEST)), (
         "you changed the probabilities that were given: make a copy"
     )
     alone = answer(largest[:, :1], 0.99)
@@ -75,10 +75,10 @@ def reorder_classes(answer: Callable[[Tensor, tuple, tuple], Tensor]) -> str:
     logits: (N, C), a column for each name of theirs.
     """
     logits = torch.tensor([[0.1, 0.2, 0.7], [1.0, 2.0, 3.0]])
-    ours = answer(logits, MODEL_ORDER, OUR_ORDER)
-    expect(ours, [[0.7, 0.1, 0.2], [3, 1, 2]], ORDER_MISTAKES, what="the logits in our order")
+    ours = answer(logits, _MODEL_ORDER, _OUR_ORDER)
+    expect(ours, [[0.7, 0.1, 0.2], [3, 1, 2]], _ORDER_MISTAKES, what="the logits in our order")
     try:
-        answer(logits, MODEL_ORDER, ("entailment", "neutral", "unknown"))
+        answer(logits, _MODEL_ORDER, ("entailment", "neutral", "unknown"))
     except ValueError:
         return "by name, and a class that the model lacks is refused"
     raise AssertionError(

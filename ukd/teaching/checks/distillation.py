@@ -11,9 +11,9 @@ from ukd.teaching.checks._base import exercise, expect
 
 # tau = 2 halves the logits: [0, 0, 0] against [1, 0, -1] and [1, 0, 0] against [0, 1, 0].
 # The KL of the two rows is 0.26623 and 0.36417.
-STUDENT = ((0.0, 0.0, 0.0), (2.0, 0.0, 0.0))
-TEACHER = ((2.0, 0.0, -2.0), (0.0, 2.0, 0.0))
-KD_MISTAKES = [
+_STUDENT = ((0.0, 0.0, 0.0), (2.0, 0.0, 0.0))
+_TEACHER = ((2.0, 0.0, -2.0), (0.0, 2.0, 0.0))
+_KD_MISTAKES = [
     (0.31520, "the factor tau^2 is missing: without it the gradient shrinks as tau grows"),
     (0.63039, "you multiplied by tau and not by tau^2"),
     (4.03703, "the logits must be divided by tau before the softmax"),
@@ -32,7 +32,7 @@ KD_MISTAKES = [
     ),
     (-4.86036, "F.kl_div wants the student's LOG-probabilities first"),
 ]
-STEP_MISTAKES = [
+_STEP_MISTAKES = [
     (
         [6, 6],
         "each share was rounded by itself, and 2 + 2 epochs are not 3: round where the stage ENDS",
@@ -61,9 +61,9 @@ def distillation_loss(answer: Callable[[Tensor, Tensor, float], Tensor]) -> str:
 
     student, teacher: logits (B, C).
     """
-    student = torch.tensor(STUDENT)
-    teacher = torch.tensor(TEACHER)
-    expect(answer(student, teacher, 2.0), 1.26078, KD_MISTAKES, what="the loss at tau = 2")
+    student = torch.tensor(_STUDENT)
+    teacher = torch.tensor(_TEACHER)
+    expect(answer(student, teacher, 2.0), 1.26078, _KD_MISTAKES, what="the loss at tau = 2")
     equal = answer(teacher, teacher, 2.0)
     expect(equal, 0.0, what="the loss of a student that predicts what its teacher predicts")
     expect(answer(student, teacher, 1.0), 1.00926, what="the loss at tau = 1")
@@ -78,7 +78,7 @@ def stage_steps(answer: Callable[[list[float], int, int, int], list[int]]) -> st
     # 100 examples in batches of 32: 3 whole batches an epoch. 3 epochs halved: 2 and 1, since 1.5
     # rounds to 2.
     steps = answer([0.5, 0.5], 3, 100, 32)
-    expect(steps, [6, 3], STEP_MISTAKES, what="the steps of two stages")
+    expect(steps, [6, 3], _STEP_MISTAKES, what="the steps of two stages")
     expect(answer([1.0], 6, 5400, 32), [1008], what="the steps of a single stage")
     expect(answer([0.5, 0.5], 6, 5400, 32), [504, 504], what="the steps of two equal stages")
     return "two stages share 1008 steps as 504 and 504, and a single one takes all of them"

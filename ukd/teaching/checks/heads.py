@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ukd.teaching.checks._base import exercise, expect
 
-HEAD_LOGITS = [[-0.7247, 2.4495], [-0.2071, 2.1213]]
-HEAD_MISTAKES = [
+_HEAD_LOGITS = [[-0.7247, 2.4495], [-0.2071, 2.1213]]
+_HEAD_MISTAKES = [
     (
         [[1.5, 8.0], [0.5, 12.0]],
         "you left out the normalisation: a layer with large states would shout",
@@ -31,22 +31,22 @@ HEAD_MISTAKES = [
     ([[-1.2247, 2.4495], [-0.7071, 2.1213]], "you left out the bias"),
     ([[0.0401, 0.9599], [0.0888, 0.9112]], "you took a softmax: a head answers with logits"),
 ]
-NOT_BYTES = "these are numbers, not bytes: a float32 takes four"
-NO_LAYERS = "you forgot the layers"
-ONE_EXAMPLE = "this is one example"
-PARAMETER_MISTAKES = [
+_NOT_BYTES = "these are numbers, not bytes: a float32 takes four"
+_NO_LAYERS = "you forgot the layers"
+_ONE_EXAMPLE = "this is one example"
+_PARAMETER_MISTAKES = [
     (48, "you left out the biases: a head has D x C weights and C biases"),
     (18, "this is one head: every layer has its own"),
     (102, "you counted the normalisation's weights: it has none"),
 ]
-OUTPUT_MISTAKES = [
-    (60, NOT_BYTES),
-    (80, NO_LAYERS),
-    (24, ONE_EXAMPLE),
+_OUTPUT_MISTAKES = [
+    (60, _NOT_BYTES),
+    (80, _NO_LAYERS),
+    (24, _ONE_EXAMPLE),
     (960, "you gave the hidden space's bytes second: the output space comes first"),
 ]
-HIDDEN_MISTAKES = [(240, NOT_BYTES), (320, NO_LAYERS), (96, ONE_EXAMPLE)]
-ERROR_MISTAKES = [
+_HIDDEN_MISTAKES = [(240, _NOT_BYTES), (320, _NO_LAYERS), (96, _ONE_EXAMPLE)]
+_ERROR_MISTAKES = [
     ([0.5, 0.75, 0.1], "this is p(label): the error of a head that is right would be large"),
     (
         [0.5, 0.25, 0.1],
@@ -76,9 +76,9 @@ def pseudo_classifier(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> str
     weight = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0]])
     bias = torch.tensor([0.5, 0.0])
     logits = answer(states, weight, bias)
-    expect(logits, HEAD_LOGITS, HEAD_MISTAKES, what="the head's logits", tolerance=1e-3)
+    expect(logits, _HEAD_LOGITS, _HEAD_MISTAKES, what="the head's logits", tolerance=1e-3)
     large = answer(10 * states, weight, bias)
-    expect(large, HEAD_LOGITS, what="the logits of ten times the state", tolerance=1e-3)
+    expect(large, _HEAD_LOGITS, what="the logits of ten times the state", tolerance=1e-3)
     return "the direction of a state decides what the head predicts, its size does not"
 
 
@@ -96,9 +96,9 @@ def head_sizes(answer: Callable[[int, int, int, int], tuple[int, int, int]]) -> 
             "return three numbers: parameters, bytes in the output space, bytes in the hidden space"
         )
     parameters, output_bytes, hidden_bytes = sizes
-    expect(parameters, 54, PARAMETER_MISTAKES, what="the parameters of all heads")
-    expect(output_bytes, 240, OUTPUT_MISTAKES, what="the bytes in the output space")
-    expect(hidden_bytes, 960, HIDDEN_MISTAKES, what="the bytes in the hidden space")
+    expect(parameters, 54, _PARAMETER_MISTAKES, what="the parameters of all heads")
+    expect(output_bytes, 240, _OUTPUT_MISTAKES, what="the bytes in the output space")
+    expect(hidden_bytes, 960, _HIDDEN_MISTAKES, what="the bytes in the hidden space")
     mnli = list(answer(392_702, 11, 768, 3))
     expect(mnli, [25_377, 51_836_664, 13_270_185_984], what="BERT-base on MNLI")
     return (
@@ -112,7 +112,7 @@ def label_error(answer: Callable[[Tensor, Tensor], Tensor]) -> str:
     """`answer(logits, labels)`: one minus the probability of the label, (N, C) and (N,) to (N,)."""
     logits = torch.tensor([[0.0, 0.0], [log(3), 0.0], [0.0, log(9)]])
     labels = torch.tensor([1, 0, 0])
-    expect(answer(logits, labels), [0.5, 0.25, 0.9], ERROR_MISTAKES, what="the label error")
+    expect(answer(logits, labels), [0.5, 0.25, 0.9], _ERROR_MISTAKES, what="the label error")
     return "0 is sure and right, 1 is sure and wrong, 0.5 is an undecided head with two classes"
 
 

@@ -6,23 +6,20 @@ N examples, S student layers, T teacher layers. The values are worked out by han
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import log
 
 import torch
 from torch import Tensor
 
-from ukd.teaching.checks._base import exercise, expect
+from ukd.teaching.checks._base import LN2, LN3, exercise, expect
 
-LN2 = log(2)
-LN3 = log(3)
 # (N, S, T) = (2, 2, 4). Layer 1 attends to one teacher layer, then to two alike: entropies 0 and
 # ln 2. Layer 2 attends to two alike, then to all four: ln 2 and 2 ln 2.
-WEIGHTS = (
+_WEIGHTS = (
     ((1.0, 0.0, 0.0, 0.0), (0.5, 0.5, 0.0, 0.0)),
     ((0.0, 0.5, 0.5, 0.0), (0.25, 0.25, 0.25, 0.25)),
 )
-ENTROPIES = [LN2 / 2, 3 * LN2 / 2]
-ENTROPY_MISTAKES = [
+_ENTROPIES = [LN2 / 2, 3 * LN2 / 2]
+_ENTROPY_MISTAKES = [
     (
         [3 * LN2 / 2, 3 * LN2 - 0.75 * LN3],
         "this is the entropy of the mean map: take each example's entropy first, then the mean "
@@ -42,9 +39,9 @@ ENTROPY_MISTAKES = [
 ]
 # Layer 1 finds the teacher layer with the small label error in both examples, 0.1. Layer 2 sees
 # 1/4 of 0.9 and 3/4 of 0.5, which is 0.6, then 0.8.
-ATTENTION = (((1.0, 0.0, 0.0), (0.0, 0.25, 0.75)), ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
-LABEL_ERRORS = ((0.1, 0.9, 0.5), (0.9, 0.1, 0.8))
-ERROR_MISTAKES = [
+_ATTENTION = (((1.0, 0.0, 0.0), (0.0, 0.25, 0.75)), ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
+_LABEL_ERRORS = ((0.1, 0.9, 0.5), (0.9, 0.1, 0.8))
+_ERROR_MISTAKES = [
     (
         [0.5, 0.63125],
         "you multiplied the mean map by the mean label errors: which layer is good changes from "
@@ -70,12 +67,12 @@ def row_entropy(answer: Callable[[Tensor], Tensor]) -> str:
 
     weights: (N, S, T). The result is (S,).
     """
-    entropies = answer(torch.tensor(WEIGHTS))
+    entropies = answer(torch.tensor(_WEIGHTS))
     if entropies is not None and torch.as_tensor(entropies).isnan().any():
         raise AssertionError(
             "0 log 0 has become NaN: it counts as 0 (torch.special.entr knows that)"
         )
-    expect(entropies, ENTROPIES, ENTROPY_MISTAKES, what="the entropy")
+    expect(entropies, _ENTROPIES, _ENTROPY_MISTAKES, what="the entropy")
     uniform = answer(torch.full((5, 3, 8), 0.125))
     expect(uniform, [3 * LN2] * 3, what="the entropy of uniform weights over eight layers")
     return "0 for a layer that attends to one teacher layer, log T for uniform weights"
@@ -89,9 +86,9 @@ def attended_label_error(answer: Callable[[Tensor, Tensor], Tensor]) -> str:
 
     weights: (N, S, T). errors: (N, T), each teacher head's label error. The result is (S,).
     """
-    attended = answer(torch.tensor(ATTENTION), torch.tensor(LABEL_ERRORS))
-    expect(attended, [0.1, 0.7], ERROR_MISTAKES, what="the attended label error")
-    uniform = answer(torch.full((2, 4, 3), 1 / 3), torch.tensor(LABEL_ERRORS))
+    attended = answer(torch.tensor(_ATTENTION), torch.tensor(_LABEL_ERRORS))
+    expect(attended, [0.1, 0.7], _ERROR_MISTAKES, what="the attended label error")
+    uniform = answer(torch.full((2, 4, 3), 1 / 3), torch.tensor(_LABEL_ERRORS))
     expect(uniform, [0.55] * 4, what="the label error that uniform weights attend to")
     return (
         "a student that finds the right layer in every example attends to a smaller error than "

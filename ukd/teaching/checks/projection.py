@@ -12,28 +12,26 @@ from math import log
 import torch
 from torch import Tensor
 
-from ukd.teaching.checks._base import exercise, expect
+from ukd.teaching.checks._base import LN2, LN3, exercise, expect
 
-LN2 = log(2)
-LN3 = log(3)
 # Softmax over the student's two layers instead of the teacher's three.
-WRONG_AXIS = [[1 / 2, 4 / 5, 1 / 5], [1 / 2, 1 / 5, 4 / 5]]
+_WRONG_AXIS = [[1 / 2, 4 / 5, 1 / 5], [1 / 2, 1 / 5, 4 / 5]]
 # 2^1, 2^(1/2), 2^(-3/2) and 2^-1, 2^(-1/2), 2^(3/2), each divided by its sum.
-CENTRED_OVER_LAYERS = torch.tensor([[1.0, 0.5, -1.5], [-1.0, -0.5, 1.5]]).mul(LN2).softmax(-1)
-WEIGHTS = [[2 / 7, 4 / 7, 1 / 7], [2 / 7, 1 / 7, 4 / 7]]
-WEIGHT_MISTAKES = [
+_CENTRED_OVER_LAYERS = torch.tensor([[1.0, 0.5, -1.5], [-1.0, -0.5, 1.5]]).mul(LN2).softmax(-1)
+_WEIGHTS = [[2 / 7, 4 / 7, 1 / 7], [2 / 7, 1 / 7, 4 / 7]]
+_WEIGHT_MISTAKES = [
     (
         [[[16 / 21, 4 / 21, 1 / 21], [2 / 7, 1 / 7, 4 / 7]]],
         "the logits are not centred: take away each layer's mean over its classes, or a constant, "
         "which no softmax sees, moves the weights",
     ),
     (
-        CENTRED_OVER_LAYERS.unsqueeze(0),
+        _CENTRED_OVER_LAYERS.unsqueeze(0),
         "you centred over the layers: the mean to take away is each layer's own, over its classes "
         "(the last dimension)",
     ),
     (
-        [WRONG_AXIS],
+        [_WRONG_AXIS],
         "you softmaxed over the student's layers: the rows must sum to one over the teacher's",
     ),
     (
@@ -51,11 +49,11 @@ WEIGHT_MISTAKES = [
     ),
 ]
 # KL of (3/4, 1/4) from (1/2, 1/2). From itself it is 0, from (1/4, 3/4) it is ln 3 / 2.
-EVEN = 0.75 * log(1.5) + 0.25 * log(0.5)
-LOSS = 16 * (EVEN + LN3 / 2) / 3
-LOSS_MISTAKES = [
-    (LOSS / 16, "tau^2 is missing: without it a larger tau makes the gradients smaller"),
-    (LOSS / 4, "it is multiplied by tau, not by tau^2"),
+_EVEN = 0.75 * log(1.5) + 0.25 * log(0.5)
+_LOSS = 16 * (_EVEN + LN3 / 2) / 3
+_LOSS_MISTAKES = [
+    (_LOSS / 16, "tau^2 is missing: without it a larger tau makes the gradients smaller"),
+    (_LOSS / 4, "it is multiplied by tau, not by tau^2"),
     (
         16 * (log(4 / 3) / 2 + LN3 / 2) / 3,
         "the two sides of KL are exchanged: the mixture comes first, KL(mixture || student)",
@@ -66,15 +64,15 @@ LOSS_MISTAKES = [
         "you mixed probabilities: mix the logits, then take one softmax",
     ),
     (
-        3 * LOSS,
+        3 * _LOSS,
         "the losses of the student's layers are added up: take their mean "
         '("batchmean" divides by the examples alone)',
     ),
     (
-        LOSS / 2,
+        _LOSS / 2,
         "the mean is taken over the classes too: sum over them, then take the mean of the rest",
     ),
-    (2 * LOSS, "the losses of the examples are added up: take their mean"),
+    (2 * _LOSS, "the losses of the examples are added up: take their mean"),
 ]
 
 
@@ -88,7 +86,7 @@ def attention_weights(answer: Callable[[Tensor, Tensor, float], Tensor]) -> str:
     """
     student = torch.tensor([[[2.0, 0.0], [-1.0, 1.0]]])
     teacher = torch.tensor([[[3 * LN2, 3 * LN2], [LN2, -LN2], [-LN2, LN2]]])
-    expect(answer(student, teacher, 2.0), [WEIGHTS], WEIGHT_MISTAKES, what="the weights")
+    expect(answer(student, teacher, 2.0), [_WEIGHTS], _WEIGHT_MISTAKES, what="the weights")
     uniform = answer(torch.zeros(4, 2, 3), torch.zeros(4, 5, 3), 1.0)
     expect(uniform, torch.full((4, 2, 5), 0.2), what="the weights where all logits are zero")
     return "the rows sum to one over the teacher's layers, and no constant moves them"
@@ -110,9 +108,9 @@ def mixed_loss(answer: Callable[[Tensor, Tensor, Tensor, float], Tensor]) -> str
     students = torch.cat([student, student.flip(-1)])
     teachers = torch.cat([teacher, teacher.flip(-1)])
     loss = answer(students, teachers, torch.full((2, 3, 2), 0.5), 4.0)
-    expect(loss, LOSS, LOSS_MISTAKES, what="the loss")
+    expect(loss, _LOSS, _LOSS_MISTAKES, what="the loss")
     # All weight on the first teacher layer: (3/4, 1/4) again.
     single = torch.tensor([[[LN3, 0.0], [5.0, 1.0]]])
     alone = answer(student[:, :1], single, torch.tensor([[[1.0, 0.0]]]), 1.0)
-    expect(alone, EVEN, what="the loss with all weight on the first teacher layer, tau 1")
+    expect(alone, _EVEN, what="the loss with all weight on the first teacher layer, tau 1")
     return "one softmax of the mixed logits, KL from the mixture to the student, times tau^2"

@@ -7,7 +7,7 @@ from math import sqrt
 
 from ukd.teaching.checks._base import exercise, expect
 
-RULES = {
+_RULES = {
     "match": "the interval holds the paper's number and not zero",
     "same sign": "it lies on the paper's side of zero, but does not hold the paper's number",
     "differs": "it does not hold the paper's number, and does not lie on its side of zero",
@@ -24,10 +24,10 @@ CASES = (
     (-0.4, -3.0, -1.0, "same sign"),
     (-0.4, 1.0, 3.0, "differs"),
 )
-MIRROR_IMAGE = "a difference below zero is judged as its mirror image"
-SIGN_IGNORED = (("match", "differs"), ("same sign", "differs"), ("differs", "same sign"))
+_MIRROR_IMAGE = "a difference below zero is judged as its mirror image"
+_SIGN_IGNORED = (("match", "differs"), ("same sign", "differs"), ("differs", "same sign"))
 # (the right verdict, the one given): the likely mistake.
-HINTS = {
+_HINTS = {
     ("inconclusive", "match"): (
         "an interval that holds zero too would fit any small number: it shows nothing yet"
     ),
@@ -48,7 +48,7 @@ HINTS = {
         "the paper's number lies inside; mind the order of the ends where the numbers are negative"
     ),
 }
-PAIR_MISTAKES = [
+_PAIR_MISTAKES = [
     (
         [3.0, 7 / sqrt(3)],
         "you paired by position: the second one's seeds are in another order, so look up each seed",
@@ -87,7 +87,7 @@ def paired_difference(answer: Callable[[dict, dict], tuple[float, float]]) -> st
     ours = {1: 80.0, 2: 86.0, 3: 90.0, 4: 70.0}
     base = {3: 84.0, 2: 83.0, 1: 80.0}
     pair = _floats(answer(ours, base))
-    expect(pair, [3.0, sqrt(3)], PAIR_MISTAKES, what="mean and standard error")
+    expect(pair, [3.0, sqrt(3)], _PAIR_MISTAKES, what="mean and standard error")
     other = _floats(answer({7: 1.0, 8: 1.5}, {8: 1.0, 7: 1.5}))
     expect(other, [0.0, 0.5], what="mean and standard error of the differences -0.5 and 0.5")
     return "the part that a seed gives to both drops out; the rest shows how certain the mean is"
@@ -104,8 +104,8 @@ def verdict(answer: Callable[[float, float, float], str]) -> str:
         given = answer(paper, low, high)
         if given is None:
             raise NotImplementedError
-        if given not in RULES:
-            raise AssertionError(f"{given!r} is no verdict; return one of: {', '.join(RULES)}")
+        if given not in _RULES:
+            raise AssertionError(f"{given!r} is no verdict; return one of: {', '.join(_RULES)}")
         if given != right:
             case = f"paper {paper:+}, ours {low:+} to {high:+}: {right!r}, not {given!r}"
             raise AssertionError(f"{case}: {_hint(paper, right, given)}")
@@ -113,6 +113,6 @@ def verdict(answer: Callable[[float, float, float], str]) -> str:
 
 
 def _hint(paper: float, right: str, given: str) -> str:
-    if paper < 0 and (right, given) in SIGN_IGNORED:
-        return MIRROR_IMAGE
-    return HINTS.get((right, given), RULES[right])
+    if paper < 0 and (right, given) in _SIGN_IGNORED:
+        return _MIRROR_IMAGE
+    return _HINTS.get((right, given), _RULES[right])
