@@ -4,6 +4,7 @@ TASKS ?=
 BIN := .venv/bin
 READY := .venv/ready
 BROWSER := .venv/browser
+CLUSTER := .venv/cluster
 INSTALL := -m pip install --quiet --disable-pip-version-check
 # Two processes for the tests. The notebooks follow in one: kernels that start at the same moment can
 # take the same port, and then hang.
@@ -16,7 +17,7 @@ help:
 	@echo "                   (TASKS=all for all five tasks)"
 	@echo "make test          doctor, lint, all tests but the longest, the notebooks' outputs"
 	@echo "make test-quick    tests without training, in less than 90 seconds"
-	@echo "make test-all      all tests, with those of pretraining, grammars and benchmarks"
+	@echo "make test-all      all tests, with those of pretraining, grammars, benchmarks and dask"
 	@echo "make test-browser  every notebook in JupyterLab in Chromium, or the browser UKD_BROWSER names"
 	@echo "make test-floors   the tests on the lowest versions that pyproject.toml admits"
 	@echo "make lint          format, complexity and the order of imports"
@@ -49,12 +50,17 @@ test-quick: $(READY)
 	@echo "Tests that train nothing:"
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not long" tests
 
-test-all: $(READY) lint
+test-all: $(CLUSTER) lint
 	@$(BIN)/ukd doctor
 	@echo "All tests:"
 	@$(BIN)/python -m pytest $(PARALLEL) tests
 	@echo "Outputs of the notebooks:"
 	@$(BIN)/python -m pytest --nbval notebooks
+
+$(CLUSTER): $(READY)
+	@echo "Installing dask.distributed into .venv"
+	@$(BIN)/python $(INSTALL) --constraint constraints.txt --editable '.[dev,cluster]'
+	@touch $(CLUSTER)
 
 $(BROWSER): $(READY)
 	@echo "Installing playwright into .venv"

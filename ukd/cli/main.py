@@ -160,7 +160,8 @@ def explain(error: BaseException) -> tuple[str, int]:
         path = context.command_path if context else "ukd"
         return f"error: {error.format_message().rstrip('.')}; see {path} --help", REFUSED
     if kind in LOST_WORKERS:
-        return f"error: {text}" if "--jobs" in text else f"error: {kind}: {LESS_MEMORY}", FAILED
+        has_remedy = "--jobs" in text or "next call continues" in text
+        return f"error: {text}" if has_remedy else f"error: {kind}: {LESS_MEMORY}", FAILED
     if isinstance(error, MemoryError) or any(words in text.lower() for words in MEMORY_TEXTS):
         return f"error: out of memory: {LESS_MEMORY}", FAILED
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:

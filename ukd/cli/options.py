@@ -6,6 +6,7 @@ torch is imported only where something is built, so that `ukd --help` is quick.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +26,7 @@ from ukd.config.choices import (
 )
 
 if TYPE_CHECKING:
+    from ukd.config.cluster import Cluster
     from ukd.config.runtime import Runtime
     from ukd.methods.method import Method
 
@@ -132,6 +134,13 @@ class Machine:
         from ukd.config.runtime import choose_runtime
 
         return choose_runtime(self.precision, compiled=self.compile)
+
+    def cluster(self, address: str) -> AbstractContextManager[Cluster]:
+        """The workers of the dask scheduler at this address, for the block of a `with`."""
+        from ukd.config.cluster import open_cluster
+
+        code = "ukd.training.grid"
+        return open_cluster(address, code, precision=self.precision, compiled=self.compile)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Annotated
@@ -87,6 +88,15 @@ def reproduce(
             default="[default: one a core on a CPU, one on a GPU]",
         ),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        text(
+            "--cluster",
+            metavar="ADDRESS",
+            text="Of a dask scheduler, on loopback or with TLS: its workers make the runs.  "
+            "[default: processes of this machine]",
+        ),
+    ] = None,
 ) -> int:
     """Run every method on every task with every seed, and compare with the committed scores.
 
@@ -95,23 +105,26 @@ def reproduce(
     """
     from ukd.training.grid import ExperimentGrid, default_jobs, run_grid
 
+    if cluster and jobs:
+        raise ValueError("--jobs are processes of this machine, and --cluster has its own workers")
     configs = comparison.configs(budget)
     tasks = comparison.chosen_tasks(configs[0])
     seeds = comparison.chosen_seeds(configs[0])
     methods = comparison.chosen_methods()
     search = comparison.search(budget)
-    runtime = machine.runtime()
-    _announce(runtime, tasks, seeds)
     records: list[RunRecord] = []
     failures: list[str] = []
-    for config in configs:
-        encoder = config.encoder
-        grid = ExperimentGrid(
-            tasks, methods, seeds, config, runtime, encoder, source, search, teacher_logits
-        )
-        made, failed = run_grid(grid, jobs or default_jobs(runtime))
-        records += made
-        failures += [failure for failure in failed if failure not in failures]
+    with machine.cluster(cluster) if cluster else nullcontext() as workers:
+        runtime = workers.runtime if workers else machine.runtime()
+        _announce(runtime, tasks, seeds)
+        for config in configs:
+            encoder = config.encoder
+            grid = ExperimentGrid(
+                tasks, methods, seeds, config, runtime, encoder, source, search, teacher_logits
+            )
+            made, failed = run_grid(grid, jobs or default_jobs(runtime), workers)
+            records += made
+            failures += [failure for failure in failed if failure not in failures]
     if records:
         _show(records)
     if search:

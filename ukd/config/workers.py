@@ -6,7 +6,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 
 import torch
@@ -56,31 +56,37 @@ def in_processes(
         initializer=_start_worker,
         initargs=(threads, os.getpid()),
     )
-    results: list = [None] * len(items)
     try:
         with workers:
             pool = Parallel(jobs, return_as="generator_unordered", batch_size=1, max_nbytes=None)
-            numbered = pool(delayed(_numbered)(index, work, one) for index, one in enumerate(items))
-            finished = progress(numbered, label, len(items))
-            for count, (index, result) in enumerate(finished, start=1):
-                results[index] = result
-                logger.info(f"[{count}/{len(items)}] {label} done")
+            done = pool(delayed(numbered)(index, work, one) for index, one in enumerate(items))
+            return in_order(done, label, len(items))
     except BrokenProcessPool as error:
         raise WorkerLost(
             "a process was killed in the middle of its work, most often for want of memory: run "
             f"again with fewer processes (--jobs, now {jobs}) or smaller batches (--batch-size). "
             "What is finished is kept, and the next call continues"
         ) from error
-    return results
 
 
-def _numbered(
-    index: int,
-    work: Callable,
-    item: object,
-) -> tuple[int, object]:
+def numbered(index: int, work: Callable, item: object) -> tuple[int, object]:
     """A result with the place of its item, since results come in the order they are finished."""
     return index, work(item)
+
+
+def in_order(done: Iterable[tuple[int, object]], label: str, total: int) -> list:
+    """Numbered results in the order of their numbers; each is said as it comes.
+
+    Args:
+        done: from `numbered`.
+        label: names the work in the progress bar and in log lines.
+        total: how many there will be.
+    """
+    results: list = [None] * total
+    for count, (index, result) in enumerate(progress(done, label, total), start=1):
+        results[index] = result
+        logger.info(f"[{count}/{total}] {label} done")
+    return results
 
 
 def _start_worker(threads: int, parent: int) -> None:

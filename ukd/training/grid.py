@@ -1,4 +1,4 @@
-"""Many runs: the teachers first, then every student, on several processes of one machine."""
+"""Many runs: the teachers first, then every student, on several processes or machines."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from functools import partial
 from pathlib import Path
 from statistics import mean
 
+import torch
+
+from ukd.config.cluster import Cluster
 from ukd.config.presets import TrainingConfig
 from ukd.config.runtime import Runtime, logger, progress, usable_cores
 from ukd.config.workers import in_processes
@@ -15,7 +18,8 @@ from ukd.data.metrics import mean_metric
 from ukd.data.tasks import Task, load_task, source_of
 from ukd.methods.coinciding import coinciding
 from ukd.methods.method import Method
-from ukd.models.bundled import resolve_encoder
+from ukd.models.bundled import BUNDLED, RANDOM_INIT, resolve_encoder
+from ukd.models.students import STUDENTS
 from ukd.training.distill import distill
 from ukd.training.kept_logits import teacher_of
 from ukd.training.network_sizes import encoder_size
@@ -23,6 +27,9 @@ from ukd.training.run_record import RunRecord
 from ukd.training.student_report import check_student_layers, describe_student
 from ukd.training.teacher import Teacher
 from ukd.training.teacher_heads import fit_heads
+
+# Words that stand where a folder may be given.
+NO_FOLDERS = ("synthetic", "hub", BUNDLED, RANDOM_INIT, "layers", "teacher", *STUDENTS)
 
 
 @dataclass(frozen=True)
@@ -88,11 +95,14 @@ def default_jobs(runtime: Runtime) -> int:
     return usable_cores() if runtime.device == "cpu" else 1
 
 
-def run_grid(grid: ExperimentGrid, jobs: int) -> tuple[list[RunRecord], list[str]]:
+def run_grid(
+    grid: ExperimentGrid, jobs: int, cluster: Cluster | None = None
+) -> tuple[list[RunRecord], list[str]]:
     """Make the teachers and their heads, then all runs. What is finished is found, not repeated.
 
     Args:
-        jobs: processes at a time.
+        jobs: processes at a time, on this machine.
+        cluster: whose workers take the place of these processes.
 
     Returns: the records in the order of the grid, and "task: reason" for each task that was left
     out because its teacher has not learned it.
@@ -100,6 +110,9 @@ def run_grid(grid: ExperimentGrid, jobs: int) -> tuple[list[RunRecord], list[str
     Raises: ValueError for a student that can't be made and for a search whose task was left out;
     WorkerLost for a process that was killed; whatever a run raises.
     """
+    each = partial(_each, grid, jobs, cluster)
+    if cluster is not None:
+        _check_folders(grid)
     # With all cores, and before any work: what can't be made is refused here.
     name = resolve_encoder(grid.encoder)[1]
     student = describe_student(grid.config, name)
@@ -108,14 +121,14 @@ def run_grid(grid: ExperimentGrid, jobs: int) -> tuple[list[RunRecord], list[str
     say_coinciding(grid, student["student_depth"])
     searched = grid.search.on(grid.tasks) if grid.search else {}
     tasks = list(dict.fromkeys((*grid.tasks, *searched)))
-    failures = [text for text in _each(make_teacher, tasks, grid, jobs, "teachers") if text]
+    failures = [text for text in each(make_teacher, tasks, "teachers") if text]
     failed = {text.split(":")[0] for text in failures}
     if grid.search and grid.search.task in failed:
         raise ValueError(
             f"learning rates can't be searched on {grid.search.task}: {'; '.join(failures)}"
         )
     tried = _search_runs(grid, [name for name in searched if name not in failed])
-    records = _each(make_student, tried, grid, jobs, "learning rates")
+    records = each(make_student, tried, "learning rates")
     best = _best_by_method(grid, tried, records)
     runs = []
     for name in grid.tasks:
@@ -123,7 +136,7 @@ def run_grid(grid: ExperimentGrid, jobs: int) -> tuple[list[RunRecord], list[str
             continue
         for seed in grid.seeds:
             runs += [StudentRun(name, method, seed, best[method]) for method in grid.methods]
-    records += _each(make_student, runs, grid, jobs, "runs")
+    records += each(make_student, runs, "runs")
     if grid.search:
         # A run does not know what it is compared with, so this is in memory alone.
         search = {"rates": searched, "seeds": list(grid.seeds)}
@@ -221,17 +234,38 @@ def _teacher(grid: ExperimentGrid, task: Task) -> Teacher:
     )
 
 
+def _check_folders(grid: ExperimentGrid) -> None:
+    """Raise ValueError for a folder or file that workers would look for where they were started."""
+    config = grid.config
+    given = (grid.source, grid.encoder, grid.teacher_logits, config.student, config.embeddings)
+    for path in (Path(place) for place in given if place and place not in NO_FOLDERS):
+        if path.exists() and not path.is_absolute():
+            raise ValueError(
+                f"the workers of a cluster may have another working folder: write {path.resolve()} "
+                f"in place of {path}, on a disk that they share"
+            )
+
+
 def _each(
-    work: Callable,
-    items: list,
     grid: ExperimentGrid,
     jobs: int,
+    cluster: Cluster | None,
+    work: Callable,
+    items: list,
     label: str,
 ) -> list:
-    """`work(grid, item)` for every item, in `jobs` processes; results in the order of items."""
+    """`work(grid, item)` for every item, on several processes; results in the order of items."""
+    if cluster is not None:
+        return cluster.each(partial(_with_own_threads, work, grid), items, label)
     jobs = min(jobs, len(items))
     if jobs <= 1:
         return [work(grid, item) for item in progress(items, label)]
     threads = max(1, grid.runtime.threads // jobs)
     grid = replace(grid, runtime=replace(grid.runtime, threads=threads))
     return in_processes(partial(work, grid), items, jobs=jobs, threads=threads, label=label)
+
+
+def _with_own_threads(work: Callable, grid: ExperimentGrid, item: object) -> object:
+    """On a worker of a cluster, whose threads are its own affair."""
+    runtime = replace(grid.runtime, threads=torch.get_num_threads())
+    return work(replace(grid, runtime=runtime), item)
