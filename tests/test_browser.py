@@ -26,7 +26,7 @@ playwright = pytest.importorskip(
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = os.environ.get("UKD_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
 REASON = "no Chromium found: install one, or set UKD_BROWSER to its path"
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(not BROWSER, reason=REASON)]
+pytestmark = [pytest.mark.browser, pytest.mark.long, pytest.mark.skipif(not BROWSER, reason=REASON)]
 FAILURES = """[...document.querySelectorAll(
     '[data-mime-type$=".error"], [data-mime-type$=".stderr"]')]
     .map(output => output.textContent)

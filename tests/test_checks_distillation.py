@@ -89,7 +89,7 @@ def test_wrong_steps_are_told_what_is_wrong(words):
 
 def test_the_values_are_those_of_the_package():
     import ukd
-    from ukd.teaching.checks.distillation import STUDENT, TEACHER
+    from ukd.teaching.checks.distillation import _STUDENT, _TEACHER
 
-    found = ukd.kd_loss(torch.tensor(STUDENT), torch.tensor(TEACHER), temperature=2.0)
+    found = ukd.kd_loss(torch.tensor(_STUDENT), torch.tensor(_TEACHER), temperature=2.0)
     assert found.item() == pytest.approx(1.26078, abs=1e-5)

@@ -86,9 +86,9 @@ def _randomly_initialised(folder: Path, seed: int = 0) -> Path:
         save(AutoModel.from_config(config, dtype=torch.float32), load_tokenizer(folder), building)
 
     name = f"{RANDOM_INIT}-{config_hash(made)}"
-    folder = cache_folder() / "encoders" / name
-    build_verified(folder, make, made, "encoder")
-    return folder
+    place = cache_folder() / "encoders" / name
+    build_verified(place, make, made, "encoder")
+    return place
 
 
 def default_learning_rates(encoder: str, student: str = "layers") -> tuple[float, float]:
