@@ -17,7 +17,7 @@ from ukd.data.tasks import load_task, scored_rows, train_dev_split
 from ukd.models.bundled import bundled_encoder
 from ukd.models.encoders import load_tokenizer
 from ukd.training.layer_report import difficulty_levels
-from ukd.training.teacher import check_min_score
+from ukd.training.scoring import check_min_score
 
 AB = ["a", "b"] * 30
 

@@ -6,7 +6,7 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 import ukd
-from ukd.training.teacher import check_min_score
+from ukd.training.scoring import check_min_score
 
 NAMES = ("said", "note", "verdict", "stars")
 ROWS = []

@@ -13,7 +13,7 @@ from ukd.data.batches import tokenized_splits, training_batches
 from ukd.heads import ClassifierWithHeads, Frozen, PseudoClassifiers, pooled_hidden_states
 from ukd.models.encoders import load_classifier, load_tokenizer
 from ukd.training.loop import predict
-from ukd.training.teacher import check_min_score
+from ukd.training.scoring import check_min_score
 from ukd.training.teacher_cache import cache_teacher
 from ukd.training.teacher_heads import NEWTON_CLASSES, fit_heads, fit_pseudo_classifiers
 

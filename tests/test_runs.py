@@ -25,7 +25,7 @@ from ukd.projection import LAYER_MAPS
 from ukd.training.distill import distill
 from ukd.training.distillation_run import DistillationRun
 from ukd.training.run_record import RunRecord, method_settings
-from ukd.training.teacher import score
+from ukd.training.scoring import score
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("methods")]
 ROOT = Path(__file__).parents[1]

@@ -34,8 +34,9 @@ from ukd.models.encoders import load_tokenizer, parameters, save
 from ukd.training.initial_student import initial_student, student_source
 from ukd.training.layer_report import DIGITS, attention, attention_summary, early_exit_curve
 from ukd.training.loop import Schedule, fit, predict
+from ukd.training.scoring import logged_scores, score
 from ukd.training.student_report import prediction_summary
-from ukd.training.teacher import HEADS_FILE, Teacher, logged_scores, score
+from ukd.training.teacher import HEADS_FILE, Teacher
 from ukd.training.teacher_cache import cache_teacher, cached_logits, online_logits
 
 MOST_STATES = 1_000_000_000  # bytes of teacher states to cache; beyond, the teacher runs online

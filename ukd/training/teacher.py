@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +22,13 @@ from ukd.config.runtime import Runtime, choose_runtime, logger
 from ukd.config.verified import build_verified, is_whole, read_note
 from ukd.data.batches import (
     Batch,
-    TokenizedSplit,
     extra_splits,
     steps_per_epoch,
     tokenized_splits,
     training_batches,
 )
 from ukd.data.checks import check_data
-from ukd.data.metrics import above_chance, mean_metric, scores
+from ukd.data.metrics import above_chance, mean_metric
 from ukd.data.tasks import Task
 from ukd.heads import ClassifierWithHeads, Frozen, PseudoClassifiers
 from ukd.losses import label_loss
@@ -39,7 +37,8 @@ from ukd.models.encoders import load_classifier, load_tokenizer, parameters, sav
 from ukd.models.family_check import check_family, check_layers
 from ukd.models.loading import sources_explained
 from ukd.models.students import STUDENTS
-from ukd.training.loop import Schedule, fit, predict
+from ukd.training.loop import Schedule, fit
+from ukd.training.scoring import check_min_score, score
 
 HEADS_FILE = "heads.safetensors"
 
@@ -261,47 +260,3 @@ def _check_student(task: Task, config: TrainingConfig) -> None:
     network = load_classifier(source, task, seed=0, new_classifier=True)
     tokenizer = load_tokenizer(source)
     check_family(network, tokenizer, source, config.max_length, texts=len(task.spec.columns))
-
-
-def score(model: nn.Module, data: TokenizedSplit, task: Task, runtime: Runtime) -> dict[str, float]:
-    """The task's metrics of the network's own classifier, in percent."""
-    return logged_scores(predict(model, data, runtime)[:, -1], data.labels, task)
-
-
-def logged_scores(logits: Tensor, labels: Tensor, task: Task) -> dict[str, float]:
-    """The task's metrics of logits (N, C) and labels (N,), in percent.
-
-    What makes a score mean little is logged, as that every example got one class.
-    """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        found = scores(logits.numpy(), labels.numpy(), task.spec.metrics)
-    for text in dict.fromkeys(str(warning.message) for warning in caught):
-        logger.warning(text)
-    return found
-
-
-def check_min_score(
-    task: Task, dev: dict[str, float], *, above: float = 0.0, enforce: bool
-) -> None:
-    """A teacher that has not learned its task can't teach it: raise ValueError, or only warn.
-
-    It must reach the task's least score, and exceed `above`: the best constant answer and what
-    chance adds to it (`ukd.data.metrics.above_chance`). All in percent, on the development part.
-    """
-    reached = mean_metric(dev)
-    least = task.spec.min_teacher_score
-    start = f"the teacher reaches {reached:.1f} on the development part of {task.name}, "
-    if reached < least:
-        text = f"{start}below the least score of {least:.0f}"
-    elif reached <= above:
-        text = f"{start}and a constant answer with luck {above:.1f}"
-    else:
-        return
-    if enforce:
-        raise ValueError(
-            f"{text}: distilling from it would teach noise. Train it longer (--teacher-epochs), at "
-            "another rate (--teacher-learning-rate), on more rows, from a better encoder "
-            "(--teacher), or see for yourself (--allow-weak-teacher)"
-        )
-    logger.warning(text)
