@@ -3,7 +3,8 @@
 import pytest
 from made_records import made_record, table_of
 
-from ukd.analysis.first_look import SET, sentences
+from ukd.analysis.first_look import sentences
+from ukd.analysis.runs import FIRST_LOOK as SET
 
 SCORES = {
     "kd": (40.0, 44.0),

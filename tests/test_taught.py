@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import ukd
-from ukd.analysis.taught import STUDENTS, head_norms, taught_table, what_maps_teach
+from ukd.analysis.taught import STUDENTS, head_norms, taught_by_maps, taught_table
 from ukd.methods.layer_maps import by_scores, cosine, keys_of_one_norm, query_by_label
 from ukd.methods.registry import get_method
 
@@ -29,7 +29,7 @@ def teacher():
 def test_the_dot_product_shows_a_wrong_student_the_layers_that_agree_with_it(
     teacher, acceptability
 ):
-    found = what_maps_teach(teacher, LABELS, acceptability, scores=[-100.0, 100.0])
+    found = taught_by_maps(teacher, LABELS, acceptability, scores=[-100.0, 100.0])
     attention = found["attention"]
     assert tuple(attention) == tuple(STUDENTS)
     assert attention["right and sure"][0] == pytest.approx(100.0)
@@ -50,14 +50,14 @@ def test_a_map_of_ones_own_has_a_row_and_values_are_refused(teacher, acceptabili
     def first(student, teacher):
         return torch.tensor([[1.0, 0.0]])
 
-    found = what_maps_teach(teacher, LABELS, acceptability, maps={"first": first})
+    found = taught_by_maps(teacher, LABELS, acceptability, maps={"first": first})
     assert set(found) == {"first", "query by label", "final"}
     assert found["first"]["right and sure"][0] == pytest.approx(-100.0)
     with pytest.raises(ValueError, match="similarity is a regression task"):
-        what_maps_teach(teacher, LABELS, ukd.load_task("similarity"))
+        taught_by_maps(teacher, LABELS, ukd.load_task("similarity"))
     teacher[0, 0, 0] = float("nan")
     with pytest.raises(ValueError, match="not finite"):
-        what_maps_teach(teacher, LABELS, acceptability)
+        taught_by_maps(teacher, LABELS, acceptability)
 
 
 def test_the_norm_of_every_head_leaves_out_constants_and_rows_that_were_not_seen(teacher):

@@ -14,6 +14,8 @@ from ukd.config.text import markdown_table
 CONTRASTS = (
     ("Does the intermediate loss help?", "universal-kd", "kd-two-stage"),
     ("Attention or uniform weights?", "universal-kd", "uniform"),
+    ("Does the student ask, or the teacher?", "universal-kd", "teacher-query"),
+    ("The teacher's query or uniform weights?", "teacher-query", "uniform"),
     ("Attention or fixed pairs read backwards?", "universal-kd", "reverse"),
     ("Attention or the deepest teacher head for all?", "universal-kd", "deepest"),
     ("Attention or the teacher's last layer for all?", "universal-kd", "final"),

@@ -23,7 +23,7 @@ from ukd.analysis.map_figures import (
     attention_over_time,
     layer_map_figure,
 )
-from ukd.analysis.runs import REAL, SEARCH, SUITE, Runs, load_runs
+from ukd.analysis.runs import FIRST_LOOK, REAL, SEARCH, SUITE, Runs, load_runs
 from ukd.analysis.study_figures import (
     ablation_names,
     attended_head_quality,
@@ -89,6 +89,16 @@ COMMITTED: dict[str, tuple[str, str, Draw]] = {
     "student_heads": ("score of the student's own heads by layer", SUITE, student_heads),
     "calibration": ("expected calibration error of the students", SUITE, calibration),
     "early_exit": ("score against the layers used by early exit", SUITE, early_exit),
+    "scores_first_look": (
+        "score of every seed, a BiLSTM of four layers",
+        FIRST_LOOK,
+        scores_figure,
+    ),
+    "contrasts_first_look": (
+        "differences between methods that differ by one thing, a BiLSTM of four layers",
+        FIRST_LOOK,
+        contrasts_figure,
+    ),
     "scores_cola_mpnet": ("score of every seed, pretrained encoder on CoLA", REAL, scores_figure),
     "heads_cola_mpnet": (
         "score of that encoder's head on each layer, after fine-tuning",

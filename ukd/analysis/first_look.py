@@ -6,8 +6,8 @@ import pandas as pd
 
 from ukd.analysis.contrasts import against_baseline, seed_scores
 from ukd.analysis.grouping import at_chosen_rate, like, methods_of
+from ukd.analysis.runs import FIRST_LOOK
 
-SET = "synthetic-first-look"
 TASK = "acceptability"
 _CONTROL_WORDS = {
     "uniform": "uniform weights",
@@ -23,7 +23,7 @@ def sentences(new: pd.DataFrame, committed: pd.DataFrame) -> list[str]:
 
     Returns: nothing where the new runs are of another configuration.
     """
-    kept = at_chosen_rate(committed[committed["set"] == SET])
+    kept = at_chosen_rate(committed[committed["set"] == FIRST_LOOK])
     kept = like(new, kept)
     if kept.empty:
         return []

@@ -24,7 +24,8 @@ from ukd.training.run_record import RunRecord
 # Sets of the committed runs that texts and figures are made from.
 SUITE = "synthetic-ild"  # every method at one learning rate
 SEARCH = "synthetic-search"  # the core methods, each at the best of the rates that all tried
-REAL = "cola-mpnet-first"  # a pretrained encoder on CoLA
+REAL = "cola-mpnet"  # a pretrained encoder on CoLA
+FIRST_LOOK = "synthetic-first-look"  # what `make reproduce` runs
 NO_SET = "records"  # the set of runs that belong to no set of the store
 
 

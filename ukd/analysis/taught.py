@@ -13,12 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ukd.config.paths import data_folder
 from ukd.config.text import markdown_table
 from ukd.data.metrics import mean_metric
-from ukd.data.tasks import Task, train_dev_split
+from ukd.data.tasks import Task, load_task, train_dev_split
 from ukd.methods.layer_maps import by_scores, cosine, keys_of_one_norm, query_by_label
 from ukd.projection import LayerMap, centre, layer_map_weights, weighted_sum
-from ukd.training.kept_logits import KeptTeacher
+from ukd.training.kept_logits import KeptTeacher, load_kept_teacher
 from ukd.training.teacher_heads import per_layer_scores
 
 # A student's logit of the label; its other logits are zero.
@@ -39,7 +40,7 @@ MAPS: dict[str, str | LayerMap] = {
 }
 
 
-def what_maps_teach(
+def taught_by_maps(
     logits: Tensor,
     labels: Tensor,
     task: Task,
@@ -87,13 +88,13 @@ def _quality(target: Tensor, labels: Tensor, task: Task) -> tuple[float, float]:
 
 
 def taught_table(found: Mapping[str, Mapping[str, tuple[float, float]]]) -> str:
-    """The result of `what_maps_teach` in Markdown, "score / p(label)" in each cell."""
+    """The result of `taught_by_maps` in Markdown, "score / p(label)" in each cell."""
     rows = [[name, *(f"{s:.0f} / {p:.2f}" for s, p in row.values())] for name, row in found.items()]
     return markdown_table(["layer map", *STUDENTS], rows)
 
 
 def taught_by(teacher: KeptTeacher, task: Task) -> dict[str, dict[str, tuple[float, float]]]:
-    """`what_maps_teach` on the training rows, of a teacher's kept logits and the task's labels.
+    """`taught_by_maps` on the training rows, of a teacher's kept logits and the task's labels.
 
     The heads' scores are those on the development part that its students choose epochs on. Raises
     ValueError where that is the validation split, of which nothing may be chosen.
@@ -105,10 +106,16 @@ def taught_by(teacher: KeptTeacher, task: Task) -> dict[str, dict[str, tuple[flo
     labels = torch.as_tensor(task.dataset["train"]["label"])
     heads = per_layer_scores(teacher.logits["train"][dev, :-1], labels[dev], task)
     scores = [mean_metric(head["scores"]) for head in heads]
-    return what_maps_teach(teacher.logits["train"][train], labels[train], task, scores=scores)
+    return taught_by_maps(teacher.logits["train"][train], labels[train], task, scores=scores)
 
 
 def head_norms(logits: Tensor) -> list[float]:
     """The mean norm of every teacher head's centred logits (N, T, C), T numbers."""
     known = ~logits.isnan().flatten(1).any(1)
     return centre(logits[known]).norm(dim=-1).mean(0).tolist()
+
+
+def what_maps_teach(name: str = "acceptability") -> str:
+    """The table of a teacher whose logits come with the kit (`data/teachers`)."""
+    task = load_task(name)
+    return taught_table(taught_by(load_kept_teacher(data_folder() / "teachers" / name, task), task))

@@ -20,6 +20,7 @@ from ukd.analysis.grouping import at_chosen_rate, scenario_runs
 from ukd.analysis.paper import paper_table
 from ukd.analysis.runs import SEARCH, SUITE, Runs, check_runs, load_runs
 from ukd.analysis.tables import score_tables, scores_alone
+from ukd.analysis.taught import what_maps_teach
 from ukd.config.paths import data_folder
 
 BLOCK = re.compile(
@@ -51,6 +52,7 @@ def blocks() -> Blocks:
     made: Blocks = {
         "figures": figures_table,
         "findings": lambda: findings(runs),
+        "what-maps-teach": what_maps_teach,
         "paper-and-ours": lambda: paper_table(runs),
         "datasheet": lambda: datasheet(runs.table),
         "card": lambda: card(_read(data_folder() / "encoder" / "pretraining.json")),

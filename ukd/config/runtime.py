@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ukd.config.choices import AUTO_PRECISION, PRECISIONS
 
 AMPERE = 8  # compute capability of the first NVIDIA GPUs with bf16
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}  # as Linux names a CPU's instructions
 
 
@@ -96,10 +97,20 @@ def attention_kernel() -> str | None:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: those of its affinity, where the system has that."""
+    """Cores that this process may use: those of its affinity, within a container's quota."""
+    cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    return max(1, min(cores, _cores_of_quota(CPU_QUOTA)))
+
+
+def _cores_of_quota(file: Path) -> int:
+    """Whole cores that a Linux control group grants, as "200000 100000" says 2; else very many."""
+    try:
+        quota, period = file.read_text(encoding="utf-8").split()
+        return int(quota) // int(period)
+    except (OSError, ValueError):  # no such file, or "max"
+        return sys.maxsize
 
 
 def rank() -> int:

@@ -29,6 +29,7 @@ from ukd.data.tasks import Task, scored_rows, train_dev_split
 GROUP = 32  # batches whose examples are sorted by length together: little padding, still shuffled
 TOKENS_FILE = "tokens.arrow"
 EVALUATION_SIZE = 128  # examples
+EVALUATION_TOKENS = 128  # an example, up to which that many are taken
 SEED_STEP = 1_000_003  # apart, so that no seed's epoch is another seed's
 
 
@@ -216,10 +217,18 @@ def steps_per_epoch(examples: int, size: int) -> int:
 
 
 def evaluation_batches(data: TokenizedSplit, size: int = EVALUATION_SIZE) -> Iterator[Batch]:
-    """All examples once, longest first; `rows` tells which they are."""
+    """All examples once, longest first; `rows` tells which they are.
+
+    A batch has `size` examples of up to 128 tokens, and fewer of longer ones, so that memory stays
+    bounded.
+    """
     order = sorted(range(len(data)), key=data.lengths.__getitem__, reverse=True)
-    for start in range(0, len(order), size):
-        yield data.batch(order[start : start + size])
+    start = 0
+    while start < len(order):
+        longest = max(EVALUATION_TOKENS, int(data.lengths[order[start]]))
+        end = start + max(1, size * EVALUATION_TOKENS // longest)
+        yield data.batch(order[start:end])
+        start = end
 
 
 def tokenized_splits(

@@ -52,6 +52,11 @@ def read_tables(source: object, label: str) -> tuple[dict[str, Table], list[Chec
     if path.is_file() and path.suffix in FORMATS:
         table, checks = read_file(path, label)
         return {"train": table}, checks
+    if not path.exists():
+        raise ValueError(
+            f"there is no file or folder {str(source)!r}: check the path (of a data set of the hub "
+            "pass what datasets.load_dataset returns)"
+        )
     if not path.is_dir():
         raise ValueError(
             f"{path.name!r} is neither a folder nor a file that ends in {', '.join(FORMATS)}; of a "

@@ -82,7 +82,7 @@ class Checkpointer:
         tensors = {}
         for name, tensor in self._tensors().items():
             tensors[name] = tensor.detach().cpu().clone().contiguous()
-        notes["sha256"] = _digest(tensors)
+        notes["sha256"] = _digest(tensors, notes)
         with atomic_file(self.path) as temporary:
             save_file(tensors, temporary, {METADATA: json.dumps(notes)})
 
@@ -103,7 +103,7 @@ class Checkpointer:
             tensors = load_file(self.path)
             with safe_open(self.path, "pt") as file:
                 notes = json.loads(file.metadata()[METADATA])
-            if _digest(tensors) != notes["sha256"]:
+            if notes.pop("sha256") != _digest(tensors, notes):
                 raise ValueError("its content is not what was written")
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             set_aside(self.path, f"checkpoint ({error})")
@@ -126,9 +126,9 @@ class Checkpointer:
         self.optimizer.load_state_dict(state)
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
-    """sha256 of all tensors' names and bytes."""
-    digest = hashlib.sha256()
+def _digest(tensors: dict[str, Tensor], notes: dict) -> str:
+    """sha256 of the notes, and of all tensors' names and bytes."""
+    digest = hashlib.sha256(json.dumps(notes, sort_keys=True).encode())
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(tensors[name].flatten().view(torch.uint8).numpy())
