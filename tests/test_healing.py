@@ -162,3 +162,19 @@ def test_training_stops_at_a_loss_that_is_not_finite_and_keeps_its_epochs(
         ukd.distill(task, ukd.get_method("no-kd"), teacher, config=tiny, seed=1, runtime=runtime)
     (kept,) = (own / "runs").glob(".*/0-labels.safetensors")
     assert all(bool(tensor.isfinite().all()) for tensor in load_file(kept).values())
+
+
+@pytest.mark.slow
+def test_an_assistant_whose_weights_are_damaged_is_made_anew(
+    task, tiny, teacher, runtime, tmp_path
+):
+    def run(folder):
+        options = {"config": tiny, "seed": 1, "runtime": runtime, "folder": tmp_path / folder}
+        return ukd.distill(task, ukd.get_method("takd"), teacher, **options)
+
+    first = run("first")
+    (weights,) = (cache_folder() / "assistants").glob("*/student/model.safetensors")
+    flip(weights)
+    with pytest.warns(UserWarning, match="the assistant in .* is damaged"):
+        again = run("again")
+    assert again.scores == first.scores

@@ -5,9 +5,11 @@ import os
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import ukd
 from ukd.config import runtime
+from ukd.config.files import atomic_folder
 from ukd.data.batches import evaluation_batches
 
 
@@ -49,3 +51,17 @@ def test_tokens_bound_an_evaluation_batch_above_128():
 def test_a_path_that_is_not_there_is_said():
     with pytest.raises(ValueError, match="there is no file or folder 'reviws.csv': check the path"):
         ukd.custom_task("reviws.csv", text="text")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of files are those of POSIX")
+def test_others_may_read_what_a_shared_cache_holds(tmp_path):
+    before = os.umask(0o002)
+    try:
+        with atomic_folder(tmp_path / "teacher") as building:
+            save_file({"weight": torch.zeros(1)}, building / "model.safetensors")
+            (building / "student").mkdir()
+            save_file({"weight": torch.zeros(1)}, building / "student" / "model.safetensors")
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "teacher").rglob("*.safetensors"):
+        assert path.stat().st_mode & 0o777 == 0o664

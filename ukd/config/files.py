@@ -90,12 +90,21 @@ def atomic_folder(folder: Path, *, shared: bool = True) -> Iterator[Path]:
     building.mkdir()
     try:
         yield building
+        _share(building)
         if rank() > 0:
             _wait_for(folder)
         else:
             _move(building, folder, shared)
     finally:
         rmtree(building, ignore_errors=True)
+
+
+def _share(building: Path) -> None:
+    """Give files the folder's rights: safetensors writes them for this account alone."""
+    rights = building.stat().st_mode & 0o666
+    for path in building.rglob("*"):
+        if path.is_file():
+            path.chmod(rights)
 
 
 def _half_made_prefix(folder: Path) -> str:

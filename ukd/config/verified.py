@@ -67,6 +67,12 @@ def set_aside(folder: Path, content: str) -> None:
     )
 
 
+def write_checksums(folder: Path, part: Path) -> None:
+    """A note in `folder` with the checksums of the files of one of its folders; see `is_whole`."""
+    sums = {f"{part.name}/{name}": digest for name, digest in _checksums(part).items()}
+    write_json(folder / NOTE, {"sha256": sums})
+
+
 def _checksums(folder: Path) -> dict[str, str]:
     """The sha256 of every file by its name."""
     return {path.name: files_hash([path]) for path in sorted(folder.iterdir()) if path.is_file()}

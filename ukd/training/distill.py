@@ -14,7 +14,7 @@ from ukd.config.paths import cache_folder, runs_folder
 from ukd.config.presets import TrainingConfig
 from ukd.config.provenance import provenance
 from ukd.config.runtime import Runtime, choose_runtime, logger
-from ukd.config.verified import build_verified, set_aside
+from ukd.config.verified import build_verified, is_whole, set_aside, write_checksums
 from ukd.data.metrics import mean_metric
 from ukd.data.tasks import Task
 from ukd.methods.method import Method
@@ -234,6 +234,7 @@ def _train(run: DistillationRun, settings: RunSettings, place: Path, key: str) -
     with atomic_folder(place) as building:
         run.save(building / "student")
         record.write(building / RECORD)
+        write_checksums(building, building / "student")
     rmtree(run.checkpoints, ignore_errors=True)
     reached = mean_metric(record.scores["validation"])
     logger.info(f"{task.name} {run.method.name} seed {run.seed}: {reached:.1f}")
@@ -277,16 +278,17 @@ def _assistant(run: DistillationRun) -> Teacher:
         student_depth=max(2, (teacher.about["layers"] + student_depth) // 2),
         student_epochs=teacher.about["settings"]["epochs"],
     )
-    record = distill(
-        run.task,
-        METHODS["kd"],
-        teacher,
-        config=budget,
-        seed=run.seed,
-        learning_rate=teacher.about["learning_rate"],
-        runtime=run.runtime,
-        folder=cache_folder() / "assistants",
-    )
+    options = {
+        "config": budget,
+        "seed": run.seed,
+        "learning_rate": teacher.about["learning_rate"],
+        "runtime": run.runtime,
+        "folder": cache_folder() / "assistants",
+    }
+    record = distill(run.task, METHODS["kd"], teacher, **options)
+    if not is_whole(Path(record.folder)):
+        set_aside(Path(record.folder), "assistant")
+        record = distill(run.task, METHODS["kd"], teacher, **options)
     about = {
         "scores": record.scores,
         "layers": budget.student_depth,
