@@ -567,4 +567,6 @@ def test_check_prints_its_table_and_one_line_for_what_is_refused(capsys, tmp_pat
     assert "| refused |" in printed.out and "61 rows read from 61 lines" in printed.out
     assert printed.err.startswith("ukd: error: train, row 61: text must be a text that is not")
     assert len(printed.err.splitlines()) == 1
-    assert main(["check", "nowhere"]) == 2 and "neither a folder nor a" in capsys.readouterr().err
+    assert (
+        main(["check", "nowhere"]) == 2 and "there is no file or folder" in capsys.readouterr().err
+    )

@@ -170,7 +170,7 @@ NEW_CLASS = DatasetDict(train=table(), validation=changed(0, verdict="shrug"))
         (table(), {"name": "my task"}, "can't be called 'my task'"),
         (table(), {"text": ("said", "note", "verdict")}, "one or two columns"),
         (table(), {"held_out": "test"}, "no split 'test'; there is: train"),
-        ("nowhere.csv", {}, "'nowhere.csv' is neither a folder nor a file"),
+        ("nowhere.csv", {}, "there is no file or folder 'nowhere.csv'"),
         (NEW_CLASS, {}, r"labels \['shrug'\], which train lacks"),
     ],
 )

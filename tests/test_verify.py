@@ -179,7 +179,7 @@ def test_a_finding_says_no_more_than_its_interval(mean, half, words):
 
 def test_every_finding_has_its_interval_and_n():
     text = findings.findings(committed())
-    bullets = text.partition("\n\n")[0].split("\n- ")
-    assert len(bullets) >= 3
+    bullets = text.split("\n\n")[1].split("\n- ")
+    assert len(bullets) == 4
     for bullet in bullets:
         assert re.search(r"95% [+-][\d.]+ to [+-][\d.]+,\s+n=\d", bullet), bullet

@@ -279,7 +279,7 @@ def test_a_sentence_is_predicted_as_in_a_batch(run, task, teacher, validation, r
     weights = attention(ukd.get_method("universal-kd"), students, teachers, False)
     predict_layers = sentence_widget.sentence_predictor(teacher, run, task)
     for number in (0, 5):
-        alone = predict_layers(task.dataset["validation"][number]["sentence"])
+        alone = predict_layers(task.dataset["validation"][int(validation.rows[number])]["sentence"])
         in_batch = (teachers[number], students[number], weights[number])
         for one, batch in zip(alone, in_batch, strict=True):
             assert torch.allclose(one, batch.to(one), atol=1e-5), "padding changes nothing"

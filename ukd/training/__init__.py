@@ -1,6 +1,7 @@
 """Teacher, pseudo classifiers, distillation, grids of runs."""
 
 from ukd.training import loop
+from ukd.training.grid import ExperimentGrid, default_jobs, run_grid
 from ukd.training.layer_report import attention, attention_summary, early_exit_curve
 from ukd.training.loop import Schedule, fit
 from ukd.training.predict import write_predictions
@@ -18,6 +19,7 @@ from ukd.training.teacher_heads import (
 predict = loop.predict
 
 __all__ = [
+    "ExperimentGrid",
     "HiddenStateExtractor",
     "RunRecord",
     "Schedule",
@@ -26,6 +28,7 @@ __all__ = [
     "attention_summary",
     "cache_teacher",
     "cached_logits",
+    "default_jobs",
     "early_exit_curve",
     "fit",
     "fit_heads",
@@ -33,6 +36,7 @@ __all__ = [
     "online_logits",
     "per_layer_scores",
     "predict",
+    "run_grid",
     "train_teacher",
     "write_predictions",
 ]
