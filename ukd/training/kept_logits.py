@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ukd.config.files import atomic_folder, write_json
 from ukd.config.keys import HASH_LENGTH, files_hash
+from ukd.config.paths import data_folder
 from ukd.config.presets import TrainingConfig
 from ukd.config.runtime import Runtime, choose_runtime
 from ukd.data.batches import tokenized_splits
@@ -105,7 +106,7 @@ def keep_logits(
 
 
 def load_kept_teacher(
-    folder: Path,
+    folder: Path | str,
     task: Task,
     *,
     encoder: str | None = None,
@@ -113,12 +114,15 @@ def load_kept_teacher(
     """The teacher whose logits a folder holds, for `distill` as any other.
 
     Args:
+        folder: a folder, or the name of one in the kit's own `data/teachers`.
         encoder: where the encoder is that it was made from, of which a student takes layers or
             tokenizer; by default the bundled one.
 
     Raises: ValueError for a folder that holds no logits, damaged ones, or those of other data.
     """
     remedy = "take the folder from where it came, or write it again (ukd logits)"
+    ours = data_folder() / "teachers" / folder
+    folder = ours if ours.is_dir() and not Path(folder).is_dir() else Path(folder)
     try:
         about = json.loads((folder / TEACHER_NOTE).read_text(encoding="utf-8"))
         whole = files_hash([folder / LOGITS_FILE]) == about["sha256"]
