@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 import transformers
+from made_models import SIZES
 from transformers import AutoModel
 
 import ukd
@@ -13,13 +14,6 @@ from ukd.models.bundled import bundled_encoder
 from ukd.models.encoders import load_classifier, load_tokenizer
 from ukd.training.network_sizes import encoder_size
 
-SIZES = {
-    "hidden_size": 16,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 130,
-}
 DISTILBERT = {
     "dim": 16,
     "n_layers": 4,

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 import transformers
+from made_models import SIZES
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForSequenceClassification
 
@@ -15,13 +16,6 @@ from ukd.models.encoders import load_classifier, load_tokenizer, new_student
 from ukd.models.family_check import check_family
 from ukd.training.initial_student import initial_student
 
-SIZES = {
-    "hidden_size": 16,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 130,
-}
 SMALL = {"d_model": 16, "d_ff": 32, "d_kv": 8, "num_layers": 2, "num_heads": 2}
 GPT2 = {"n_embd": 16, "n_layer": 4, "n_head": 2, "n_positions": 130}
 XLNET = {"d_model": 16, "n_layer": 4, "n_head": 2, "d_inner": 32}

@@ -90,12 +90,20 @@ def test_teacher_layers_in_another_order_give_weights_in_that_order(pair, kappa)
     torch.testing.assert_close(after.logits, before.logits)
 
 
+def loss_options(layer_map, attention_on, kappa, tau):
+    return {
+        "layer_map": layer_map,
+        "attention_on": attention_on,
+        "attention_temperature": kappa,
+        "temperature": tau,
+    }
+
+
 @EVERY
 @given(logits(scales=SMALL, dtypes=(torch.float64,), regression=False), kappas, maps, on, taus)
 def test_classes_in_another_order_change_nothing(pair, kappa, layer_map, attention_on, tau):
     student, teacher, _ = pair
-    options = {"layer_map": layer_map, "attention_on": attention_on}
-    options |= {"attention_temperature": kappa, "temperature": tau}
+    options = loss_options(layer_map, attention_on, kappa, tau)
     order = mixed(student.shape[-1])
     before = ukd.intermediate_loss(student, teacher, **options)
     after = ukd.intermediate_loss(student[..., order], teacher[..., order], **options)
@@ -108,8 +116,7 @@ def test_classes_in_another_order_change_nothing(pair, kappa, layer_map, attenti
 @given(logits(scales=SMALL, dtypes=(torch.float64,), regression=False), kappas, maps, on, taus)
 def test_a_constant_on_a_layers_logits_changes_nothing(pair, kappa, layer_map, attention_on, tau):
     student, teacher, _ = pair
-    options = {"layer_map": layer_map, "attention_on": attention_on}
-    options |= {"attention_temperature": kappa, "temperature": tau}
+    options = loss_options(layer_map, attention_on, kappa, tau)
     shifts = torch.arange(teacher.shape[1], dtype=torch.float64)[:, None] - 7.0
     before = ukd.intermediate_loss(student, teacher, **options)
     after = ukd.intermediate_loss(student + 3.0, teacher + shifts, **options)

@@ -49,11 +49,7 @@ def label_loss(logits: Tensor, labels: Tensor, *, regression: bool = False) -> T
 
 @paper_symbols(tau="temperature")
 def kd_loss(
-    student_logits: Tensor,
-    teacher_logits: Tensor,
-    *,
-    temperature: float,
-    regression: bool = False,
+    student_logits: Tensor, teacher_logits: Tensor, *, temperature: float, regression: bool = False
 ) -> Tensor:
     """Knowledge distillation: tau^2 KL(teacher || student), a sum over classes, a batch mean.
 

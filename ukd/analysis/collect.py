@@ -168,12 +168,7 @@ def _toml(name: str, content: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _search(
-    task: str,
-    records: list[RunRecord],
-    others: list[str],
-    store: Store,
-) -> dict:
+def _search(task: str, records: list[RunRecord], others: list[str], store: Store) -> dict:
     """The search that these runs and those of other sets make up.
 
     Raises: ValueError where a method lacks a run of it: no method gets a smaller search.
@@ -214,11 +209,7 @@ def _budgets(table: pd.DataFrame) -> list[str]:
     return [config_key(row, rate="any learning rate") for row in rows]
 
 
-def _counted(
-    others: list[str],
-    new: pd.DataFrame,
-    store: Store,
-) -> pd.DataFrame:
+def _counted(others: list[str], new: pd.DataFrame, store: Store) -> pd.DataFrame:
     """The runs of other sets that have a method and budget of the new ones."""
     if not others:
         return new.iloc[:0]

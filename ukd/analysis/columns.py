@@ -64,11 +64,7 @@ def with_means(table: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-def teacher_heads(
-    heads: pd.DataFrame,
-    teacher: str,
-    metrics: tuple[str, ...],
-) -> list[dict]:
+def teacher_heads(heads: pd.DataFrame, teacher: str, metrics: tuple[str, ...]) -> list[dict]:
     """By layer {"label_error", "score"}, the score as the mean of the metrics in percent."""
     rows = heads[heads["teacher"] == teacher].sort_values("layer").to_dict("records")
     return [

@@ -215,12 +215,7 @@ def scores_figure(runs: AnyRuns) -> Figure:
     return figure
 
 
-def draw_seeds(
-    ax: Axes,
-    data: pd.DataFrame,
-    value: str,
-    methods: Sequence[str],
-) -> Axes:
+def draw_seeds(ax: Axes, data: pd.DataFrame, value: str, methods: Sequence[str]) -> Axes:
     """A marker a run and a bar at the mean, a row a method_name, from the top in this order."""
     places = {name: place for place, name in enumerate(methods)}
     for name, runs in data.groupby("method_name"):

@@ -42,8 +42,9 @@ def _heads(kept: pd.DataFrame) -> str:
     first = kept.iloc[0]
     scores = [head["score"] for head in first["teacher_heads"]]
     return (
-        f"The teacher scores {first['teacher_validation']:.1f}. Its pseudo classifiers rise from "
-        f"{scores[0]:.1f} at layer 1 to {scores[-2]:.1f} at layer {len(scores) - 1}."
+        f"The committed runs' teacher scores {first['teacher_validation']:.1f}. Its pseudo "
+        f"classifiers rise from {scores[0]:.1f} at layer 1 to {scores[-2]:.1f} at layer "
+        f"{len(scores) - 1}."
     )
 
 

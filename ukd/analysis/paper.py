@@ -105,12 +105,7 @@ def _present(names: list[str], present: set[str]) -> list[str]:
     return found
 
 
-def _means(
-    table: pd.DataFrame,
-    names: list[str],
-    tasks: list[str],
-    split: str,
-) -> pd.DataFrame:
+def _means(table: pd.DataFrame, names: list[str], tasks: list[str], split: str) -> pd.DataFrame:
     """The mean over tasks by seed (rows, those that all have) and method (columns)."""
     columns = {}
     for name in names:

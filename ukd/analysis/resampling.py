@@ -70,11 +70,7 @@ def _newest(runs: pd.DataFrame) -> dict:
     return {row.seed: row for row in kept.itertuples()}
 
 
-def bootstrap_scores(
-    runs: pd.DataFrame,
-    task: str,
-    seed: int = 0,
-) -> dict[str, np.ndarray]:
+def bootstrap_scores(runs: pd.DataFrame, task: str, seed: int = 0) -> dict[str, np.ndarray]:
     """By run its mean metric in percent, (R,), on validation sets drawn with replacement.
 
     All runs are scored on the same resamples, so that differences are paired by example.
@@ -120,11 +116,7 @@ def predicted_values(predictions: str) -> np.ndarray:
     return np.array([float(part) for part in parts])
 
 
-def mean_score(
-    metrics: Sequence[str],
-    labels: np.ndarray,
-    predicted: np.ndarray,
-) -> float:
+def mean_score(metrics: Sequence[str], labels: np.ndarray, predicted: np.ndarray) -> float:
     """The mean of the metrics in percent, of (N,) labels and predictions."""
     rows = np.arange(len(labels))[None]
     return float(Resample(labels, rows).mean_score(metrics, predicted)[0])
@@ -147,11 +139,7 @@ class Resample:
         self.weights = counts.reshape(draws, -1).astype(np.float32)  # how often each was drawn
         self.ranks: np.ndarray | None = None  # of the labels, which all runs share
 
-    def mean_score(
-        self,
-        metrics: Sequence[str],
-        predicted: np.ndarray,
-    ) -> np.ndarray:
+    def mean_score(self, metrics: Sequence[str], predicted: np.ndarray) -> np.ndarray:
         """(draws,) the mean of the metrics in percent, of predictions (N,)."""
         return 100 * np.mean([getattr(self, f"_{name}")(predicted) for name in metrics], axis=0)
 

@@ -125,12 +125,7 @@ def _write_predictions(path: Path, predictions: pd.DataFrame) -> None:
     _write_parquet(path, pa.table(arrays), ["run"], None)
 
 
-def _write_parquet(
-    path: Path,
-    table: pa.Table,
-    names: list[str],
-    encoding: dict | None,
-) -> None:
+def _write_parquet(path: Path, table: pa.Table, names: list[str], encoding: dict | None) -> None:
     pq.write_table(
         table,
         path,
@@ -229,11 +224,7 @@ def problems(store: Store, repository: Path | None = None) -> list[str]:
     return found + _unknown_commits(sorted(set(commits) - set(changed)), repository)
 
 
-def _unmatched(
-    name: str,
-    used: pd.Series,
-    known: object,
-) -> list[str]:
+def _unmatched(name: str, used: pd.Series, known: object) -> list[str]:
     """Names that are used and not known, or known and not used."""
     used, known = set(used), set(known)
     lacking = [f"{name} {one!r} is used and not there" for one in sorted(used - known)]

@@ -131,11 +131,7 @@ def score_tables(runs: Runs) -> str:
     return "\n\n".join(parts)
 
 
-def _group_tables(
-    runs: Runs,
-    heading: str,
-    group: pd.DataFrame,
-) -> list[str]:
+def _group_tables(runs: Runs, heading: str, group: pd.DataFrame) -> list[str]:
     first = group.iloc[0]
     parts = [f"### Student: {student_description(first)}; {first['precision']}"]
     parts.append(f"{how_made(group, heading)}\n\n{score_table(group)}")

@@ -71,11 +71,7 @@ def curves_figure(runs: AnyRuns) -> Figure:
     return figure
 
 
-def draw_curves(
-    ax: Axes,
-    losses: pd.DataFrame,
-    terms: Sequence[str],
-) -> Axes:
+def draw_curves(ax: Axes, losses: pd.DataFrame, terms: Sequence[str]) -> Axes:
     """Loss terms over the steps; stages follow one another, a dotted line where one begins.
 
     losses: columns stage, term, row (the step in its stage), value, steps and method_settings.

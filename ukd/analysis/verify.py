@@ -119,12 +119,7 @@ def renewed(text: str, made: Blocks) -> str:
     return BLOCK.sub(anew, text)
 
 
-def verify_texts(
-    made: Blocks,
-    *,
-    write: bool = False,
-    root: Path | None = None,
-) -> list[str]:
+def verify_texts(made: Blocks, *, write: bool = False, root: Path | None = None) -> list[str]:
     """Compare the texts of a clone with what the committed files give, or write them.
 
     Returns a sentence for each text that differs.

@@ -47,12 +47,7 @@ BY_PRESET = "[default: the preset's]"
 BY_METHOD = "[default: the method's]"
 
 
-def number(
-    *names: str,
-    text: str,
-    default: str,
-    parser: Callable = count,
-) -> object:
+def number(*names: str, text: str, default: str, parser: Callable = count) -> object:
     """An option that takes a number; the text says its unit."""
     metavar = "X" if parser is positive else "N"
     return typer.Option(*names, parser=parser, metavar=metavar, help=f"{text}  {default}".rstrip())
@@ -63,12 +58,7 @@ def text(*names: str, metavar: str, text: str, **settings: object) -> object:
     return typer.Option(*names, metavar=metavar, help=text, **settings)
 
 
-def choice(
-    *names: str,
-    choices: Collection[str],
-    text: str,
-    hint: str = "",
-) -> object:
+def choice(*names: str, choices: Collection[str], text: str, hint: str = "") -> object:
     """An option that takes one of a few words."""
     metavar = "NAME" if len(choices) > 4 else "|".join(choices)
     return typer.Option(*names, parser=one_of(choices, hint), metavar=metavar, help=text)

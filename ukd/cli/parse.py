@@ -93,11 +93,7 @@ def _each(parse: Callable, option: str, text: str) -> tuple:
     return values
 
 
-def names(
-    option: str,
-    text: str,
-    known: Iterable[str],
-) -> tuple[str, ...]:
+def names(option: str, text: str, known: Iterable[str]) -> tuple[str, ...]:
     """Known names of a list with commas. Raises ValueError for another name, or none."""
     known = tuple(known)
     chosen = words(text)

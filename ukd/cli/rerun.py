@@ -15,7 +15,7 @@ from ukd.config.text import markdown_table
 from ukd.data.tasks import Task, load_task, source_of
 from ukd.methods.method import HiddenStateConfig, Method, Stage
 from ukd.methods.registry import METHODS
-from ukd.models.bundled import BUNDLED, RANDOM_INIT, resolve_encoder
+from ukd.models.bundled import encoder_named, resolve_encoder
 from ukd.models.students import STUDENTS
 from ukd.training.distill import distill
 from ukd.training.run_record import RunRecord
@@ -25,12 +25,7 @@ from ukd.training.teacher import train_teacher
 EARLIER_DEPTH = {"bilstm": 2, "gated-cnn": 4}
 
 
-def repeat(
-    prefix: str,
-    *,
-    encoder: str | None = None,
-    source: str | None = None,
-) -> str:
+def repeat(prefix: str, *, encoder: str | None = None, source: str | None = None) -> str:
     """Train a committed run again, and its teacher if that is not cached; the scores as a table.
 
     Args:
@@ -131,8 +126,7 @@ def config_of(row: Mapping, encoder: str | None = None) -> TrainingConfig:
 
 def _encoder_of(row: Mapping, name: str, given: str | None) -> str:
     """Where the encoder of that name is. Raises ValueError where it is another one now."""
-    kind = name.rpartition("-")[0]
-    encoder = given or (kind if kind in (BUNDLED, RANDOM_INIT) else name)
+    encoder = given or encoder_named(name)
     if given is None and encoder == name and "/" not in name and not _on_hub(name):
         raise ValueError(
             f"run {row['run']} was made from the folder {name}: say where it is (--teacher FOLDER)"

@@ -138,11 +138,7 @@ def reproduce(
     return 2 if failures else 0
 
 
-def _announce(
-    runtime: Runtime,
-    tasks: tuple[str, ...],
-    seeds: tuple[int, ...],
-) -> None:
+def _announce(runtime: Runtime, tasks: tuple[str, ...], seeds: tuple[int, ...]) -> None:
     numbers = ", ".join(str(seed) for seed in seeds)
     print(
         f"{runtime.device}, {runtime.precision} ({runtime.reason}); tasks {', '.join(tasks)}; "

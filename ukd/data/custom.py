@@ -12,7 +12,7 @@ import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict, disable_progress_bars
 
 from ukd.config.runtime import logger
-from ukd.data.checks import across_checks, class_checks, refuse, row_checks, say
+from ukd.data.checks import FEW_ROWS, across_checks, class_checks, refuse, row_checks, say
 from ukd.data.draw import divide, text_groups
 from ukd.data.labels import class_names, values_of, with_class_labels
 from ukd.data.metrics import CORRELATION, METRICS, constant_score
@@ -21,7 +21,6 @@ from ukd.data.tasks import SPECS, Task, TaskSpec, fingerprint
 
 VALIDATION_NAMES = ("validation", "valid", "val", "dev")
 HELD_OUT = 0.2  # of train, where there is no validation split
-LEAST_ROWS = 2  # of a class: one to learn from, one to choose the epoch by
 
 
 def custom_task(
@@ -212,10 +211,10 @@ def _check_classes(rows: Dataset, label: str, metrics: tuple[str, ...], when: st
         )
     count = Counter(rows["label"][:])
     for number, word in enumerate(names):
-        if count[number] < LEAST_ROWS:
+        if count[number] < FEW_ROWS:
             raise ValueError(
                 f"train has {count[number]} rows with the {label} {word!r}{when}, and at least "
-                f"{LEAST_ROWS} are needed: one to learn from, one to choose the epoch by; find "
+                f"{FEW_ROWS} are needed: one to learn from, one to choose the epoch by; find "
                 "more, join it with another class, or leave it out"
             )
 

@@ -20,11 +20,7 @@ CALIBRATION_BINS = 15
 ONE_IN_TWENTY = 1.645  # standard errors that chance exceeds in one of twenty cases
 
 
-def scores(
-    logits: np.ndarray,
-    labels: np.ndarray,
-    metrics: tuple[str, ...],
-) -> dict[str, float]:
+def scores(logits: np.ndarray, labels: np.ndarray, metrics: tuple[str, ...]) -> dict[str, float]:
     """Each named metric, in percent.
 
     Args:

@@ -17,7 +17,7 @@ from datasets import (
 
 from ukd.config.keys import HASH_LENGTH, config_hash, files_hash
 from ukd.config.paths import cache_folder, data_folder
-from ukd.data.checks import Check, refuse, row_checks
+from ukd.data.checks import FEW_ROWS, Check, refuse, row_checks
 from ukd.data.draw import divide, limit, text_groups
 from ukd.data.labels import with_class_labels
 
@@ -263,7 +263,7 @@ def train_dev_split(task: Task, seed: int, most: int | None = None) -> tuple[lis
     classes = not task.spec.regression
     kept = list(range(len(rows)))
     if most is not None:
-        kept = limit(rows, most, seed, classes=classes, least=2)
+        kept = limit(rows, most, seed, classes=classes, least=FEW_ROWS)
     part = rows if len(kept) == len(rows) else rows.select(kept)
     # Official splits stay as they are drawn: their texts are not looked at.
     groups = None if task.official else text_groups(part, task.spec.columns)

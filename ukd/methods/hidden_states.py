@@ -51,13 +51,7 @@ class HiddenStateLoss(nn.Module):
         elif s_width != t_width:
             self.student = nn.Linear(s_width, t_width)
 
-    def forward(
-        self,
-        student: Tensor,
-        teacher: Tensor,
-        epoch: int = 0,
-        seed: int = 0,
-    ) -> Tensor:
+    def forward(self, student: Tensor, teacher: Tensor, epoch: int = 0, seed: int = 0) -> Tensor:
         """student (B, S, D), teacher (B, T, E) -> distance of each layer (S,), mean over the batch.
 
         epoch, seed: of a random layer map.
@@ -82,13 +76,7 @@ class HiddenStateLoss(nn.Module):
             seen.append(project(teacher[:, begin:end].flatten(1)))
         return torch.stack(seen, 1)
 
-    def layer_map_weights(
-        self,
-        student: Tensor,
-        teacher: Tensor,
-        epoch: int,
-        seed: int,
-    ) -> Tensor:
+    def layer_map_weights(self, student: Tensor, teacher: Tensor, epoch: int, seed: int) -> Tensor:
         """How much each student layer takes from each teacher layer, (B, S, T)."""
         config = self.config
         if config.layer_map == "attention":

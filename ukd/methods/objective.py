@@ -44,11 +44,7 @@ class Objective:
     seed: int = 0
     epoch: int = 0
 
-    def __call__(
-        self,
-        model: nn.Module,
-        batch: Batch,
-    ) -> dict[str, Tensor]:
+    def __call__(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """The weighted terms of one batch."""
         stage = self.stage
         states = None
@@ -95,11 +91,7 @@ class Objective:
         return soft_target_loss(upcast(logits[:, -1]), target, 1.0, True).mean()
 
 
-def select_layers(
-    method: Method,
-    student: Tensor,
-    teacher: Tensor,
-) -> tuple[Tensor, Tensor]:
+def select_layers(method: Method, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     """The layers that meet in the output space: student (B, S, C) and teacher (B, T, C), cut.
 
     They are the intermediate layers of both sides, or the student's last and all of the teacher's.

@@ -51,6 +51,15 @@ def resolve_encoder(encoder: str) -> tuple[str, str]:
     return str(folder), f"{encoder}-{weights_hash(folder)}"
 
 
+def encoder_named(name: str) -> str:
+    """What `resolve_encoder` takes for one that it has named: "bundled-0123456789ab" to "bundled".
+
+    Names of folders and hub ids stay as they are.
+    """
+    kind = name.rpartition("-")[0]
+    return kind if kind in (BUNDLED, RANDOM_INIT) else name
+
+
 def bundled_encoder() -> Path:
     """Folder of the encoder that comes with the kit; `data/encoder/README.md` is its card.
 

@@ -273,10 +273,7 @@ def _label_options(task: Task) -> dict:
 
 
 def save(
-    network: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    folder: Path,
-    **options: str,
+    network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, **options: str
 ) -> None:
     """`save_pretrained` of both into one folder: safetensors, for any `from_pretrained`.
 

@@ -97,11 +97,7 @@ def with_new_classifier(network: PreTrainedModel, seed: int) -> PreTrainedModel:
     return drawn.eval()
 
 
-def further_layers(
-    config: PreTrainedConfig,
-    layers: int,
-    source: str | Path,
-) -> set[str]:
+def further_layers(config: PreTrainedConfig, layers: int, source: str | Path) -> set[str]:
     """Names of the weights of a classifier that one with its first `layers` alone has not."""
     names = []
     for depth in (config.num_hidden_layers, layers):

@@ -64,12 +64,7 @@ def draw_method(ax: Axes) -> Axes:
     return ax
 
 
-def _draw_layer(
-    ax: Axes,
-    place: tuple[float, float],
-    name: str,
-    colour: tuple,
-) -> None:
+def _draw_layer(ax: Axes, place: tuple[float, float], name: str, colour: tuple) -> None:
     """A layer's box, whose left edge has its middle at `place`."""
     x, y = place
     box = FancyBboxPatch(
@@ -259,11 +254,7 @@ def draw_descent(ax: Axes, teacher: Tensor, paths: dict[str, Tensor], **options:
     return ax
 
 
-def _losses(
-    students: Tensor,
-    teacher: Tensor,
-    options: dict[str, object],
-) -> list[float]:
+def _losses(students: Tensor, teacher: Tensor, options: dict[str, object]) -> list[float]:
     """The loss at each of the student's logits (steps, 1, 2)."""
     losses = []
     for student in students.detach():

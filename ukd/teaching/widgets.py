@@ -53,11 +53,7 @@ def temperature_slider(label: str, value: float = 1.0) -> ipywidgets.FloatLogSli
     )
 
 
-def dropdown(
-    label: str,
-    options: Sequence[str],
-    value: str,
-) -> ipywidgets.Dropdown:
+def dropdown(label: str, options: Sequence[str], value: str) -> ipywidgets.Dropdown:
     """A labelled list to choose from. The space bar opens it, arrows and Enter choose."""
     return ipywidgets.Dropdown(options=options, value=value, description=label, **_layout())
 

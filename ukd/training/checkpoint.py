@@ -42,13 +42,7 @@ class Checkpointer:
         self.best: dict[str, Tensor] = {}
         self.best_score = -float("inf")
 
-    def finish_epoch(
-        self,
-        epoch: int,
-        step: int,
-        score: float | None,
-        notes: dict,
-    ) -> None:
+    def finish_epoch(self, epoch: int, step: int, score: float | None, notes: dict) -> None:
         """Note an epoch and keep its weights if they are the best so far.
 
         Args:

@@ -140,11 +140,7 @@ def _memory_table(config: TrainingConfig, runtime: Runtime) -> str:
     return markdown_table(["network", "layers x width", "weights", memory], rows)
 
 
-def _reading(
-    methods: tuple[Method, ...],
-    runtime: Runtime,
-    speeds: dict[str, Speed],
-) -> str:
+def _reading(methods: tuple[Method, ...], runtime: Runtime, speeds: dict[str, Speed]) -> str:
     """How the tables are to be read."""
     left_out = "Evaluation and reading come on top"
     if any(method.assistant for method in methods):

@@ -142,11 +142,7 @@ def train_rows(rows: int, outputs: int, config: TrainingConfig) -> int:
     return labelled - dev_size(labelled, outputs)
 
 
-def task_size(
-    name: str,
-    source: str | None,
-    config: TrainingConfig,
-) -> tuple[int, float, int]:
+def task_size(name: str, source: str | None, config: TrainingConfig) -> tuple[int, float, int]:
     """A task's (labelled examples, mean tokens, outputs): stated for the hub, else counted."""
     source = source_of(name, source)
     if source == "hub":

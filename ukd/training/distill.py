@@ -83,25 +83,26 @@ def distill(  # noqa: PLR0913
     settings = run_settings(method, teacher, config, rate, runtime, online_teacher)
     key = run_key(task, method, teacher, config, settings, seed)
     place = (folder or runs_folder()) / f"{task.name}-{method.name}-seed{seed}-{key}"
-    if not _is_finished(place):
+    finished = _finished(place)
+    if finished is None:
         run = DistillationRun(task, method, teacher, config, seed, rate, runtime)
         run.checkpoints = place.with_name(f".{place.name}")
         run.online_teacher = online_teacher
         with folder_lock(place):
             # Another process may have finished it while this one waited for the lock.
-            if not _is_finished(place):
+            finished = _finished(place)
+            if finished is None:
                 set_aside(place, "run")
                 _train(run, settings, place, key)
-    return RunRecord.read(place / RECORD)
+    return finished or RunRecord.read(place / RECORD)
 
 
-def _is_finished(place: Path) -> bool:
-    """Whether a run is there whole. A damaged or lost record makes it none: it is run again."""
+def _finished(place: Path) -> RunRecord | None:
+    """The record of a finished run; None where it is damaged or lost, so that it is run again."""
     try:
-        RunRecord.read(place / RECORD)
+        return RunRecord.read(place / RECORD)
     except (OSError, ValueError):
-        return False
-    return True
+        return None
 
 
 def _check(method: Method, teacher: Teacher, config: TrainingConfig, online_teacher: bool) -> None:

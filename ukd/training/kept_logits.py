@@ -21,7 +21,7 @@ from ukd.config.runtime import Runtime, choose_runtime
 from ukd.data.batches import tokenized_splits
 from ukd.data.tasks import Task
 from ukd.heads import Frozen
-from ukd.models.bundled import BUNDLED, RANDOM_INIT
+from ukd.models.bundled import encoder_named
 from ukd.models.encoders import load_tokenizer
 from ukd.training.teacher import Teacher, train_teacher
 from ukd.training.teacher_cache import cache_teacher
@@ -84,11 +84,14 @@ def keep_logits(
     runtime = runtime or choose_runtime()
     heads = fit_heads(teacher, task, config=config, runtime=runtime)
     train, dev, validation = tokenized_splits(task, load_tokenizer(teacher.folder), config)
-    tables = {name: torch.full((0, 0, 0), torch.nan) for name in ("train", "validation")}
     dev_split = "train" if config.selection_split == "dev" else "validation"
+    tables: dict[str, Tensor] = {}
     for split, data in (("train", train), (dev_split, dev), ("validation", validation)):
         found = cache_teacher(teacher, task, split, data, runtime=runtime)
-        tables[split] = _joined(tables[split], found)
+        if split not in tables:
+            shape = (len(task.dataset[split]), *found.shape[1:])
+            tables[split] = torch.full(shape, torch.nan)  # rows that a limit leaves out
+        tables[split][data.rows] = found[data.rows]
     about = {name: teacher.about[name] for name in KEPT}
     with atomic_folder(folder) as building:
         save_file(tables, building / LOGITS_FILE)
@@ -105,12 +108,7 @@ def keep_logits(
     return load_kept_teacher(folder, task, encoder=teacher.encoder)
 
 
-def load_kept_teacher(
-    folder: Path | str,
-    task: Task,
-    *,
-    encoder: str | None = None,
-) -> KeptTeacher:
+def load_kept_teacher(folder: Path | str, task: Task, *, encoder: str | None = None) -> KeptTeacher:
     """The teacher whose logits a folder holds, for `distill` as any other.
 
     Args:
@@ -135,21 +133,9 @@ def load_kept_teacher(
             f"the logits in {folder} are of {about['task']} with data {about['data']}, and this is "
             f"{task.name} with data {task.key}: distil on the data that the teacher saw"
         )
-    kind = about["encoder"].rpartition("-")[0]
-    encoder = encoder or (kind if kind in (BUNDLED, RANDOM_INIT) else about["encoder"])
     logits = load_file(folder / LOGITS_FILE)
+    encoder = encoder or encoder_named(about["encoder"])
     return KeptTeacher(folder, about["key"], about["weights"], encoder, about, logits)
-
-
-def _joined(table: Tensor, found: Tensor) -> Tensor:
-    """One table of the rows of two, where each has NaN for the other's."""
-    rows = max(len(table), len(found))
-    joined = torch.full((rows, *found.shape[1:]), torch.nan)
-    for part in (table, found):
-        if len(part):
-            known = ~part.isnan().any(-1).any(-1)
-            joined[: len(part)][known] = part[known]
-    return joined
 
 
 def teacher_of(

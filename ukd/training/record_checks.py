@@ -70,11 +70,7 @@ def _check(right: object, name: str, value: object, wanted: str) -> None:
         raise ValueError(f"{name} is {value!r} and should be {wanted}")
 
 
-def _check_choice(
-    name: str,
-    value: object,
-    choices: tuple[str, ...],
-) -> None:
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     _check(value in choices, name, value, _one_of(choices))
 
 
@@ -103,11 +99,7 @@ def _check_method(method: dict) -> None:
     _check(right, "settings.method.stages", share, "stages whose epoch_fraction add up to 1")
 
 
-def _check_scores(
-    name: str,
-    scores: Scores,
-    metrics: tuple[str, ...],
-) -> None:
+def _check_scores(name: str, scores: Scores, metrics: tuple[str, ...]) -> None:
     """Every split has each of the data's metrics, and dev and validation are there."""
     for split in ("dev", "validation"):
         _check(split in scores, f"{name}.{split}", None, "there: score the split")

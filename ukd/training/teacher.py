@@ -136,18 +136,27 @@ def train_teacher(
 
     def make(building: Path) -> None:
         _fine_tune(building, task, config, source, rate, seed, runtime, checkpoints)
+        if not config.enforce_min_teacher_score:
+            # Said when it is made, not again for every student.
+            _check_learned(task, _about(building), enforce=False)
 
     checkpoints = folder.with_name(f".{folder.name}")
-    new = not folder.exists()
     build_verified(folder, make, settings, "teacher")
     rmtree(checkpoints, ignore_errors=True)
-    about = json.loads((folder / "teacher.json").read_text(encoding="utf-8"))
-    # A weak teacher that may teach is warned of when it is made, not again for every student.
-    if new or config.enforce_min_teacher_score:
-        above, enforce = about["above_chance"], config.enforce_min_teacher_score
-        check_min_score(task, about["scores"]["dev"], above=above, enforce=enforce)
+    about = _about(folder)
+    if config.enforce_min_teacher_score:
+        _check_learned(task, about, enforce=True)
     about |= {"encoder": name, "learning_rate": rate, "seed": seed, "settings": settings}
     return Teacher(folder, key, about["weights"], encoder, about)
+
+
+def _about(folder: Path) -> dict:
+    return json.loads((folder / "teacher.json").read_text(encoding="utf-8"))
+
+
+def _check_learned(task: Task, about: dict, *, enforce: bool) -> None:
+    above = about["above_chance"]
+    check_min_score(task, about["scores"]["dev"], above=above, enforce=enforce)
 
 
 def teacher_settings(
