@@ -40,22 +40,22 @@ def score_cell(scores: pd.Series) -> str:
 
 
 def score_table(table: pd.DataFrame) -> str:
-    """Method rows, task columns, and the average over tasks, of one group of runs."""
+    """Method rows, task columns, and with several tasks their average, of one group of runs."""
     check_one_group(table)
     tasks = tasks_of(table)
     counted = [task for task in tasks if whole(task)]
     searched = table["search"].notna().any()
     teacher = table.groupby("task")["teacher_validation"].first()
     rows = [["teacher", *(f"{teacher[task]:.1f}" for task in tasks)]]
-    rows[0].append(f"{teacher[counted].mean():.1f}")
     for name in methods_of(table):
-        scores = {task: seed_scores(table, name, task) for task in tasks}
-        cells = [score_cell(scores[task]) for task in tasks]
-        means = pd.Series({task: scores[task].mean() for task in counted})
-        cells.append(NONE if means.isna().any() else f"{means.mean():.1f}")
-        rows.append([name, *cells])
+        rows.append([name, *(score_cell(seed_scores(table, name, task)) for task in tasks)])
     header = ["validation, %", *(f"{task} ({metrics_of(task, table)})" for task in tasks)]
-    header.append("average")
+    if len(counted) > 1:
+        header.append("average")
+        rows[0].append(f"{teacher[counted].mean():.1f}")
+        for row in rows[1:]:
+            means = pd.Series([seed_scores(table, row[0], task).mean() for task in counted])
+            row.append(NONE if means.isna().any() else f"{means.mean():.1f}")
     if searched:
         header.append("learning rate chosen")
         rows[0].append("")
@@ -77,14 +77,17 @@ def _chosen_rates(runs: pd.DataFrame, tasks: list[str]) -> str:
 def difference_table(table: pd.DataFrame, baseline: str = BASELINE) -> str:
     """Paired differences to a baseline: interval, n, and the minimum detectable effect."""
     tasks = tasks_of(table)
+    several = sum(whole(task) for task in tasks) > 1
     rows = []
     for name in methods_of(table):
         if name == baseline:
             continue
         found = [against_baseline(table, name, baseline, task) for task in tasks]
-        found.append(mean_over_tasks(table, name, baseline, tasks))
+        if several:
+            found.append(mean_over_tasks(table, name, baseline, tasks))
         rows.append([name, *(_with_detectable(difference) for difference in found)])
-    return markdown_table([f"minus {baseline}, points", *tasks, "all tasks"], rows)
+    columns = [*tasks, "all tasks"] if several else tasks
+    return markdown_table([f"minus {baseline}, points", *columns], rows)
 
 
 def _with_detectable(difference: object) -> str:
