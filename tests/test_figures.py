@@ -23,11 +23,13 @@ from ukd.analysis.figures import (
 )
 from ukd.analysis.grouping import at_chosen_rate, attempts, groups
 from ukd.analysis.map_figures import layer_map_figure, layer_maps_figure
-from ukd.analysis.runs import as_runs, load_runs
+from ukd.analysis.runs import FIRST_LOOK, as_runs, load_runs
 from ukd.analysis.study_figures import contrasts_figure, relative_label_error
 from ukd.analysis.training_figures import curves_figure, learning_rates_figure
 from ukd.config.paths import data_folder
+from ukd.data.tasks import load_task
 from ukd.methods.registry import METHODS
+from ukd.training.kept_logits import load_kept_teacher
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +75,28 @@ def test_a_layer_map_is_coloured_about_the_uniform_share():
     assert bar == ["0", "0.25 (uniform)", "0.50"]
     ax.clear()
     assert not ax.child_axes, "drawn again, it has one colour bar"
+
+
+def test_logit_norms_stand_above_a_layer_map():
+    ax = draw_layer_map(plt.subplots()[1], [[0.1, 0.9]], "title", logit_norms=[3.0, 1.5])
+    above = ax.child_axes[-1]
+    assert above.get_title() == "title" and not ax.get_title()
+    assert [bar.get_height() for bar in above.patches] == [3.0, 1.5]
+    middles = [bar.get_x() + bar.get_width() / 2 for bar in above.patches]
+    assert middles == list(ax.get_xticks()), "a bar a column"
+    with pytest.raises(ValueError, match="1 logit norms for 2 teacher layers"):
+        draw_layer_map(plt.subplots()[1], [[0.1, 0.9]], logit_norms=[3.0])
+
+
+def test_norms_are_those_of_the_runs_own_teacher(suite):
+    runs = load_runs(set=FIRST_LOOK)
+    ax = layer_map_figure(runs, "acceptability").axes[0]
+    logits = load_kept_teacher("acceptability", load_task("acceptability")).logits["validation"]
+    centred = logits[:, :-1] - logits[:, :-1].mean(-1, keepdim=True)
+    heights = [bar.get_height() for bar in ax.child_axes[-1].patches]
+    assert heights == pytest.approx(centred.norm(dim=-1).mean(0).tolist())
+    other = layer_map_figure(suite, "acceptability").axes[0]
+    assert all(not child.patches for child in other.child_axes), "its teacher is gone"
 
 
 @pytest.mark.parametrize("maps", [[[[1.0], [1.0]]], [[[0.5, 0.5]]], [[[0.0, 1.0]]]])

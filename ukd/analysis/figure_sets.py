@@ -99,6 +99,16 @@ COMMITTED: dict[str, tuple[str, str, Draw]] = {
         FIRST_LOOK,
         contrasts_figure,
     ),
+    "attention_first_look": (
+        "layer maps of a BiLSTM, all examples and each class; above: how loud each head is",
+        FIRST_LOOK,
+        partial(layer_map_figure, task="acceptability"),
+    ),
+    "label_error_first_look": (
+        "label error of each teacher head beside the attention a BiLSTM gives it",
+        FIRST_LOOK,
+        label_error_figure,
+    ),
     "scores_cola_mpnet": ("score of every seed, pretrained encoder on CoLA", REAL, scores_figure),
     "heads_cola_mpnet": (
         "score of that encoder's head on each layer, after fine-tuning",
@@ -109,6 +119,11 @@ COMMITTED: dict[str, tuple[str, str, Draw]] = {
         "label error of each of these heads beside the attention it gets",
         REAL,
         label_error_figure,
+    ),
+    "attention_cola_mpnet": (
+        "layer maps of its first four layers; above: how loud each head is",
+        REAL,
+        partial(layer_map_figure, task="cola"),
     ),
 }
 

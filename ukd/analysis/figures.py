@@ -121,10 +121,12 @@ def draw_layer_map(
     values: bool = True,
     colour_bar: bool = True,
     norm: TwoSlopeNorm | None = None,
+    logit_norms: Sequence[float] | None = None,
 ) -> Axes:
     """A layer map: mean attention weights (S, T), coloured about the uniform share 1/T.
 
     values: write the weights into the cells. norm: a scale shared with other maps (`map_norm`).
+    logit_norms: of the T teacher heads (`ukd.analysis.taught.head_norms`), as bars above the map.
     """
     weights = np.asarray(weights)
     if weights.ndim != 2 or not weights.size:
@@ -148,10 +150,23 @@ def draw_layer_map(
     )
     if bar is not None:
         label_colour_bar(ax.collections[0].colorbar, scale)
-    ax.set(xlabel="Teacher layer", ylabel="Student layer", title=title)
+    ax.set(xlabel="Teacher layer", ylabel="Student layer")
     ax.tick_params(rotation=0)
     ax.grid(False)
+    top = ax if logit_norms is None else _bars_above(ax, logit_norms, teachers)
+    top.set_title(title)
     return ax
+
+
+def _bars_above(ax: Axes, logit_norms: Sequence[float], teachers: int) -> Axes:
+    """Mean logit norms above the columns: attention may go to a head because it is loud."""
+    if len(logit_norms) != teachers:
+        raise ValueError(f"{len(logit_norms)} logit norms for {teachers} teacher layers")
+    above = ax.inset_axes((0, 1.04, 1, 0.45), sharex=ax)
+    above.bar(np.arange(teachers) + 0.5, logit_norms, color=GREY, width=0.7)
+    above.set_ylabel("Mean logit\nnorm", fontsize=8)
+    above.tick_params(labelbottom=False, bottom=False, labelsize=7)
+    return above
 
 
 def label_colour_bar(bar: object, scale: TwoSlopeNorm) -> None:

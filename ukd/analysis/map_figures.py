@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from safetensors.torch import load_file
 
 from ukd.analysis.figures import draw_layer_map, label_colour_bar, map_norm, panels
 from ukd.analysis.grouping import tasks_of
 from ukd.analysis.runs import Runs
+from ukd.analysis.taught import head_norms
+from ukd.config.paths import data_folder
+from ukd.training.kept_logits import LOGITS_FILE, TEACHER_NOTE
 
 ATTENTION = "universal-kd"
 
@@ -25,20 +30,35 @@ def attention_by_difficulty(runs: Runs) -> Figure:
 
 
 def layer_map_figure(runs: Runs, task: str) -> Figure:
-    """Layer maps of one task: all validation examples, then those of each class."""
+    """Layer maps of one task: all validation examples, then those of each class.
+
+    Where the teacher's logits come with the kit, their norms stand above the first map.
+    """
     chosen = runs.of(ATTENTION, task)
     names = [name for name in chosen.map_groups() if name == "all" or name.startswith("class: ")]
+    names.sort(key=lambda name: name != "all")
     maps = {name: chosen.layer_map(name) for name in names}
+    norms = _kept_norms(chosen)
     students, teachers = maps["all"].shape
-    size = (0.55 * teachers + 1.9, (0.42 * students + 1.15) * len(maps))
-    figure, axes = panels(len(maps), 1, size)
+    height = (0.42 * students + 1.15) * len(maps) + (0 if norms is None else 0.8)
+    figure, axes = panels(len(maps), 1, (0.55 * teachers + 1.9, height))
     seeds = chosen.table["seed"].nunique()
     scale = map_norm(maps.values())
     for ax, (name, weights) in zip(axes[:, 0], maps.items(), strict=True):
         words = "all examples" if name == "all" else name
-        draw_layer_map(ax, weights, f"{task}, {words}", norm=scale)
+        above = norms if name == "all" else None
+        draw_layer_map(ax, weights, f"{task}, {words}", norm=scale, logit_norms=above)
     figure.suptitle(f"Attention at the end of the first stage (mean of {seeds} seeds)", fontsize=10)
     return figure
+
+
+def _kept_norms(runs: Runs) -> list[float] | None:
+    """Mean norms of the teacher's intermediate logits on validation; None where none are kept."""
+    weights = set(runs.table["teacher_weights"])
+    for note in sorted((data_folder() / "teachers").glob(f"*/{TEACHER_NOTE}")):
+        if weights == {json.loads(note.read_text(encoding="utf-8"))["weights"]}:
+            return head_norms(load_file(note.with_name(LOGITS_FILE))["validation"][:, :-1])
+    return None
 
 
 def _attention_by(runs: Runs, kind: str, title: str) -> Figure:
