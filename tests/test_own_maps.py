@@ -15,7 +15,7 @@ from ukd.analysis.collect import add_runs
 from ukd.analysis.runs import load_runs, read_records
 from ukd.cli.rerun import method_of
 from ukd.methods.objective import loss_options
-from ukd.methods.own_maps import files_of, named, source_of
+from ukd.methods.own_maps import code_of, files_of, named
 from ukd.methods.registry import METHODS, get_method, parse_method
 from ukd.training.run_record import RunRecord
 
@@ -77,7 +77,7 @@ def test_a_function_and_its_name_are_one_method(write):
 
 def test_the_source_is_of_the_function_and_of_what_it_uses(write):
     maps = write(MAPS)
-    source = source_of(maps.two_deepest)
+    source = code_of(maps.two_deepest)
     assert "HALF = 0.5" in source and "import ONE" in source and "def two_deepest" in source
     assert "OTHER" not in source and "unrelated" not in source
     first = named(maps.two_deepest)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import ukd
-from ukd.analysis.taught import STUDENTS, head_norms, taught_by_maps, taught_table
+from ukd.analysis.taught import MADE_UP_STUDENTS, head_norms, taught_by_maps, taught_table
 from ukd.methods.layer_maps import by_scores, cosine, keys_of_one_norm, query_by_label
 from ukd.methods.registry import get_method
 
@@ -31,7 +31,7 @@ def test_the_dot_product_shows_a_wrong_student_the_layers_that_agree_with_it(
 ):
     found = taught_by_maps(teacher, LABELS, acceptability, scores=[-100.0, 100.0])
     attention = found["attention"]
-    assert tuple(attention) == tuple(STUDENTS)
+    assert tuple(attention) == tuple(MADE_UP_STUDENTS)
     assert attention["right and sure"][0] == pytest.approx(100.0)
     assert attention["wrong and sure"][0] == pytest.approx(-100.0)
     assert attention["wrong and sure"][1] < 0.01

@@ -14,7 +14,7 @@ from ukd.analysis.statistics import Difference
 from ukd.analysis.tables import score_table
 
 FIRST_TEACHER = "cola-mpnet-first"  # of the same encoder, at another learning rate
-MAPS = ("uniform", "final", "teacher-query")
+MAP_CONTROLS = ("uniform", "final", "teacher-query")
 WIDTH = 130  # columns of the text
 
 
@@ -46,7 +46,7 @@ def _table(runs: Runs, name: str) -> pd.DataFrame:
 def _in_short(look: pd.DataFrame, real: pd.DataFrame) -> str:
     """One sentence on the loss and one on the attention, by what is significant."""
     stages = against_baseline(look, "universal-kd", "kd-two-stage", TASK)
-    maps = [against_baseline(look, "universal-kd", name, TASK) for name in MAPS]
+    maps = [against_baseline(look, "universal-kd", name, TASK) for name in MAP_CONTROLS]
     maps.append(against_baseline(real, "universal-kd", "uniform", "cola"))
     loss = "can help a student much" if stages.significant and stages.mean > 0 else "is not shown"
     better = any(one.significant and one.mean > 0 for one in maps)
@@ -72,7 +72,7 @@ def _across_architectures(table: pd.DataFrame) -> str:
 def _layer_maps(table: pd.DataFrame) -> str:
     parts = []
     differences = []
-    for name in MAPS:
+    for name in MAP_CONTROLS:
         difference = against_baseline(table, "universal-kd", name, TASK)
         differences.append(difference)
         parts.append(f"to `{name}` {difference.points}")

@@ -23,14 +23,14 @@ from ukd.training.kept_logits import KeptTeacher, load_kept_teacher
 from ukd.training.teacher_heads import per_layer_scores
 
 # A student's logit of the label; its other logits are zero.
-STUDENTS = {
+MADE_UP_STUDENTS = {
     "right and sure": 4.0,
     "right and unsure": 1.0,
     "knows nothing": 0.0,
     "wrong and unsure": -1.0,
     "wrong and sure": -4.0,
 }
-MAPS: dict[str, str | LayerMap] = {
+COMPARED_MAPS: dict[str, str | LayerMap] = {
     "attention": "attention",
     "cosine": cosine,
     "keys of one norm": keys_of_one_norm,
@@ -46,7 +46,7 @@ def taught_by_maps(
     task: Task,
     *,
     scores: Sequence[float] | None = None,
-    maps: Mapping[str, str | LayerMap] = MAPS,
+    maps: Mapping[str, str | LayerMap] = COMPARED_MAPS,
 ) -> dict[str, dict[str, tuple[float, float]]]:
     """For each map and student the target's score in percent and its mean p(label).
 
@@ -72,13 +72,13 @@ def taught_by_maps(
         rows["by scores"] = partial(by_scores, scores=[score / 100 for score in scores])
     rows["query by label"] = partial(query_by_label, labels=labels)
     found: dict[str, dict[str, tuple[float, float]]] = {name: {} for name in rows}
-    for student, size in STUDENTS.items():
+    for student, size in MADE_UP_STUDENTS.items():
         query = size * F.one_hot(labels, logits.shape[-1]).to(logits).unsqueeze(1)  # (N, 1, C)
         for name, layer_map in rows.items():
             target = weighted_sum(layer_map_weights(query, seen, layer_map), seen)
             found[name][student] = _quality(target, labels, task)
     final = _quality(logits[:, -1:], labels, task)
-    return found | {"final": dict.fromkeys(STUDENTS, final)}
+    return found | {"final": dict.fromkeys(MADE_UP_STUDENTS, final)}
 
 
 def _quality(target: Tensor, labels: Tensor, task: Task) -> tuple[float, float]:
@@ -90,7 +90,7 @@ def _quality(target: Tensor, labels: Tensor, task: Task) -> tuple[float, float]:
 def taught_table(found: Mapping[str, Mapping[str, tuple[float, float]]]) -> str:
     """The result of `taught_by_maps` in Markdown, "score / p(label)" in each cell."""
     rows = [[name, *(f"{s:.0f} / {p:.2f}" for s, p in row.values())] for name, row in found.items()]
-    return markdown_table(["layer map", *STUDENTS], rows)
+    return markdown_table(["layer map", *MADE_UP_STUDENTS], rows)
 
 
 def taught_by(teacher: KeptTeacher, task: Task) -> dict[str, dict[str, tuple[float, float]]]:

@@ -102,7 +102,7 @@ def _name_of(function: object) -> str:
             f"layer_map {name} {reason}, and a run's record names what was run: write a function "
             "in a file, as my_maps.py, and pass my_maps.FUNCTION; ukd.intermediate_loss takes any"
         )
-    source = hashlib.sha256(source_of(function).encode()).hexdigest()
+    source = hashlib.sha256(code_of(function).encode()).hexdigest()
     return f"{function.__module__}.{function.__name__}@{source}"
 
 
@@ -128,7 +128,7 @@ def _why_not(function: object) -> str | None:
     return None
 
 
-def source_of(function: LayerMap) -> str:
+def code_of(function: LayerMap) -> str:
     """The source of a module's function and of all of that module that it uses, in their order."""
     module = inspect.getmodule(function)
     text = inspect.getsource(module)

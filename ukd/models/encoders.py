@@ -19,7 +19,6 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from ukd.config.choices import LAYER_SELECTIONS
-from ukd.config.keys import files_hash
 from ukd.config.runtime import attention_kernel, logger
 from ukd.data.tasks import Task
 from ukd.models.family_check import check_encoder_kind
@@ -282,14 +281,6 @@ def save(
     transformers_logging.disable_progress_bar()
     network.save_pretrained(folder, **options)
     tokenizer.save_pretrained(folder)
-
-
-def write_checksums(folder: Path) -> None:
-    """Write SHA256SUMS of weights, configuration and tokenizer; `bundled_encoder` reads it."""
-    lines = []
-    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")]):
-        lines.append(f"{files_hash([path])}  {path.name}\n")
-    (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
 
 
 def parameters(module: nn.Module) -> int:

@@ -13,7 +13,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from ukd.heads import pool
 
-ENCODERS = "pass an encoder, such as those of BERT, RoBERTa, DistilBERT, MPNet or DeBERTa"
+SUITABLE = "pass an encoder, such as those of BERT, RoBERTa, DistilBERT, MPNet or DeBERTa"
 TOLERANCE = 1e-3  # of the largest value; float32 differs by about 1e-6
 
 
@@ -22,11 +22,11 @@ def check_encoder_kind(config: PreTrainedConfig, source: str | Path) -> None:
     if config.is_encoder_decoder:
         raise ValueError(
             f"{source} is an encoder-decoder ({config.model_type}), whose layers are not one "
-            f"stack: {ENCODERS}"
+            f"stack: {SUITABLE}"
         )
     for size in ("num_hidden_layers", "hidden_size"):
         if not isinstance(getattr(config, size, None), int):
-            raise ValueError(f"the config.json of {source} has no {size}: {ENCODERS}")
+            raise ValueError(f"the config.json of {source} has no {size}: {SUITABLE}")
 
 
 def check_layers(config: PreTrainedConfig, source: str | Path) -> None:
@@ -62,7 +62,7 @@ def check_family(
     """
     if tokenizer.pad_token is None:
         raise ValueError(
-            f"the tokenizer of {source} has no padding token, as those of decoders: {ENCODERS}"
+            f"the tokenizer of {source} has no padding token, as those of decoders: {SUITABLE}"
         )
     _check_entries(network, tokenizer, source)
     _check_positions(network, source, max_length)
@@ -76,14 +76,14 @@ def check_family(
     if torch.equal(alone[0], other[0]):
         raise ValueError(
             f"the first token of {source} ({network.config.model_type}), which pseudo classifiers "
-            f"read, sees no other, as in decoders: {ENCODERS}"
+            f"read, sees no other, as in decoders: {SUITABLE}"
         )
     alone, batch = torch.cat(alone), torch.cat(batch)
     apart = (alone - batch).abs().max()
     if not apart <= TOLERANCE * max(1.0, float(alone.abs().max())):
         raise ValueError(
             f"{source} ({network.config.model_type}) reads a text otherwise when a longer one is "
-            f"beside it (by {apart:.2g}), as its padding enters: {ENCODERS}"
+            f"beside it (by {apart:.2g}), as its padding enters: {SUITABLE}"
         )
 
 
@@ -140,7 +140,7 @@ def _read(
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
             f"{source} ({network.config.model_type}) can't read {inputs['input_ids'].shape[1]} "
-            f"tokens of its tokenizer ({reason}): {ENCODERS}"
+            f"tokens of its tokenizer ({reason}): {SUITABLE}"
         ) from error
     config = network.config
     states = output.hidden_states or ()
@@ -151,7 +151,7 @@ def _read(
         raise ValueError(
             f"{source} ({config.model_type}) gives {len(states)} hidden states of shapes "
             f"{sorted({tuple(layer.shape) for layer in states})}, and "
-            f"{config.num_hidden_layers + 1} of {expected} are needed: {ENCODERS}"
+            f"{config.num_hidden_layers + 1} of {expected} are needed: {SUITABLE}"
         )
     pooling = getattr(config, "pooling", "first")
     pooled = [pool(layer, inputs["attention_mask"], pooling)[0] for layer in states[1:]]

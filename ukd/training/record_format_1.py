@@ -29,7 +29,7 @@ SETTING_NAMES = {
 SETTING_DEFAULTS = {"selection_split": "dev", "compiled": False}
 DROPPED = ("teacher", "teacher_outputs", "searched", "method", "processes")
 CACHED = {"kept": "cached", "live": "online"}
-ENCODERS = {"embedded": "bundled"}
+NEW_ENCODER_NAMES = {"embedded": "bundled"}
 
 
 def convert(content: Mapping) -> dict:
@@ -91,7 +91,7 @@ def convert_method(method: Mapping) -> dict:
 def encoder_name(name: str) -> str:
     """An encoder's name today: "embedded-a2144435ee9b" was what "bundled-a2144435ee9b" is."""
     head, dash, tail = name.partition("-")
-    return ENCODERS.get(head, head) + dash + tail
+    return NEW_ENCODER_NAMES.get(head, head) + dash + tail
 
 
 def _renamed(values: Mapping, names: Mapping[str, str]) -> dict:

@@ -30,13 +30,13 @@ from data.encoder.make.settings import NARROW_12, PretrainingConfig
 from data.encoder.make.tokenizer import load_tokenizer, train_tokenizer
 from data.synthetic.make import discourse
 from ukd.config.files import atomic_folder, write_json
-from ukd.config.keys import code_hash, config_hash
+from ukd.config.keys import code_hash, config_hash, files_hash
 from ukd.config.paths import cache_folder, data_folder
 from ukd.config.provenance import provenance
 from ukd.config.runtime import Runtime, logger
 from ukd.config.verified import build_verified
 from ukd.data.batches import Batch
-from ukd.models.encoders import save, write_checksums
+from ukd.models.encoders import save
 from ukd.training.loop import Schedule, fit
 
 RECORD = "pretraining.json"
@@ -115,7 +115,7 @@ def pretrain_encoder(
     with atomic_folder(out, shared=False) as building:
         save(network.half(), tokenizer, building, max_shard_size=MAX_SHARD)
         write_json(building / RECORD, record)
-        write_checksums(building)
+        _write_checksums(building)
     return out
 
 
@@ -172,6 +172,14 @@ def pretrain(
         "unigram": unigram_losses(drawn, judged, len(text.tokenizer)),
         "seconds": round(time.perf_counter() - start),
     }
+
+
+def _write_checksums(folder: Path) -> None:
+    """Write SHA256SUMS of weights, configuration and tokenizer; `bundled_encoder` reads it."""
+    lines = []
+    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")]):
+        lines.append(f"{files_hash([path])}  {path.name}\n")
+    (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
 
 
 def text_seed(seed: int, stage: int) -> int:
