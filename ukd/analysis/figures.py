@@ -154,7 +154,7 @@ def draw_layer_map(
     ax.tick_params(rotation=0)
     ax.grid(False)
     top = ax if logit_norms is None else _bars_above(ax, logit_norms, teachers)
-    top.set_title(title)
+    top.set_title(title, parse_math=False)
     return ax
 
 

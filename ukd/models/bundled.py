@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModel, set_seed
+from transformers import AutoModel, set_seed
 
 from ukd.config.keys import HASH_LENGTH, config_hash, files_hash
 from ukd.config.paths import cache_folder, data_folder
 from ukd.config.verified import build_verified
 from ukd.models.encoders import load_tokenizer, save
+from ukd.models.loading import read_config
 from ukd.models.students import STUDENTS
 
 BUNDLED = "bundled"
@@ -91,7 +92,7 @@ def _randomly_initialised(folder: Path, seed: int = 0) -> Path:
 
     def make(building: Path) -> None:
         set_seed(seed)
-        config = AutoConfig.from_pretrained(folder)
+        config = read_config(folder)
         save(AutoModel.from_config(config, dtype=torch.float32), load_tokenizer(folder), building)
 
     name = f"{RANDOM_INIT}-{config_hash(made)}"

@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from transformers import (
-    AutoConfig,
     AutoModel,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -22,7 +21,13 @@ from ukd.config.choices import LAYER_SELECTIONS
 from ukd.config.runtime import attention_kernel, logger
 from ukd.data.tasks import Task
 from ukd.models.family_check import check_encoder_kind
-from ukd.models.loading import further_layers, read_weights, sources_explained, with_new_classifier
+from ukd.models.loading import (
+    further_layers,
+    read_config,
+    read_weights,
+    sources_explained,
+    with_new_classifier,
+)
 from ukd.models.students import STUDENTS
 
 TEACHER_EMBEDDINGS = "teacher"
@@ -34,7 +39,7 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
     Raises ValueError where there is none: the library would invent one without words.
     """
     with sources_explained(source):
-        tokenizer = AutoTokenizer.from_pretrained(str(source))
+        tokenizer = AutoTokenizer.from_pretrained(str(source), trust_remote_code=False)
     if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
         raise ValueError(
             f"{source} has no tokenizer: save the one that its network was trained with there, by "
@@ -73,8 +78,7 @@ def load_classifier(
         raise ValueError(
             f"unknown layer_selection {selection!r}; choose one of: {', '.join(LAYER_SELECTIONS)}"
         )
-    with sources_explained(source):
-        config = AutoConfig.from_pretrained(str(source))
+    config = read_config(source)
     check_encoder_kind(config, source)
     depth = config.num_hidden_layers
     if layers is not None and not 1 <= layers <= depth:

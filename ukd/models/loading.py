@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from transformers import (
+    AutoConfig,
     AutoModelForSequenceClassification,
     PreTrainedConfig,
     PreTrainedModel,
@@ -46,7 +47,17 @@ HEADS = (
     "vocab_transform",
 )
 REMEDY = "pass a folder made by save_pretrained"
+PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5")
 LIBRARY = logging.getLogger("transformers.modeling_utils")
+
+
+def read_config(source: str | Path, **changes: object) -> PreTrainedConfig:
+    """The configuration of a folder or hub id, with some of its values changed.
+
+    Raises: ValueError where there is none, and for a network that only its own code describes.
+    """
+    with sources_explained(source):
+        return AutoConfig.from_pretrained(str(source), trust_remote_code=False, **changes)
 
 
 def read_weights(
@@ -58,7 +69,7 @@ def read_weights(
         auto: one of transformers' Auto classes.
         source: a folder or hub id.
         left_out: names of weights that are there and not wanted, those of further layers.
-        options: of `from_pretrained`.
+        options: of `from_pretrained`. Pickled weights and the source's own code stay unread.
 
     Returns: (network, whether weights of its classifier were there too).
 
@@ -66,10 +77,13 @@ def read_weights(
     network, unless they are those of a classifier, pooler or of words to guess, and for weights
     that are not finite.
     """
+    _refuse_pickles(source)
     with _own_report(), sources_explained(source):
         network, report = auto.from_pretrained(
             str(source),
             dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # the report has them, and `_check_shapes` refuses them
             **options,
@@ -85,6 +99,19 @@ def read_weights(
     drawn = set(report["missing_keys"]) | {entry[0] for entry in report["mismatched_keys"]}
     of_classifier = {name for name in network.state_dict() if not _of_encoder(network, name)}
     return network, bool(of_classifier - drawn)
+
+
+def _refuse_pickles(source: str | Path) -> None:
+    """Raise ValueError for a folder whose weights are pickled alone: reading them can run code."""
+    folder = Path(source)
+    if any(folder.glob("*.safetensors")):
+        return
+    pickled = sorted(path.name for pattern in PICKLED for path in folder.glob(pattern))
+    if pickled:
+        raise ValueError(
+            f"{folder / pickled[0]} is a pickle, which can run code when it is read: pass a folder "
+            "with safetensors, which save_pretrained writes"
+        )
 
 
 def with_new_classifier(network: PreTrainedModel, seed: int) -> PreTrainedModel:
@@ -185,6 +212,11 @@ def sources_explained(source: str | Path) -> Iterator[None]:
     try:
         yield
     except (AssertionError, OSError, RuntimeError, SafetensorError, ValueError) as error:
+        if "trust_remote_code" in str(error):
+            raise ValueError(
+                f"{source} brings code of its own, which the kit never runs: pass an encoder of a "
+                "kind that transformers has"
+            ) from error
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
             f"no model could be loaded from {str(source)!r}: pass a folder made by "

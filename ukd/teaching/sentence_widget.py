@@ -6,6 +6,7 @@ S student layers, T teacher layers, C classes (1 for regression).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -129,7 +130,8 @@ def draw_sentence(
     student_values = predictions.student.softmax(-1) if classes else predictions.student
     for ax in axes:
         ax.clear()
-    names = list(classes or ("value",))
+    # A dollar sign would begin a formula.
+    names = [name.replace("$", r"\$") for name in classes or ("value",)]
     what = "probabilities" if classes else "values"
     style = CELLS | {"vmin": 0, "vmax": 1 if classes else REGRESSION_MAXIMUM}
     layers = range(1, len(teacher_values) + 1)
@@ -215,8 +217,8 @@ def _text_box(label: str, text: str) -> ipywidgets.Text:
 
 
 def _answer(logits: Tensor, classes: Sequence[str] | None) -> str:
-    """The likeliest class with its probability, or the value, of logits (C,)."""
+    """The likeliest class with its probability, or the value, of logits (C,), as HTML."""
     if classes is None:
         return f"{float(logits):.2f}"
     best = logits.softmax(-1).max(-1)
-    return f"{classes[int(best.indices)]} {float(best.values):.2f}"
+    return f"{escape(classes[int(best.indices)])} {float(best.values):.2f}"

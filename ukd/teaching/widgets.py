@@ -208,7 +208,7 @@ def example_maps(weights: Tensor, texts: Sequence[str]) -> ipywidgets.VBox:
     figure = Figure(figsize=(FIGURE_WIDTH, 2.2), dpi=DPI)
     ax, beside = figure.subplots(1, 2, gridspec_kw=MAP_MARGINS)
     beside.set_axis_off()
-    text_shown = beside.text(0, 0.5, "", va="center", fontsize=11)
+    text_shown = beside.text(0, 0.5, "", va="center", fontsize=11, parse_math=False)
 
     def draw() -> str:
         example = weights[number.value - 1]

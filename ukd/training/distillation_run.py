@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import AutoConfig, set_seed
+from transformers import set_seed
 
 from ukd.config.presets import TrainingConfig
 from ukd.config.runtime import Runtime, logger
@@ -31,6 +31,7 @@ from ukd.methods.method import Method, Stage
 from ukd.methods.objective import Objective, TeacherLookup
 from ukd.models.bundled import resolve_encoder
 from ukd.models.encoders import load_tokenizer, parameters, save
+from ukd.models.loading import read_config
 from ukd.training.initial_student import initial_student, student_source
 from ukd.training.layer_report import DIGITS, attention, attention_summary, early_exit_curve
 from ukd.training.loop import Schedule, fit, predict
@@ -163,7 +164,7 @@ class DistillationRun:
         """The teacher's states for a training batch: cached where they fit, else online."""
         data = self.teacher_splits[TRAIN]
         pooling = self.method.hidden.pooling
-        width = AutoConfig.from_pretrained(self.teacher.folder).hidden_size
+        width = read_config(self.teacher.folder).hidden_size
         rows = int(data.rows.max()) + 1
         size = 4 * rows * (self.teacher.about["layers"] - 1) * width
         if size > MOST_STATES:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transformers import AutoConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from ukd.config.presets import TrainingConfig
 from ukd.data.tasks import Task
@@ -13,6 +13,7 @@ from ukd.methods.registry import METHODS
 from ukd.models.bundled import resolve_encoder
 from ukd.models.encoders import load_classifier, load_tokenizer, new_student
 from ukd.models.family_check import check_family
+from ukd.models.loading import read_config
 from ukd.models.students import STUDENTS
 from ukd.training.student_report import check_student_layers
 from ukd.training.teacher import Teacher
@@ -49,7 +50,7 @@ def initial_student(
     model = ClassifierWithHeads(network, heads)
     if method.hidden:
         _check_states(method, config, network)
-        of_teacher = AutoConfig.from_pretrained(teacher.folder)
+        of_teacher = read_config(teacher.folder)
         layers = (intermediate, of_teacher.num_hidden_layers - 1)
         model.hidden_loss = HiddenStateLoss(method.hidden, *layers, width, of_teacher.hidden_size)
     return model

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 from transformers import (
-    AutoConfig,
     AutoModelForSequenceClassification,
     BertConfig,
     PreTrainedConfig,
@@ -19,6 +18,7 @@ from transformers import (
 from ukd.config.presets import TrainingConfig
 from ukd.models.bundled import BUNDLED, RANDOM_INIT, bundled_encoder
 from ukd.models.encoders import TEACHER_EMBEDDINGS, parameters
+from ukd.models.loading import read_config
 from ukd.models.students import STUDENTS
 
 # As published with each model.
@@ -148,4 +148,4 @@ def encoder_size(encoder: str, layers: int | None = None) -> NetworkSize:
             f"the sizes of {encoder!r} are not known; pass a folder with its config.json, or one "
             f"of: {', '.join(HUB_SIZES)}"
         )
-    return NetworkSize(AutoConfig.from_pretrained(folder, **changes))
+    return NetworkSize(read_config(folder, **changes))

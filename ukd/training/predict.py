@@ -7,7 +7,7 @@ from pathlib import Path
 
 from datasets import Dataset, DatasetDict
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification
 
 from ukd.config.files import atomic_file
 from ukd.config.keys import config_hash
@@ -17,7 +17,7 @@ from ukd.data.tasks import GLUE, Task, load_task, read_splits
 from ukd.heads import ClassifierWithHeads
 from ukd.models.encoders import load_classifier, load_tokenizer
 from ukd.models.family_check import check_family
-from ukd.models.loading import sources_explained
+from ukd.models.loading import read_config, read_weights
 from ukd.training.loop import predict
 
 # The leaderboard's file for each test split.
@@ -125,15 +125,9 @@ def _answers(logits: Tensor, task: Task) -> list[str]:
 
 def _check_model(model: Path, name: str) -> None:
     """Raise ValueError for a folder that holds no trained classifier, or one of other classes."""
-    with sources_explained(model):
-        config = AutoConfig.from_pretrained(model)
-        trained = any("SequenceClassification" in kind for kind in config.architectures or ())
-        if trained:
-            report = AutoModelForSequenceClassification.from_pretrained(
-                model, output_loading_info=True
-            )[1]
-            trained = not report["missing_keys"]
-    if not trained:
+    config = read_config(model)
+    trained = any("SequenceClassification" in kind for kind in config.architectures or ())
+    if not trained or not read_weights(AutoModelForSequenceClassification, model)[1]:
         raise ValueError(f"{model} holds no trained classifier: pass a run's student folder")
     of_model = tuple(config.id2label[index] for index in sorted(config.id2label))
     if CLASSES[name] and of_model != CLASSES[name]:

@@ -22,7 +22,7 @@ def validate(record: RunRecord) -> None:
     _check(re.fullmatch(r"[0-9a-f]{8,64}", str(record.hash)), "hash", record.hash, "hex digits")
     for name in ("task", "method"):
         value = getattr(record, name)
-        _check(isinstance(value, str) and value, name, value, "a name")
+        _check(_is_name(value), name, value, "a name without a slash, since files are called by it")
     _check(settings.precision in PRECISIONS, "precision", settings.precision, _one_of(PRECISIONS))
     _check_choice("teacher_logits", settings.teacher_logits, ("cached", "online"))
     _check_choice("selection_split", settings.selection_split, ("dev", "validation"))
@@ -68,6 +68,10 @@ def validate(record: RunRecord) -> None:
 def _check(right: object, name: str, value: object, wanted: str) -> None:
     if not right:
         raise ValueError(f"{name} is {value!r} and should be {wanted}")
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value != "" and not re.search(r"[/\\]", value)
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -11,7 +11,6 @@ from shutil import rmtree
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoConfig
 
 from ukd.config.files import write_json
 from ukd.config.keys import code_hash, config_hash, files_hash
@@ -35,7 +34,7 @@ from ukd.losses import label_loss
 from ukd.models.bundled import default_learning_rates, resolve_encoder, tokenizer_hash
 from ukd.models.encoders import load_classifier, load_tokenizer, parameters, save
 from ukd.models.family_check import check_family, check_layers
-from ukd.models.loading import sources_explained
+from ukd.models.loading import read_config
 from ukd.models.students import STUDENTS
 from ukd.training.loop import Schedule, fit
 from ukd.training.scoring import check_min_score, score
@@ -196,8 +195,7 @@ def hub_revision(source: str) -> str | None:
     """The commit of a hub id's files, which its name does not tell; None for a folder."""
     if Path(source).is_dir():
         return None
-    with sources_explained(source):
-        return AutoConfig.from_pretrained(source)._commit_hash
+    return read_config(source)._commit_hash
 
 
 def weights_of(folder: Path) -> str:
