@@ -142,8 +142,11 @@ def browser():
         running.close()
 
 
-def visit(path, lab, browser):
-    """Open a notebook, run all cells, move its sliders. Returns the errors that cells show."""
+def visit(path, lab, browser, question=FAILURES):
+    """Open a notebook, run all cells, move its sliders. Returns the errors that cells show.
+
+    question: asked of the page at the end, in place of the errors.
+    """
     widgets, page = lab.add(path), browser.new_page(viewport={"width": 1400, "height": 1000})
     try:
         page.goto(f"{lab.url}/lab/tree/{path.name}?token={lab.token}&reset", timeout=MINUTES)
@@ -159,7 +162,7 @@ def visit(path, lab, browser):
         assert holders.count() == widgets, "cells with widgets, in the browser and as committed"
         for number in range(widgets):
             move_a_slider(page, holders.nth(number))
-        return page.evaluate(FAILURES)
+        return page.evaluate(question)
     finally:
         page.close()
         for kernel in lab.ask("kernels") or []:
@@ -184,6 +187,19 @@ def move_a_slider(page, holder):
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.stem) for path in PATHS])
 def test_a_notebook_runs_in_the_browser_and_its_sliders_move_what_they_should(path, lab, browser):
     assert visit(path, lab, browser) == []
+
+
+def test_a_sentence_with_a_script_tag_is_shown_as_text(lab, browser, tmp_path):
+    shown = [nbformat.v4.new_output("display_data", {"text/plain": runner.WIDGET_TEXT})]
+    text = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
+    code = (
+        "import torch\nfrom ukd.teaching import example_maps\n"
+        f"example_maps(torch.full((2, 1, 2), 0.5), 2 * [{text!r}])"
+    )
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code, outputs=shown)])
+    nbformat.write(runner.normalise(made), tmp_path / "script.ipynb")
+    question = f"[window.hacked || 0, document.body.innerText.includes({json.dumps(text)})]"
+    assert visit(tmp_path / "script.ipynb", lab, browser, question) == [0, True]
 
 
 def test_cells_that_fail_and_sliders_that_fail_when_moved_are_seen(lab, browser, tmp_path):
