@@ -146,6 +146,15 @@ def test_floors_are_not_above_what_a_year_old_machine_has():
     assert Version(floors["accelerate"]) <= Version("1.15")
 
 
+def test_every_dependency_has_its_reason():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    reasons = text.partition("**Why each dependency is there.**")[2].partition("**Commits**")[0]
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    for line in (*PROJECT["project"]["dependencies"], *(one for extra in extras for one in extra)):
+        name = re.match(r"[\w-]+", line)[0]
+        assert re.search(rf"\b{name}\b", reasons, re.IGNORECASE), name
+
+
 def test_the_conda_environment_agrees_with_pyproject_and_constraints():
     text = (ROOT / "environment.yml").read_text(encoding="utf-8")
     pins = dict(re.findall(r"^\s+- ([\w-]+)==([\d.]+)$", text, re.MULTILINE))
