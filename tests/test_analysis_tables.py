@@ -754,6 +754,17 @@ def test_a_run_belongs_to_the_scenario_of_its_student(changes, expected):
     assert fitting == {expected}
 
 
+def test_under_every_claim_runs_on_real_text_come_first():
+    ours = [line.split("|")[3].strip() for line in paper_table(committed()).splitlines()[2:]]
+    claims = [line.split("|")[1].strip() for line in paper_table(committed()).splitlines()[2:]]
+    made_text_before = False
+    for claim, data in zip(claims, ours, strict=True):
+        made_text = data.startswith("synthetic")
+        assert claim or made_text or not made_text_before, data
+        made_text_before = made_text
+    assert not ours[0].startswith("synthetic")
+
+
 def test_the_table_of_paper_and_ours_has_every_claim_once():
     text = paper_table(committed())
     for claim in paper_claims():

@@ -168,8 +168,8 @@ def _comparison_cells(comparison: _Comparison | None, claimed: str) -> list[str]
 
 
 def _comparisons(claim: dict, runs: Runs) -> Iterator[_Comparison]:
-    """Our difference on every group of runs that has both sides of a claim."""
-    for name in runs.sets:
+    """Our difference on every group of runs that has both sides of a claim; real text first."""
+    for name in sorted(runs.sets, key=lambda name: name.startswith("synthetic")):
         table = at_chosen_rate(runs.table[runs.table["set"] == name])
         fitting = [matches_scenario(claim["scenario"], row) for _, row in table.iterrows()]
         for group in groups(table[fitting]).values():
