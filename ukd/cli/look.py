@@ -19,6 +19,39 @@ SetName = Annotated[
     str | None,
     text("--set", metavar="NAME", text="One set of the committed runs.  [default: all]"),
 ]
+# What `check` takes.
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A task's name, or a file or folder of your own: CSV, TSV, JSON lines, Parquet.",
+    ),
+]
+TextColumns = Annotated[
+    str, text("--text", metavar="COLUMN", text="Your column of the text, or two with a comma.")
+]
+LabelColumn = Annotated[str, text("--label", metavar="COLUMN", text="Your column of the label.")]
+Metrics = Annotated[
+    str,
+    text(
+        "--metrics",
+        metavar="NAMES",
+        text="For your data: of accuracy, f1, matthews; or pearson,spearman for values.",
+    ),
+]
+HeldOut = Annotated[
+    str | None,
+    text(
+        "--held-out",
+        metavar="SPLIT",
+        text="Your split that scores are reported on, or a share of train, as 0.2.  "
+        "[default: validation, else 0.2]",
+    ),
+]
+TokensOf = Annotated[
+    str, text("--teacher", metavar="ENCODER", text="Whose tokens to count; see `ukd run --help`.")
+]
+MaxLength = Annotated[int, number("--max-length", text="Limit of tokens an example.", default="")]
 
 
 def table(runs: RunsFolder = None, set_name: SetName = None) -> int:
@@ -101,45 +134,14 @@ def plan(
 
 
 def check(
-    data: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATA",
-            help="A task's name, or a file or folder of your own: CSV, TSV, JSON lines, Parquet.",
-        ),
-    ],
+    data: Data,
     source: Source = None,
-    text_columns: Annotated[
-        str,
-        text("--text", metavar="COLUMN", text="Your column of the text, or two with a comma."),
-    ] = "text",
-    label: Annotated[
-        str, text("--label", metavar="COLUMN", text="Your column of the label.")
-    ] = "label",
-    metrics: Annotated[
-        str,
-        text(
-            "--metrics",
-            metavar="NAMES",
-            text="For your data: of accuracy, f1, matthews; or pearson,spearman for values.",
-        ),
-    ] = "accuracy",
-    held_out: Annotated[
-        str | None,
-        text(
-            "--held-out",
-            metavar="SPLIT",
-            text="Your split that scores are reported on, or a share of train, as 0.2.  "
-            "[default: validation, else 0.2]",
-        ),
-    ] = None,
-    teacher: Annotated[
-        str,
-        text("--teacher", metavar="ENCODER", text="Whose tokens to count; see `ukd run --help`."),
-    ] = "bundled",
-    max_length: Annotated[
-        int, number("--max-length", text="Limit of tokens an example.", default="")
-    ] = 64,
+    text_columns: TextColumns = "text",
+    label: LabelColumn = "label",
+    metrics: Metrics = "accuracy",
+    held_out: HeldOut = None,
+    teacher: TokensOf = "bundled",
+    max_length: MaxLength = 64,
 ) -> int:
     """Check the rows of a task or of your own data before any work, and print what was found.
 
