@@ -94,6 +94,8 @@ def distill(  # noqa: PLR0913
             if finished is None:
                 set_aside(place, "run")
                 _train(run, settings, place, key)
+    # Also those of a process that ended between its record and this line.
+    rmtree(place.with_name(f".{place.name}"), ignore_errors=True)
     return finished or RunRecord.read(place / RECORD)
 
 
@@ -209,7 +211,7 @@ def _student_files(config: TrainingConfig) -> tuple[str, str | None] | None:
 
 
 def _train(run: DistillationRun, settings: RunSettings, place: Path, key: str) -> None:
-    """Train, and write student and record whole; then the checkpoints have done their work."""
+    """Train, and write student and record whole."""
     task = run.task
     teacher = run.teacher
     heads = fit_heads(teacher, task, config=run.config, runtime=run.runtime)
@@ -236,7 +238,6 @@ def _train(run: DistillationRun, settings: RunSettings, place: Path, key: str) -
         run.save(building / "student")
         record.write(building / RECORD)
         write_checksums(building, building / "student")
-    rmtree(run.checkpoints, ignore_errors=True)
     reached = mean_metric(record.scores["validation"])
     logger.info(f"{task.name} {run.method.name} seed {run.seed}: {reached:.1f}")
 
