@@ -35,7 +35,7 @@ RUNTIME = Runtime("cpu", "float32", 1, "tests")
 METHODS = ("universal-kd", "takd")
 EVENTS = "events.jsonl"
 TABLE = "table.md"
-DIFFERENT = {"made", "seconds", "sha256"}  # in JSON: time, and what follows from it
+DIFFERENT = {"made", "seconds", "sha256", "commit"}  # in JSON: when, and what follows from it
 POLL_SECONDS = 0.01
 CODE = ("teacher", "teacher_heads", "teacher_cache", "distill")
 
@@ -69,11 +69,11 @@ def small_task(rows: int) -> Task:
 
 
 def note(folder: Path, deadly: list, kind: str, text: str) -> None:
-    """Append an event; the process dies at one that holds the words of `deadly`, the n-th time."""
+    """Append an event; the process dies at the n-th one that is like `deadly`."""
     line = json.dumps([time.time(), kind, text]) + "\n"
     with (folder / EVENTS).open("a", encoding="utf-8") as events:
         events.write(line)
-    if deadly and deadly[0] in f"{kind} {text}":
+    if deadly and re.search(deadly[0], f"{kind} {text}"):
         deadly[1] -= 1
         if deadly[1] == 0:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -88,9 +88,9 @@ def watch(folder: Path, deadly: list) -> None:
     move, save_file, save = files._move, checkpoint.save_file, checkpoint.Checkpointer.save
 
     def noted_move(building, place, shared):
-        noted("written", place.name)
+        noted("written", f"{place.parent.name}/{place.name}")
         move(building, place, shared)
-        noted("kept", place.name)
+        noted("kept", f"{place.parent.name}/{place.name}")
 
     def noted_save_file(tensors, path, *others):
         save_file(tensors, path, *others)
@@ -147,7 +147,7 @@ def lost(folder: Path, began: float) -> dict:
     events = [event for event in events_of(folder) if event[0] >= began]
     kept = max([began, *(when for when, kind, _ in events if kind == "kept")])
     stage = events[-1][2] if events else "loading"
-    return {"stage": re.sub(r"-[0-9a-f]{12}|, [a-z]+ [\d.]+.*", "", stage), "lost": now - kept}
+    return {"stage": re.sub(r"[-/][0-9a-f]{12}|, [a-z]+ [\d.]+.*", "", stage), "lost": now - kept}
 
 
 def random_kills(folder: Path, plan: dict) -> tuple[list[dict], list[Path]]:
@@ -167,7 +167,7 @@ def random_kills(folder: Path, plan: dict) -> tuple[list[dict], list[Path]]:
 
 
 def chosen_kills(folder: Path, plan: dict) -> tuple[list[dict], list[Path]]:
-    """Kill where the plan says, [words of an event, the how many-th], then run to the end."""
+    """Kill where the plan says, [a pattern of events, the how many-th], then run to the end."""
     kills = []
     for deadly in plan["at"]:
         began = time.time()

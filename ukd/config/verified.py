@@ -8,8 +8,9 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from ukd.config.files import atomic_folder, folder_lock, write_json
+from ukd.config.files import atomic_folder, write_json
 from ukd.config.keys import files_hash
+from ukd.config.locks import folder_lock
 from ukd.config.runtime import rank
 
 NOTE = "made.json"

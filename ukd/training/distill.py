@@ -8,8 +8,9 @@ from shutil import rmtree
 
 import torch
 
-from ukd.config.files import atomic_folder, folder_lock
+from ukd.config.files import atomic_folder
 from ukd.config.keys import code_hash, config_hash
+from ukd.config.locks import folder_lock
 from ukd.config.paths import cache_folder, runs_folder
 from ukd.config.presets import TrainingConfig
 from ukd.config.provenance import provenance

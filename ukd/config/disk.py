@@ -1,0 +1,80 @@
+"""Disks: rights in a folder that several accounts share, room, and full disks in one sentence."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+# As libraries say it whose errors have no number.
+FULL_TEXTS = ("no space left on device", "disk quota exceeded")
+REMEDY = (
+    "free some, or set UKD_CACHE and UKD_RUNS to folders on another disk; what is finished is "
+    "kept, and the next call goes on"
+)
+
+
+class DiskFull(OSError):
+    """There is no room for what is to be written; the sentence names the folder and the remedy."""
+
+
+def check_space(folder: Path, needed: int, what: str) -> None:
+    """Raise DiskFull where fewer than `needed` bytes are free for a folder that may not be yet.
+
+    what: takes the room, for the sentence.
+    """
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise DiskFull(
+            f"{what} takes up to {needed / 1e6:,.0f} MB in {folder}, and its disk has "
+            f"{free / 1e6:,.0f} MB left: {REMEDY}"
+        )
+
+
+@contextmanager
+def full_disk_named(folder: Path) -> Iterator[None]:
+    """Raise DiskFull in place of whatever a library raises for a full disk in the block."""
+    try:
+        yield
+    except DiskFull:
+        raise
+    except Exception as error:
+        if not _says_full(error):
+            raise
+        raise DiskFull(f"the disk of {folder} is full: {REMEDY}") from error
+
+
+def _says_full(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in FULL:
+        return True
+    return any(text in str(error).lower() for text in FULL_TEXTS)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; what a group may do in one, it may do in those below."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    with suppress(FileExistsError):  # made by another process meanwhile
+        folder.mkdir()
+        share(folder)
+
+
+def share(path: Path) -> None:
+    """Let the group do with a new file or folder what it may do with the folder that holds it.
+
+    So several accounts can add to one cache, whatever the umask of each. A folder that everybody
+    may write to, as /tmp, shares nothing.
+    """
+    above = path.parent.stat().st_mode
+    if not above & stat.S_IWGRP or above & stat.S_IWOTH:
+        return
+    rights = path.stat().st_mode
+    group = stat.S_IRGRP | stat.S_IWGRP | (stat.S_IXGRP if stat.S_ISDIR(rights) else 0)
+    with suppress(PermissionError):  # another account's, who has shared it or not
+        path.chmod(stat.S_IMODE(rights) | group)
