@@ -16,7 +16,9 @@ import re
 import signal
 import sys
 import time
+import traceback
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +27,7 @@ import torch
 import ukd
 from ukd.analysis.runs import as_runs
 from ukd.analysis.tables import score_tables
+from ukd.cli.main import explain
 from ukd.config import files
 from ukd.config.keys import code_hash
 from ukd.config.runtime import Runtime, logger
@@ -40,18 +43,19 @@ POLL_SECONDS = 0.01
 CODE = ("teacher", "teacher_heads", "teacher_cache", "distill")
 
 
-def pipeline(folder: Path, limits: dict, rows: int | None = None) -> None:
+def pipeline(folder: Path, plan: dict) -> None:
     """All of it, into the cache and runs below the folder; its table of scores beside them.
 
-    rows: of a task made on the spot; None for the synthetic sentiment task.
+    plan: {"limits": fields of the preset, "rows": of a task made on the spot, in place of the
+        synthetic sentiment task, "cache": another one, "methods": others}.
     """
-    os.environ["UKD_CACHE"] = str(folder / "cache")
+    os.environ["UKD_CACHE"] = plan.get("cache", str(folder / "cache"))
     os.environ["UKD_RUNS"] = str(folder / "runs")
-    task = ukd.load_task("sentiment") if rows is None else small_task(rows)
-    options = {"config": ukd.preset("smoke", **limits), "runtime": RUNTIME}
+    task = small_task(plan["rows"]) if "rows" in plan else ukd.load_task("sentiment")
+    options = {"config": ukd.preset("smoke", **plan["limits"]), "runtime": RUNTIME}
     teacher = ukd.train_teacher(task, **options)
     records = []
-    for name in METHODS:
+    for name in plan.get("methods", METHODS):
         records.append(ukd.distill(task, ukd.get_method(name), teacher, seed=1, **options))
     (folder / TABLE).write_text(score_tables(as_runs(records)), encoding="utf-8")
 
@@ -113,17 +117,26 @@ def events_of(folder: Path) -> list[list]:
 # --- processes ---
 
 
-def start(folder: Path, plan: dict, deadly: list = ()) -> int:
-    """A new process that runs the pipeline; its id."""
+def start(
+    folder: Path, plan: dict, deadly: list = (), become: Callable[[], None] = lambda: None
+) -> int:
+    """A new process that runs the pipeline; its id.
+
+    become: called first, as to be another account.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     process = os.fork()
     if process:
         return process
     status = 1
     try:
+        become()
         watch(folder, list(deadly))
-        pipeline(folder, plan["limits"], plan.get("rows"))
+        pipeline(folder, plan)
         status = 0
+    except BaseException as error:
+        traceback.print_exc()
+        note(folder, [], "raised", explain(error)[0])
     finally:
         os._exit(status)
 
@@ -202,12 +215,17 @@ def without_times(value: object) -> object:
     return [without_times(one) for one in value] if isinstance(value, list) else value
 
 
-def main(folder: Path, plan: dict) -> dict:
-    """Run a plan. What was lost, what was done twice, what differs from an uninterrupted run."""
+def prepare() -> None:
+    """What all processes have in common, done once."""
     torch.set_num_threads(1)
-    for module in CODE:  # hashed once for all processes
+    for module in CODE:
         code_hash(f"ukd.training.{module}")
     gc.freeze()  # what is loaded is not looked through again in each of them
+
+
+def main(folder: Path, plan: dict) -> dict:
+    """Run a plan. What was lost, what was done twice, what differs from an uninterrupted run."""
+    prepare()
     assert ends(start(folder / "whole", plan), 300) == 0
     expected = contents(folder / "whole")
     kills, rounds = (random_kills if "kills" in plan else chosen_kills)(folder, plan)

@@ -56,7 +56,7 @@ def _says_full(error: BaseException) -> bool:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; what a group may do in one, it may do in those below."""
+    """Make a folder and those above it, each shared as the one that holds it; see `share`."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -66,7 +66,7 @@ def make_folder(folder: Path) -> None:
 
 
 def share(path: Path) -> None:
-    """Let the group do with a new file or folder what it may do with the folder that holds it.
+    """In a folder that its group may write to, let others do with what is new as they may with it.
 
     So several accounts can add to one cache, whatever the umask of each. A folder that everybody
     may write to, as /tmp, shares nothing.
@@ -75,6 +75,8 @@ def share(path: Path) -> None:
     if not above & stat.S_IWGRP or above & stat.S_IWOTH:
         return
     rights = path.stat().st_mode
-    group = stat.S_IRGRP | stat.S_IWGRP | (stat.S_IXGRP if stat.S_ISDIR(rights) else 0)
+    shared = above & (stat.S_IRWXG | stat.S_IRWXO)
+    if not stat.S_ISDIR(rights):
+        shared &= ~(stat.S_IXGRP | stat.S_IXOTH)
     with suppress(PermissionError):  # another account's, who has shared it or not
-        path.chmod(stat.S_IMODE(rights) | group)
+        path.chmod(stat.S_IMODE(rights) | shared)

@@ -47,10 +47,15 @@ def read_note(folder: Path) -> dict:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder has its note, and every file is as it was written."""
+    """Whether a folder has its note, and every file is as it was written.
+
+    Raises PermissionError for what this account may not read: that need not be damaged.
+    """
     try:
         expected = read_note(folder)["sha256"]
         return all(files_hash([folder / name]) == digest for name, digest in expected.items())
+    except PermissionError:
+        raise
     except (OSError, ValueError, KeyError):
         return False
 

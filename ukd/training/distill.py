@@ -101,9 +101,14 @@ def distill(  # noqa: PLR0913
 
 
 def _finished(place: Path) -> RunRecord | None:
-    """The record of a finished run; None where it is damaged or lost, so that it is run again."""
+    """The record of a finished run; None where it is damaged or lost, so that it is run again.
+
+    Raises PermissionError for one that this account may not read.
+    """
     try:
         return RunRecord.read(place / RECORD)
+    except PermissionError:
+        raise
     except (OSError, ValueError):
         return None
 
