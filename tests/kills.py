@@ -40,6 +40,8 @@ EVENTS = "events.jsonl"
 TABLE = "table.md"
 DIFFERENT = {"made", "seconds", "sha256", "commit"}  # in JSON: when, and what follows from it
 POLL_SECONDS = 0.01
+SECONDS = 300  # until a process is said to hang
+SHARE = 0.6
 CODE = ("teacher", "teacher_heads", "teacher_cache", "distill")
 
 
@@ -163,15 +165,19 @@ def lost(folder: Path, began: float) -> dict:
     return {"stage": re.sub(r"[-/][0-9a-f]{12}|, [a-z]+ [\d.]+.*", "", stage), "lost": now - kept}
 
 
-def random_kills(folder: Path, plan: dict) -> tuple[list[dict], list[Path]]:
-    """Kill at random moments, in a new folder whenever the pipeline is through."""
+def random_kills(folder: Path, plan: dict, seconds: float) -> tuple[list[dict], list[Path]]:
+    """Kill at random moments, in a new folder whenever the pipeline is through.
+
+    seconds: that a whole one takes; a process is killed within SHARE of them.
+    """
     moments = random.Random(plan["seed"])
     kills, rounds = [], []
     while len(kills) < plan["kills"]:
         rounds.append(folder / f"round-{len(rounds) + 1}")
         while True:
             began = time.time()
-            status = ends(start(rounds[-1], plan), moments.uniform(0, plan["longest"]))
+            left = moments.uniform(0, SHARE * seconds) if len(kills) < plan["kills"] else SECONDS
+            status = ends(start(rounds[-1], plan), left)
             if status is not None:
                 assert status == 0, f"it ended with {status}"
                 break
@@ -184,10 +190,10 @@ def chosen_kills(folder: Path, plan: dict) -> tuple[list[dict], list[Path]]:
     kills = []
     for deadly in plan["at"]:
         began = time.time()
-        status = ends(start(folder / "killed", plan, deadly), 300)
+        status = ends(start(folder / "killed", plan, deadly), SECONDS)
         assert status == -signal.SIGKILL, f"it ended with {status} and never came to {deadly}"
         kills.append({"round": 1} | lost(folder / "killed", began))
-    assert ends(start(folder / "killed", plan), 300) == 0
+    assert ends(start(folder / "killed", plan), SECONDS) == 0
     return kills, [folder / "killed"]
 
 
@@ -226,9 +232,14 @@ def prepare() -> None:
 def main(folder: Path, plan: dict) -> dict:
     """Run a plan. What was lost, what was done twice, what differs from an uninterrupted run."""
     prepare()
-    assert ends(start(folder / "whole", plan), 300) == 0
+    began = time.time()
+    assert ends(start(folder / "whole", plan), SECONDS) == 0
+    seconds = time.time() - began
     expected = contents(folder / "whole")
-    kills, rounds = (random_kills if "kills" in plan else chosen_kills)(folder, plan)
+    if "kills" in plan:
+        kills, rounds = random_kills(folder, plan, seconds)
+    else:
+        kills, rounds = chosen_kills(folder, plan)
     differ, twice = {}, []
     for one in rounds:
         found = contents(one)

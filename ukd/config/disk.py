@@ -49,10 +49,15 @@ def full_disk_named(folder: Path) -> Iterator[None]:
         raise DiskFull(f"the disk of {folder} is full: {REMEDY}") from error
 
 
-def _says_full(error: BaseException) -> bool:
-    if isinstance(error, OSError) and error.errno in FULL:
-        return True
-    return any(text in str(error).lower() for text in FULL_TEXTS)
+def _says_full(error: BaseException | None) -> bool:
+    """Whether a full disk is behind an error: some libraries fail once more when they close."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return True
+        if any(text in str(error).lower() for text in FULL_TEXTS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def make_folder(folder: Path) -> None:
