@@ -54,7 +54,8 @@ class Checkpointer:
         """
         if self.path is not None:
             size = sum(tensor.nbytes for tensor in self.model.state_dict().values())
-            check_space(self.path.parent, COPIES * size, what)
+            there = self.path.stat().st_size if self.path.is_file() else 0
+            check_space(self.path.parent, COPIES * size - there, what)
 
     def finish_epoch(self, epoch: int, step: int, score: float | None, notes: dict) -> None:
         """Note an epoch and keep its weights if they are the best so far.
