@@ -447,7 +447,7 @@ def test_a_text_beside_the_runs_is_kept(store):
     add_runs("one", [made_record("no-kd")], folder=store)
     assert (store / "README.md").read_text() == "words"
     assert check_runs(store) == []
-    left = {path.name for path in store.parent.iterdir()} - {".runs.lock"}
+    left = {path.name for path in store.parent.iterdir()} - {".locks"}
     assert left == {"runs"}, "nothing is left beside the store"
 
 
@@ -531,7 +531,7 @@ def test_a_store_that_can_not_be_written_stays_as_it_was(store, monkeypatch):
     with pytest.raises(OSError, match="full"):
         replace_folder(store, whole, "")
     assert files_of(store) == before
-    assert {path.name for path in store.parent.iterdir()} - {".runs.lock"} == {"runs"}
+    assert {path.name for path in store.parent.iterdir()} - {".locks"} == {"runs"}
 
 
 # --- searches over learning rates ---

@@ -21,6 +21,7 @@ from ukd.cli.main import EXAMPLES, MOVED_COMMANDS, RENAMED_OPTIONS, explain, mai
 from ukd.cli.options import Losses, Machine
 from ukd.config import presets
 from ukd.config.choices import GLUE_TASKS, SYNTHETIC_TASKS
+from ukd.config.disk import DiskFull
 from ukd.config.scenarios import DEFAULT_METHODS
 from ukd.config.workers import WorkerLost
 from ukd.data.tasks import GLUE, SYNTHETIC
@@ -247,7 +248,10 @@ FAILURES = [
     (WorkerLost("a process was killed: take fewer (--jobs, now 2)"), 1, "(--jobs, now 2)"),
     (TerminatedWorkerError("SIGKILL"), 1, "TerminatedWorkerError: take smaller batches"),
     (OSError(errno.ENOSPC, "No space left on device"), 1, "the disk is full"),
-    (PermissionError(errno.EACCES, "Permission denied", "x"), 1, "PermissionError: [Errno 13]"),
+    (OSError(errno.EDQUOT, "Disk quota exceeded"), 1, "the disk is full"),
+    (DiskFull("no room in x"), 1, "error: no room in x"),
+    (PermissionError(errno.EACCES, "Permission denied", "x"), 2, "'x'): take another file or fold"),
+    (OSError(errno.EROFS, "Read-only file system", "x"), 2, "or set UKD_CACHE and UKD_RUNS to"),
     (ZeroDivisionError("division by zero"), 1, "ZeroDivisionError: division by zero"),
     (KeyError("scores"), 1, "KeyError: 'scores' (add --debug for the traceback)"),
     (ValueError("two\nlines"), 2, "error: two lines"),

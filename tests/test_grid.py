@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import ukd
-from ukd.config.files import atomic_folder, folder_lock, write_json
+from ukd.config.files import atomic_folder, write_json
+from ukd.config.locks import folder_lock
 from ukd.config.runtime import usable_cores
 from ukd.config.verified import build_verified
 from ukd.training import grid as grid_module

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from ukd.models.bundled import bundled_encoder
 from ukd.models.encoders import load_tokenizer
 from ukd.training.checkpoint import Checkpointer
 from ukd.training.loop import LossNotFiniteError, check_finite
-from ukd.training.teacher import train_teacher
 
 
 @pytest.fixture
@@ -88,31 +86,6 @@ def test_a_run_whose_record_is_damaged_or_lost_is_made_anew(
     with pytest.warns(UserWarning, match="the run in .* is damaged"):
         again = ukd.distill(task, method, teacher, **options)
     assert again.scores == first.scores and again.folder == first.folder
-
-
-@pytest.mark.slow
-def test_a_teacher_that_was_cut_off_continues_to_the_same_weights(task, tiny, runtime, own, killed):
-    config = replace(tiny, teacher_epochs=3)
-    with killed(3):
-        train_teacher(task, config=config, runtime=runtime)
-    assert len(list((cache_folder() / "teachers").glob(".*/labels.safetensors"))) == 1
-    epochs = []
-    finish = Checkpointer.finish_epoch
-
-    def count(self, epoch, *others):
-        epochs.append(epoch)
-        return finish(self, epoch, *others)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Checkpointer, "finish_epoch", count)
-        resumed = train_teacher(task, config=config, runtime=runtime)
-    assert epochs == [2], "two epochs were kept"
-    assert not list((cache_folder() / "teachers").glob(".*/labels.safetensors"))
-    os.environ["UKD_CACHE"] += "-whole"
-    whole = train_teacher(task, config=config, runtime=runtime)
-    weights = [load_file(one.folder / "model.safetensors") for one in (resumed, whole)]
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-    assert resumed.about["scores"] == whole.about["scores"]
 
 
 def test_half_made_folders_of_killed_processes_are_cleared(tmp_path):

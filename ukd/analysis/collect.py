@@ -9,7 +9,6 @@ from itertools import product
 from pathlib import Path
 
 import pandas as pd
-from filelock import FileLock
 
 from ukd.analysis.columns import joined
 from ukd.analysis.grouping import config_key, ordered, with_names
@@ -24,6 +23,7 @@ from ukd.analysis.store import (
     replace_folder,
 )
 from ukd.config.choices import EACH_TASK
+from ukd.config.locks import folder_lock
 from ukd.data.tasks import SPECS
 from ukd.training.run_record import RunRecord
 
@@ -55,8 +55,7 @@ def add_runs(
     others = list(others)
     if others and search_task is None:
         raise ValueError("sets of other runs count in a search alone: name the task of the search")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
+    with folder_lock(folder):
         store = read_store(folder) if is_store(folder) else _empty_store()
         new = [record for record in records if _is_new(record, set, store)]
         _check_teachers(new)

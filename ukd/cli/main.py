@@ -15,6 +15,8 @@ import typer
 import ukd
 from ukd.cli import doctor, keep, look, train
 from ukd.cli.parse import with_groups
+from ukd.config.disk import FULL, DiskFull
+from ukd.config.disk import REMEDY as FREE_SOME
 
 REFUSED = 2  # exit status for what can't be used
 FAILED = 1
@@ -28,6 +30,7 @@ LESS_MEMORY = (
     "take smaller batches (--batch-size), shorter texts (--max-length), fewer processes (--jobs) "
     "or a smaller encoder (--teacher); what is finished is kept"
 )
+NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 RENAMED_OPTIONS = {
     "--profile": "--preset",
     "--rate": "--learning-rate",
@@ -164,11 +167,15 @@ def explain(error: BaseException) -> tuple[str, int]:
         return f"error: {text}" if has_remedy else f"error: {kind}: {LESS_MEMORY}", FAILED
     if isinstance(error, MemoryError) or any(words in text.lower() for words in MEMORY_TEXTS):
         return f"error: out of memory: {LESS_MEMORY}", FAILED
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, DiskFull):
+        return f"error: {text}", FAILED
+    if isinstance(error, OSError) and error.errno in FULL:
+        return f"error: the disk is full ({text}): {FREE_SOME}", FAILED
+    if isinstance(error, OSError) and error.errno in NO_RIGHT:
         return (
-            f"error: the disk is full ({text}): free some, or set UKD_CACHE and UKD_RUNS to "
-            "folders on another one",
-            FAILED,
+            f"error: this account has no right to it ({text}): take another file or folder, or set "
+            "UKD_CACHE and UKD_RUNS to folders of yours",
+            REFUSED,
         )
     if isinstance(error, ValueError | FileExistsError):
         return f"error: {text or kind}", REFUSED

@@ -1,4 +1,4 @@
-"""Files of the cache and of runs: written whole or not at all, by one process at a time."""
+"""Files of the cache and of runs: written whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,27 +6,35 @@ import json
 import os
 import platform
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
 
-from filelock import FileLock
-
-from ukd.config.runtime import logger, rank
+from ukd.config.disk import full_disk_named, make_folder, share
+from ukd.config.runtime import rank
 
 WAIT_SECONDS = 600
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its name if the block succeeds, else vanishes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A temporary file beside `path` that takes its name if the block succeeds, else vanishes.
+
+    Raises DiskFull where it has no room.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        yield temporary
-        temporary.replace(path)
+        with full_disk_named(path.parent):
+            make_folder(path.parent)
+            temporary.touch()
+            rights = temporary.stat().st_mode
+            yield temporary
+            temporary.chmod(rights)  # safetensors writes for this account alone
+            share(temporary)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -42,36 +50,6 @@ def write_json(path: Path, content: dict) -> None:
 
 
 @contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
-    """Let one process at a time make `folder`, on all machines that share the disk.
-
-    Others wait. A lock ends with its process, however that ends. Of processes that train together
-    the first one locks for all.
-    """
-    if rank() > 0:
-        yield
-        return
-    locks = folder.parent / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(locks / folder.name)
-    if not _acquired_at_once(lock):
-        logger.info(f"waiting for another process that is making {folder.name}")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _acquired_at_once(lock: FileLock) -> bool:
-    try:
-        lock.acquire(blocking=False)
-    except TimeoutError:  # filelock's Timeout is one
-        return False
-    return True
-
-
-@contextmanager
 def atomic_folder(folder: Path, *, shared: bool = True) -> Iterator[Path]:
     """A temporary folder that takes the name `folder` if the block succeeds, else vanishes.
 
@@ -82,29 +60,30 @@ def atomic_folder(folder: Path, *, shared: bool = True) -> Iterator[Path]:
         folder: where it goes.
         shared: its name says what made it, so one that another process made meanwhile is equal and
             is kept. Without, FileExistsError is raised.
+
+    Raises: DiskFull where it has no room.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
     _clear_half_made(folder)
     # tempfile.mkdtemp would make it for this user alone.
     building = folder.parent / f"{_half_made_prefix(folder)}{os.getpid()}.{secrets.token_hex(4)}"
-    building.mkdir()
     try:
-        yield building
-        _share(building)
-        if rank() > 0:
-            _wait_for(folder)
-        else:
-            _move(building, folder, shared)
+        with full_disk_named(folder.parent):
+            make_folder(building)
+            yield building
+            _share(building)
+            if rank() > 0:
+                _wait_for(folder)
+            else:
+                _move(building, folder, shared)
     finally:
         rmtree(building, ignore_errors=True)
 
 
 def _share(building: Path) -> None:
-    """Give files the folder's rights: safetensors writes them for this account alone."""
-    rights = building.stat().st_mode & 0o666
+    """Give what is inside the folder's rights: safetensors writes for this account alone."""
+    rights = stat.S_IMODE(building.stat().st_mode)
     for path in building.rglob("*"):
-        if path.is_file():
-            path.chmod(rights)
+        path.chmod(rights if path.is_dir() else rights & 0o666)
 
 
 def _half_made_prefix(folder: Path) -> str:
@@ -115,7 +94,7 @@ def _half_made_prefix(folder: Path) -> str:
 def _clear_half_made(folder: Path) -> None:
     """Remove what killed processes of this machine left of `folder`."""
     prefix = _half_made_prefix(folder)
-    for path in folder.parent.iterdir():
+    for path in folder.parent.iterdir() if folder.parent.is_dir() else ():
         process = path.name.removeprefix(prefix).partition(".")[0]
         if path.name.startswith(prefix) and process.isdigit() and not _is_alive(int(process)):
             rmtree(path, ignore_errors=True)

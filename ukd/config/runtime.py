@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from tqdm import tqdm
 from ukd.config.choices import AUTO_PRECISION, PRECISIONS
 
 AMPERE = 8  # compute capability of the first NVIDIA GPUs with bf16
-CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+OWN_GROUPS = Path("/proc/self/cgroup")
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}  # as Linux names a CPU's instructions
 
 
@@ -42,6 +44,7 @@ class Runtime:
 def choose_runtime(precision: str = AUTO_PRECISION, *, compiled: bool = False) -> Runtime:
     """Choose the device (CUDA, then MPS, then CPU) and the precision.
 
+    Threads are torch's own number, and no more than the cores that this process may use.
     "auto" takes bf16 on GPUs of compute capability 8 and on CPUs with avx512_bf16 or amx_bf16,
     fp16 on older GPUs, and float32 elsewhere. So machines of one kind make equal runs.
 
@@ -54,6 +57,7 @@ def choose_runtime(precision: str = AUTO_PRECISION, *, compiled: bool = False) -
     reason = "asked for"
     if precision == AUTO_PRECISION:
         precision, reason = _default_precision(device)
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
     return Runtime(device, precision, torch.get_num_threads(), reason, compiled)
 
 
@@ -97,20 +101,42 @@ def attention_kernel() -> str | None:
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: those of its affinity, within a container's quota."""
+    """Cores that this process may use: those of its affinity, within quotas of control groups."""
     cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
-    return max(1, min(cores, _cores_of_quota(CPU_QUOTA)))
+    return max(1, min([cores, *_quotas()]))
 
 
-def _cores_of_quota(file: Path) -> int:
-    """Whole cores that a Linux control group grants, as "200000 100000" says 2; else very many."""
+def _quotas() -> Iterator[int]:
+    """Whole cores that Linux grants this process's control group and those above it.
+
+    A container sees its own group at the top. A batch system's jobs are in groups below.
+    """
+    own = _text(OWN_GROUPS)
+    for line in own.splitlines() or ["0::/"]:
+        _, controllers, path = line.split(":", 2)
+        group = Path(path.lstrip("/"))
+        for place in (group, *group.parents):
+            if not controllers:  # version 2: "200000 100000" says 2
+                quota = _text(CONTROL_GROUPS / place / "cpu.max")
+            elif "cpu" in controllers.split(","):
+                folder = CONTROL_GROUPS / "cpu" / place
+                quota = " ".join(_text(folder / f"cpu.cfs_{n}_us") for n in ("quota", "period"))
+            else:
+                continue
+            # Else there is no such file, or no limit: "max", or -1.
+            if re.fullmatch(r"\d+\s+[1-9]\d*\s*", quota):
+                granted, period = quota.split()
+                yield int(granted) // int(period)
+
+
+def _text(file: Path) -> str:
+    """A file's content; empty where it can't be read."""
     try:
-        quota, period = file.read_text(encoding="utf-8").split()
-        return int(quota) // int(period)
-    except (OSError, ValueError):  # no such file, or "max"
-        return sys.maxsize
+        return file.read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def rank() -> int:

@@ -8,8 +8,9 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from ukd.config.files import atomic_folder, folder_lock, write_json
+from ukd.config.files import atomic_folder, write_json
 from ukd.config.keys import files_hash
+from ukd.config.locks import folder_lock
 from ukd.config.runtime import rank
 
 NOTE = "made.json"
@@ -46,10 +47,15 @@ def read_note(folder: Path) -> dict:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder has its note, and every file is as it was written."""
+    """Whether a folder has its note, and every file is as it was written.
+
+    Raises PermissionError for what this account may not read: that need not be damaged.
+    """
     try:
         expected = read_note(folder)["sha256"]
         return all(files_hash([folder / name]) == digest for name, digest in expected.items())
+    except PermissionError:
+        raise
     except (OSError, ValueError, KeyError):
         return False
 

@@ -280,10 +280,17 @@ def save(
 ) -> None:
     """`save_pretrained` of both into one folder: safetensors, for any `from_pretrained`.
 
+    What the tokenizer was last asked to cut or pad is not saved, so that equal trainings write
+    equal files, wherever they were cut off.
+
     options: "max_shard_size", where the library's default is too large.
     """
     transformers_logging.disable_progress_bar()
     network.save_pretrained(folder, **options)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_truncation()
+        backend.no_padding()
     tokenizer.save_pretrained(folder)
 
 

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ukd.config.disk import check_space
 from ukd.config.files import atomic_file
 from ukd.config.runtime import logger
 from ukd.config.verified import set_aside
@@ -19,6 +20,7 @@ MODEL = "model."
 BEST = "best."
 OPTIMIZER = "optimizer."
 RANDOM = "random."
+COPIES = 9  # of the weights, at most on the disk at once
 METADATA = "notes"  # name of the file's metadata
 
 
@@ -41,6 +43,19 @@ class Checkpointer:
         self.epochs: list[dict] = []
         self.best: dict[str, Tensor] = {}
         self.best_score = -float("inf")
+
+    def check_space(self, what: str) -> None:
+        """Raise DiskFull before any work where what is trained will have no room.
+
+        Weights, the best of them and two moments of the optimiser are kept twice while a state
+        takes the place of the one before; then the weights are saved.
+
+        what: is trained, for the sentence.
+        """
+        if self.path is not None:
+            size = sum(tensor.nbytes for tensor in self.model.state_dict().values())
+            there = self.path.stat().st_size if self.path.is_file() else 0
+            check_space(self.path.parent, COPIES * size - there, what)
 
     def finish_epoch(self, epoch: int, step: int, score: float | None, notes: dict) -> None:
         """Note an epoch and keep its weights if they are the best so far.

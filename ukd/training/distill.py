@@ -8,8 +8,9 @@ from shutil import rmtree
 
 import torch
 
-from ukd.config.files import atomic_folder, folder_lock
+from ukd.config.files import atomic_folder
 from ukd.config.keys import code_hash, config_hash
+from ukd.config.locks import folder_lock
 from ukd.config.paths import cache_folder, runs_folder
 from ukd.config.presets import TrainingConfig
 from ukd.config.provenance import provenance
@@ -94,13 +95,20 @@ def distill(  # noqa: PLR0913
             if finished is None:
                 set_aside(place, "run")
                 _train(run, settings, place, key)
+    # Also those of a process that ended between its record and this line.
+    rmtree(place.with_name(f".{place.name}"), ignore_errors=True)
     return finished or RunRecord.read(place / RECORD)
 
 
 def _finished(place: Path) -> RunRecord | None:
-    """The record of a finished run; None where it is damaged or lost, so that it is run again."""
+    """The record of a finished run; None where it is damaged or lost, so that it is run again.
+
+    Raises PermissionError for one that this account may not read.
+    """
     try:
         return RunRecord.read(place / RECORD)
+    except PermissionError:
+        raise
     except (OSError, ValueError):
         return None
 
@@ -209,7 +217,7 @@ def _student_files(config: TrainingConfig) -> tuple[str, str | None] | None:
 
 
 def _train(run: DistillationRun, settings: RunSettings, place: Path, key: str) -> None:
-    """Train, and write student and record whole; then the checkpoints have done their work."""
+    """Train, and write student and record whole."""
     task = run.task
     teacher = run.teacher
     heads = fit_heads(teacher, task, config=run.config, runtime=run.runtime)
@@ -236,7 +244,6 @@ def _train(run: DistillationRun, settings: RunSettings, place: Path, key: str) -
         run.save(building / "student")
         record.write(building / RECORD)
         write_checksums(building, building / "student")
-    rmtree(run.checkpoints, ignore_errors=True)
     reached = mean_metric(record.scores["validation"])
     logger.info(f"{task.name} {run.method.name} seed {run.seed}: {reached:.1f}")
 

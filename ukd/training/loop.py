@@ -116,7 +116,8 @@ def fit(  # noqa: PLR0913
 
     Returns: {"curve": [{"step", loss terms}], "epochs": [{"epoch", "step", "dev"}]}.
 
-    Raises: LossNotFiniteError that names step, term and rows.
+    Raises: LossNotFiniteError that names step, term and rows; DiskFull where the checkpoint will
+    have no room.
     """
     accelerator = accelerator_for(runtime, schedule.accumulate)
     optimizer = torch.optim.AdamW(
@@ -125,6 +126,7 @@ def fit(  # noqa: PLR0913
     trained = torch.compile(model, dynamic=True) if runtime.compiled else model
     wrapped, optimizer = accelerator.prepare(AcceleratorWrapper(trained), optimizer)
     state = Checkpointer(model, optimizer, checkpoint)
+    state.check_space(label)
     for epoch in range(state.load(), schedule.epochs):
         stream = batches(epoch, accelerator.process_index, accelerator.num_processes)
         title = f"{label}, epoch {epoch + 1}/{schedule.epochs}"

@@ -6,11 +6,11 @@ A record is immutable and validates itself. `ukd.analysis.runs` keeps many of th
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+from ukd.config.files import write_json
 from ukd.training.record_checks import METHOD_FIELDS, validate
 from ukd.training.record_format_1 import convert, convert_method
 
@@ -182,12 +182,7 @@ class RunRecord:
 
     def write(self, path: Path) -> None:
         """Write the record whole or not at all. Raises FileExistsError for a file that is there."""
-        if path.exists():
-            raise FileExistsError(f"{path} exists, and records are never overwritten: remove it")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_json(path, self.to_dict())
 
 
 def method_settings(method: object) -> dict:

@@ -84,11 +84,24 @@ def _write_table(path: Path, network: Frozen, data: TokenizedSplit, runtime: Run
     table = None
     for rows, outputs in evaluate(network, data, runtime):
         if table is None:
-            shape = (int(data.rows.max()) + 1, *outputs.shape[1:])
-            table = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-            table[:] = np.nan
+            table = _empty_table(path, (int(data.rows.max()) + 1, *outputs.shape[1:]))
         table[rows.numpy()] = outputs.numpy()
     table.flush()
+
+
+def _empty_table(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """A file of NaN, mapped into memory.
+
+    It is written first: where the disk is full that is an error, while a write into a mapped file
+    without room ends the process.
+    """
+    row = np.full(shape[1:], np.nan, dtype=np.float32).tobytes()
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for _ in range(shape[0]):
+            file.write(row)
+    return np.lib.format.open_memmap(path, mode="r+")
 
 
 def cached_logits(table: Tensor, device: str | None = None) -> TeacherLookup:
