@@ -23,7 +23,7 @@ from ukd.analysis.map_figures import (
     attention_over_time,
     layer_map_figure,
 )
-from ukd.analysis.runs import FIRST_LOOK, REAL, SEARCH, SUITE, Runs, load_runs
+from ukd.analysis.runs import REAL, SEARCH, SEARCHED_LOOK, SUITE, Runs, load_runs
 from ukd.analysis.study_figures import (
     ablation_names,
     attended_head_quality,
@@ -36,7 +36,11 @@ from ukd.analysis.study_figures import (
     student_heads,
     temperatures,
 )
-from ukd.analysis.training_figures import curves_figure, learning_rates_figure
+from ukd.analysis.training_figures import (
+    curves_figure,
+    dev_scores_figure,
+    learning_rates_figure,
+)
 from ukd.config.scenarios import DEFAULT_METHODS
 from ukd.config.text import markdown_table
 
@@ -90,23 +94,28 @@ COMMITTED: dict[str, tuple[str, str, Draw]] = {
     "calibration": ("expected calibration error of the students", SUITE, calibration),
     "early_exit": ("score against the layers used by early exit", SUITE, early_exit),
     "scores_first_look": (
-        "score of every seed, a BiLSTM of four layers",
-        FIRST_LOOK,
+        "score of every seed, a BiLSTM of four layers, each method at its best learning rate",
+        SEARCHED_LOOK,
         scores_figure,
     ),
     "contrasts_first_look": (
         "differences between methods that differ by one thing, a BiLSTM of four layers",
-        FIRST_LOOK,
+        SEARCHED_LOOK,
         contrasts_figure,
+    ),
+    "epochs_first_look": (
+        "dev score epoch by epoch, a line a seed: plateaus, and when they end",
+        SEARCHED_LOOK,
+        dev_scores_figure,
     ),
     "attention_first_look": (
         "layer maps of a BiLSTM, all examples and each class; above: how loud each head is",
-        FIRST_LOOK,
+        SEARCHED_LOOK,
         partial(layer_map_figure, task="acceptability"),
     ),
     "label_error_first_look": (
         "label error of each teacher head beside the attention a BiLSTM gives it",
-        FIRST_LOOK,
+        SEARCHED_LOOK,
         label_error_figure,
     ),
     "scores_cola_mpnet": ("score of every seed, pretrained encoder on CoLA", REAL, scores_figure),
@@ -172,6 +181,7 @@ def possible(runs: Runs) -> dict[str, Draw]:
         ("heads", heads_figure, True),
         ("scores", scores_figure, True),
         ("training_curves", default_curves, True),
+        ("epochs", dev_scores_figure, True),
         (LEARNING_RATES, learning_rates_figure, runs.table["search"].notna().any()),
         ("contrasts", contrasts_figure, bool(contrasts(kept.table))),
         ("calibration", calibration, kept.table["calibration_error"].notna().any()),

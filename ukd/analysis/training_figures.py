@@ -9,7 +9,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ukd.analysis.figures import BESIDE, COLOURS, GREY, SCORE, AnyRuns, panels, style_of
+from ukd.analysis.figures import (
+    BASELINE_LINE,
+    BESIDE,
+    COLOURS,
+    GREY,
+    SCORE,
+    AnyRuns,
+    panels,
+    style_of,
+)
 from ukd.analysis.grouping import at_chosen_rate, attempts, methods_of, tasks_of
 from ukd.analysis.runs import Runs, as_runs
 
@@ -69,6 +78,48 @@ def curves_figure(runs: AnyRuns) -> Figure:
             draw_curves(ax, losses[mask], terms)
             ax.set_title(f"{task}, {name}, seed {seed}")
     return figure
+
+
+def dev_scores_figure(runs: AnyRuns) -> Figure:
+    """Score on the dev split epoch by epoch, a line a seed: a row a task, a column a method.
+
+    A dashed line: the teacher. A dotted one: where the second stage begins.
+    """
+    runs = as_runs(runs)
+    tasks = tasks_of(runs.table)
+    methods = methods_of(runs.table)
+    scores = runs.values("dev")
+    size = (1.75 * len(methods) + 0.8, 2.4 * len(tasks) + 0.4)
+    figure, axes = panels(len(tasks), len(methods), size, sharex="row", sharey="row")
+    for line, task in zip(axes, tasks, strict=True):
+        for ax, name in zip(line, methods, strict=True):
+            chosen = scores[(scores["task"] == task) & (scores["method_name"] == name)]
+            for _, run in chosen.groupby("seed"):
+                _draw_dev_scores(ax, run)
+            if len(chosen):
+                ax.axhline(chosen["teacher_dev"].iloc[0], **BASELINE_LINE)
+            ax.set_title(name, fontsize=9)
+        line[0].set_ylabel(f"{task}: dev score, %")
+    figure.supxlabel("Epoch", fontsize=10)
+    return figure
+
+
+def _draw_dev_scores(ax: Axes, run: pd.DataFrame) -> None:
+    """One run's line over its epochs, stage after stage."""
+    stages = [stage["name"] for stage in run["method_settings"].iloc[0]["stages"]]
+    done = 0
+    epochs = []
+    values = []
+    for stage in stages:
+        points = run[run["group"] == stage].sort_values("row")
+        if done:
+            ax.axvline(done + 0.5, color=GREY, linestyle=":", linewidth=1)
+        epochs += (done + points["row"]).tolist()
+        values += points["value"].tolist()
+        done += len(points)
+    ax.plot(
+        epochs, values, linewidth=1, alpha=0.8, color=style_of(run["method_name"].iloc[0])["color"]
+    )
 
 
 def draw_curves(ax: Axes, losses: pd.DataFrame, terms: Sequence[str]) -> Axes:
