@@ -7,19 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from datasets import (
-    Dataset,
-    DatasetDict,
-    disable_progress_bars,
-    load_dataset,
-    load_from_disk,
-)
+from datasets import Dataset, DatasetDict, disable_progress_bars, load_dataset
 
 from ukd.config.keys import HASH_LENGTH, config_hash, files_hash
 from ukd.config.paths import cache_folder, data_folder
 from ukd.data.checks import FEW_ROWS, Check, refuse, row_checks
 from ukd.data.draw import divide, limit, text_groups
 from ukd.data.labels import with_class_labels
+from ukd.data.saved import load_saved
 
 HUB = "nyu-mll/glue"
 DEV_SHARE = 0.1  # of train
@@ -178,7 +173,7 @@ def read_splits(name: str, source: str) -> DatasetDict:
     if not path.is_dir():
         raise ValueError(f"source {source!r} is neither 'synthetic', 'hub' nor a folder")
     if (path / "dataset_dict.json").is_file():
-        return load_from_disk(source)
+        return load_saved(path)
     return load_dataset(source, name, cache_dir=str(dataset_cache(path)))
 
 
