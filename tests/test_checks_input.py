@@ -59,6 +59,13 @@ def written(path, content):
 
 # --- labels ---------------------------------------------------------------------------------------
 
+LAYOUT = """---
+configs:
+- config_name: sst2
+  data_files:
+  - {split: train, path: train.csv}
+---
+"""
 VALUES = {"metrics": ("pearson", "spearman")}
 NUMBERED = Features({"text": Value("string"), "label": ClassLabel(names=["no", "yes"])})
 UNLABELLED = Dataset.from_dict(rows([0, 1] * 20 + [-1]).to_dict(), features=NUMBERED)
@@ -492,6 +499,34 @@ def test_one_class_in_a_folder_is_refused_before_any_work(tmp_path):
     DatasetDict(train=kind, validation=kind).save_to_disk(tmp_path / "bad")
     with pytest.raises(ValueError, match="train, row 3: label is -1"):
         load_task("sst2", str(tmp_path / "bad"))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({}, "'sst2' can't be read as sst2 .*: give it the layout of nyu-mll/glue"),
+        ({"train.csv": "sentence,label\nroom,0\n"}, "can't be read as sst2 .BuilderConfig 'sst2'"),
+        (
+            {"README.md": LAYOUT, "train.csv": "sentence,label,idx\na,0,0\nb,0,0,0,0\n"},
+            "'sst2' can't be read as sst2 .*: give it the layout",
+        ),
+    ],
+)
+def test_a_folder_that_is_no_task_is_named(content, words, tmp_path):
+    (tmp_path / "sst2").mkdir()
+    for name, text in content.items():
+        written(tmp_path / "sst2" / name, text)
+    with pytest.raises(ValueError, match=words):
+        load_task("sst2", str(tmp_path / "sst2"))
+
+
+def test_three_classes_where_f1_is_asked_for_are_refused_before_any_work(tmp_path):
+    texts = [f"room {n}" for n in range(60)]
+    content = {"sentence1": texts, "sentence2": texts, "label": [0, 1, 2] * 20, "idx": [*range(60)]}
+    three = Dataset.from_dict(content)
+    DatasetDict(train=three, validation=three).save_to_disk(tmp_path / "three")
+    with pytest.raises(ValueError, match="f1 is of class 1 of two, and mrpc has 3 classes"):
+        load_task("mrpc", str(tmp_path / "three"))
 
 
 def test_none_lifts_a_limit_and_no_other_field():

@@ -16,7 +16,7 @@ from ukd.config.runtime import logger
 from ukd.data.checks import FEW_ROWS, across_checks, class_checks, refuse, row_checks, say
 from ukd.data.draw import divide, text_groups
 from ukd.data.labels import class_names, values_of, with_class_labels
-from ukd.data.metrics import CORRELATION, METRICS, constant_score
+from ukd.data.metrics import CORRELATION, METRICS, check_f1, constant_score
 from ukd.data.reading import Table, read_tables
 from ukd.data.tasks import SPECS, Task, TaskSpec, fingerprint
 
@@ -238,11 +238,7 @@ def _hold_out(
 def _check_classes(rows: Dataset, label: str, metrics: tuple[str, ...], when: str = "") -> None:
     """Raise ValueError unless each class has enough rows."""
     names = rows.features["label"].names
-    if "f1" in metrics and len(names) != 2:
-        raise ValueError(
-            f"f1 is of class 1 of two, and {label} has {len(names)} classes: take accuracy or "
-            "matthews"
-        )
+    check_f1(metrics, label, len(names))
     count = Counter(rows["label"][:])
     for number, word in enumerate(names):
         if count[number] < FEW_ROWS:

@@ -50,6 +50,14 @@ def scores(logits: np.ndarray, labels: np.ndarray, metrics: tuple[str, ...]) -> 
     return found
 
 
+def check_f1(metrics: tuple[str, ...], label: str, classes: int) -> None:
+    """Raise ValueError for F1 of more than two classes. label: the column, as messages call it."""
+    if "f1" in metrics and classes != 2:
+        raise ValueError(
+            f"f1 is of class 1 of two, and {label} has {classes} classes: take accuracy or matthews"
+        )
+
+
 def mean_metric(all_scores: dict[str, float]) -> float:
     """The one number of a task: the mean of its metrics, as in GLUE."""
     return sum(all_scores.values()) / len(all_scores)

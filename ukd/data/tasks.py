@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 from datasets import Dataset, DatasetDict, disable_progress_bars, load_dataset
+from datasets.exceptions import DatasetBuildError
 
 from ukd.config.keys import HASH_LENGTH, config_hash, files_hash
 from ukd.config.paths import cache_folder, data_folder
 from ukd.data.checks import FEW_ROWS, Check, refuse, row_checks
 from ukd.data.draw import divide, limit, text_groups
 from ukd.data.labels import with_class_labels
+from ukd.data.metrics import check_f1
 from ukd.data.saved import load_saved
 
 HUB = "nyu-mll/glue"
@@ -148,6 +150,7 @@ def load_task(name: str, source: str = "synthetic") -> Task:
     refuse(checks)
     if not spec.regression:
         dataset = with_class_labels(dataset, name)
+        check_f1(spec.metrics, name, len(dataset["train"].features["label"].names))
     return Task(name, spec, dataset, fingerprint(dataset, spec), tuple(checks))
 
 
@@ -174,7 +177,14 @@ def read_splits(name: str, source: str) -> DatasetDict:
         raise ValueError(f"source {source!r} is neither 'synthetic', 'hub' nor a folder")
     if (path / "dataset_dict.json").is_file():
         return load_saved(path)
-    return load_dataset(source, name, cache_dir=str(dataset_cache(path)))
+    try:
+        return load_dataset(source, name, cache_dir=str(dataset_cache(path)))
+    except (OSError, ValueError, DatasetBuildError) as error:
+        reason = str(error.__cause__ or error).partition("\n")[0]
+        raise ValueError(
+            f"the folder {path.name!r} can't be read as {name} ({reason}): give it the layout of "
+            f"{HUB}, or write it with save_to_disk"
+        ) from error
 
 
 def _read_synthetic(name: str) -> DatasetDict:
