@@ -39,6 +39,11 @@ def rows(labels=AB, texts=None):
     return Dataset.from_dict({"text": texts, "label": list(labels)})
 
 
+def listed(labels):
+    """Rows as JSON gives them, each label of its own kind."""
+    return [{"text": f"room {number}", "label": label} for number, label in enumerate(labels)]
+
+
 def own(source, **options):
     return ukd.custom_task(source, **{"text": "text"} | options)
 
@@ -54,6 +59,13 @@ def written(path, content):
 
 # --- labels ---------------------------------------------------------------------------------------
 
+LAYOUT = """---
+configs:
+- config_name: sst2
+  data_files:
+  - {split: train, path: train.csv}
+---
+"""
 VALUES = {"metrics": ("pearson", "spearman")}
 NUMBERED = Features({"text": Value("string"), "label": ClassLabel(names=["no", "yes"])})
 UNLABELLED = Dataset.from_dict(rows([0, 1] * 20 + [-1]).to_dict(), features=NUMBERED)
@@ -82,6 +94,11 @@ UNLABELLED = Dataset.from_dict(rows([0, 1] * 20 + [-1]).to_dict(), features=NUMB
         (rows(["rare", *AB]), {}, "1 rows with the label 'rare', and at least 2 are needed"),
         (rows(["rare", *AB, "rare"]), {}, "1 rows with the label 'rare' after a row was held out"),
         (rows([]), {}, "train has no rows"),
+        (listed([1, True, 0, False] * 15), {}, "row 2: label is True, a truth value among"),
+        (UNLABELLED, VALUES, "row 1: label is 0, the number of a class and no value: cast"),
+        (rows([*range(50), 1e39]), VALUES, r"row 51: label is 1e\+39, too large for float32"),
+        (rows([1e9 + n / 100 for n in range(60)]), VALUES, "no two values .* differ in float32"),
+        (listed(["x\ud800", "b"] * 30), {}, "row 1: label is .* half of a character"),
     ],
 )
 def test_labels_that_are_none_are_refused(source, options, words):
@@ -125,6 +142,15 @@ def test_classes_are_named_as_written_and_numbers_sorted_as_numbers(labels, name
             rows(["n", *["y"] * 19] * 3),
             {"metrics": ("accuracy", "f1")},
             "F1 is of class 1, 'y', wh",
+        ),
+        (rows(["none", "b"] * 30), {}, "label is none in some rows and counts as a class"),
+        (rows(["nan", "b"] * 30), {}, "label is nan in some rows and counts as a class"),
+        (rows(["a,b", "a", "b"] * 20), {}, "label 'a,b' is one class: several labels a row"),
+        (rows(["['a']", "['b']"] * 30), {}, "is one class: several labels a row aren't"),
+        (
+            DatasetDict(train=rows([*range(60)]), dev=rows([1.5] * 9, [f"t{n}" for n in range(9)])),
+            VALUES,
+            "all rows have the label 1.5",
         ),
         (rows(AB, [f"a\tb {n}" for n in range(60)]), {}, "60 texts hold line ends or tabs in text"),
     ],
@@ -229,6 +255,111 @@ def test_texts_over_several_lines_are_taken_and_said(tmp_path, said):
     assert "Dear all, \nroom 7, it was fine" in texts_of(task, "train") | texts_of(
         task, "validation"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("rows.csv", "", "rows.csv is empty: it needs a line of names, then rows"),
+        ("rows.csv", "text,label\n", "train has no rows"),
+        ("rows.json", "[]", "train has no rows"),
+        ("rows.csv", "text;label\nroom;a\n", "one column 'text;label': .* a comma must separate"),
+        ("rows.tsv", "text,label\nroom,a\n", "one column 'text,label': .* a tab must separate"),
+        ("rows.csv", "Text, label\nroom,a\n", "mean ' label' for 'label', 'Text' for 'text'"),
+        ("rows.csv", "txet,label\nroom,a\n", r"it has: txet, label .did you mean 'txet' for"),
+        ("rows.csv", "text,label,label\nroom,a,b\n", "train has 2 columns called 'label': rename"),
+        ("rows.csv", "text,text,label\nroom,hall,b\n", "train has 2 columns called 'text': rename"),
+        ("rows.csv", "text,label\nroom,a\ntext,label\nhall,b\n", "row 2 repeats the names"),
+        (
+            "rows.jsonl",
+            '{"text": "room", "label": 1, "label": 2}',
+            "a name stands twice in the obj",
+        ),
+        ("rows.json", "[" * 100_000, "rows.json can't be read .maximum recursion"),
+        (
+            "rows.jsonl",
+            '{"text": "\\ud800 a", "label": 1}',
+            "row 1: text holds half of a character",
+        ),
+        ("rows.parquet", "PAR1 and nothing else", "rows.parquet can't be read .*: write it anew"),
+        ("dataset_info.json", "{", "folder .* is damaged .*: write it anew with save_to_disk"),
+    ],
+)
+def test_a_file_that_reads_as_something_else_is_refused(name, content, words, tmp_path):
+    path = written(tmp_path / name, content)
+    with pytest.raises(ValueError, match=words):
+        own(tmp_path if name == "dataset_info.json" else path)
+
+
+def test_a_saved_folder_without_its_data_is_refused(tmp_path):
+    columns = {"sentence": ["room", "hall"], "label": [0, 1], "idx": [0, 1]}
+    split = Dataset.from_dict(columns)
+    DatasetDict(train=split, validation=split).save_to_disk(tmp_path)
+    (tmp_path / "train" / "data-00000-of-00001.arrow").unlink()
+    for read in (lambda: own(tmp_path), lambda: load_task("sst2", str(tmp_path))):
+        with pytest.raises(ValueError, match="is damaged .*: write it anew with save_to_disk"):
+            read()
+
+
+def test_an_ending_in_capitals_is_known(tmp_path):
+    path = written(tmp_path / "ROWS.CSV", "text,label\n" + "room,a\nhall,b\n" * 4)
+    with pytest.raises(ValueError, match="2 of 2 rows with different texts"):
+        own(path)
+
+
+@pytest.mark.parametrize("kind", [None, "numpy", "torch", "pandas", "arrow", "numpy: label"])
+def test_the_format_of_a_data_set_changes_no_task(kind):
+    plain = rows([0, 1] * 30)
+    columns = ["label"] if kind == "numpy: label" else None
+    formatted = plain.with_format(kind and kind.split(":")[0], columns=columns)
+    assert own(formatted).fingerprint == own(plain).fingerprint
+
+
+def test_scalars_of_numpy_are_labels():
+    for kind in (np.int64, np.bool_, np.str_):
+        found = own(listed([kind(number % 2) for number in range(60)]))
+        assert found.key == own(listed([kind(number % 2).item() for number in range(60)])).key
+    assert own(listed([np.float32(number) for number in range(60)]), **VALUES).spec.regression
+
+
+def test_a_class_has_one_name_in_all_splits():
+    """Of its own validation would read "1.0" as the class "1"."""
+    later = [f"hall {number}" for number in range(20)]
+    task = own(DatasetDict(train=rows(["1.0", "1", "2"] * 20), dev=rows(["1.0", "2"] * 10, later)))
+    names = [task.label_names[label] for label in task.dataset["validation"]["label"]]
+    assert names == ["1.0", "2"] * 10
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"text": None}, "text must be a name or several, got None"),
+        ({"text": 3}, "text must be a name or several, got 3"),
+        ({"text": ("text", "text")}, "must differ"),
+        ({"text": ("text", "more"), "label": "more"}, "a text that is the label gives the answer"),
+        ({"text": "more", "label": "more"}, "a text that is the label gives the answer away"),
+        ({"label": None}, "label must name a column, got None"),
+        ({"label": ["label"]}, "label must name a column"),
+        ({"metrics": None}, "metrics must be a name or several, got None"),
+        ({"seed": None}, "seed must be a whole number from 0, got None"),
+        ({"seed": -1}, "seed must be a whole number from 0, got -1"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"held_out": ["test"]}, r"between 0 and 1, got \['test'\]"),
+        ({"held_out": 0.99}, "can't be set apart: more rows are needed, or a smaller part"),
+        ({"name": None}, "can't be called None"),
+        ({"name": "x" * 51}, "take at most 50 letters"),
+    ],
+)
+def test_options_that_fit_no_task_are_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        own(rows().add_column("more", AB), **options)
+
+
+@pytest.mark.parametrize("twice", ["text", "label"])
+def test_a_frame_with_a_column_twice_is_refused(twice):
+    frame = rows().to_pandas()
+    with pytest.raises(ValueError, match=f"train has 2 columns called '{twice}': rename all but"):
+        own(pd.concat([frame, frame[[twice]]], axis=1))
 
 
 @pytest.mark.parametrize("place", ["rows.csv", "folder/train.csv", "br[a]cket.csv"])
@@ -370,11 +501,69 @@ def test_one_class_in_a_folder_is_refused_before_any_work(tmp_path):
         load_task("sst2", str(tmp_path / "bad"))
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({}, "'sst2' can't be read as sst2 .*: give it the layout of nyu-mll/glue"),
+        ({"train.csv": "sentence,label\nroom,0\n"}, "can't be read as sst2 .BuilderConfig 'sst2'"),
+        (
+            {"README.md": LAYOUT, "train.csv": "sentence,label,idx\na,0,0\nb,0,0,0,0\n"},
+            "'sst2' can't be read as sst2 .*: give it the layout",
+        ),
+    ],
+)
+def test_a_folder_that_is_no_task_is_named(content, words, tmp_path):
+    (tmp_path / "sst2").mkdir()
+    for name, text in content.items():
+        written(tmp_path / "sst2" / name, text)
+    with pytest.raises(ValueError, match=words):
+        load_task("sst2", str(tmp_path / "sst2"))
+
+
+def test_three_classes_where_f1_is_asked_for_are_refused_before_any_work(tmp_path):
+    texts = [f"room {n}" for n in range(60)]
+    content = {"sentence1": texts, "sentence2": texts, "label": [0, 1, 2] * 20, "idx": [*range(60)]}
+    three = Dataset.from_dict(content)
+    DatasetDict(train=three, validation=three).save_to_disk(tmp_path / "three")
+    with pytest.raises(ValueError, match="f1 is of class 1 of two, and mrpc has 3 classes"):
+        load_task("mrpc", str(tmp_path / "three"))
+
+
 def test_none_lifts_a_limit_and_no_other_field():
     config = ukd.preset("smoke", max_train=None, max_validation=None)
     assert (config.max_train, config.max_validation) == (None, None)
     with pytest.raises(ValueError, match="batch_size can't be None"):
         ukd.preset("smoke", batch_size=None)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        *((field, 0, "whole number from 1, got 0") for field in ("batch_size", "teacher_epochs")),
+        ("batch_size", -4, "whole number from 1, got -4"),
+        ("batch_size", "16", "whole number from 1, got '16'"),
+        ("max_length", 16.0, "whole number from 1, got 16.0"),
+        ("max_train", 0, "max_train must be a whole number from 1, got 0"),
+        ("max_train", -5, "max_train must be a whole number from 1, got -5"),
+        ("max_train", 50.5, "max_train must be a whole number"),
+        ("max_validation", 0, "max_validation must be a whole number from 1, got 0"),
+        ("student_depth", True, "student_depth must be a whole number from 1, got True"),
+        ("learning_rate", 0, "learning_rate must be a positive number, got 0"),
+        ("learning_rate", float("nan"), "learning_rate must be a positive number, got nan"),
+        ("batch", 16, "a preset has no batch; it has: .*batch_size"),
+    ],
+)
+def test_numbers_that_no_run_could_have_are_refused(field, value, words):
+    with pytest.raises(ValueError, match=words):
+        ukd.preset("smoke", **{field: value})
+    if hasattr(ukd.PRESETS["smoke"], field):
+        with pytest.raises(ValueError, match=words):
+            replace(ukd.PRESETS["smoke"], **{field: value})
+
+
+def test_less_than_one_row_is_no_limit():
+    with pytest.raises(ValueError, match="at least one row must be left, and 0 are asked for"):
+        limit(load_task("sentiment").dataset["train"], 0, 0, classes=True)
 
 
 # --- the teacher against the constant answer ------------------------------------------------------

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import warnings
 
 import numpy as np
@@ -26,6 +27,7 @@ from ukd.data.batches import (
     tokenized_splits,
     training_batches,
 )
+from ukd.data.draw import divide, limit
 from ukd.data.tasks import GLUE, SYNTHETIC, fingerprint, load_task, train_dev_split
 from ukd.models.bundled import bundled_encoder
 from ukd.models.encoders import load_tokenizer
@@ -412,3 +414,26 @@ def test_importing_the_package_changes_no_environment():
 def test_tables_have_aligned_columns():
     found = markdown_table(["a", "bb"], [["1", "2"], ["333", "4"]])
     assert found == "| a   | bb |\n|-----|----|\n| 1   | 2  |\n| 333 | 4  |"
+
+
+def test_a_draw_is_that_of_train_test_split():
+    """So that the development parts of committed runs stay as they were."""
+    for name, label in (("sentiment", "label"), ("similarity", None)):
+        rows = load_task(name).dataset["train"].select(range(300))
+        numbered = rows.add_column("row", list(range(300)))
+        parts = numbered.train_test_split(test_size=40, seed=3, stratify_by_column=label)
+        rest, drawn = divide(rows, lambda _: 40, 3, classes=label is not None)
+        assert (rest, drawn) == (parts["train"]["row"][:], parts["test"]["row"][:])
+
+
+def test_many_classes_cost_little():
+    """By one array of rows and classes for each class this would take minutes."""
+    labels = [number % 2000 for number in range(20_000)]
+    start = time.monotonic()
+    assert metrics.constant_score(labels, ("accuracy", "matthews")) == pytest.approx(0.025)
+    rows = Dataset.from_dict({"label": labels})
+    rest, drawn = divide(rows, lambda _: 2000, 0, classes=True)
+    kept = limit(rows, 4000, 0, classes=True, least=2)
+    assert time.monotonic() - start < 10
+    assert len({labels[row] for row in rest}) == len({labels[row] for row in drawn}) == 2000
+    assert len(kept) == 4000 and len({labels[row] for row in kept}) == 2000

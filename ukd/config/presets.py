@@ -60,6 +60,19 @@ class TrainingConfig:
     embeddings: str | None = None
     sources: str = "our choice"
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a number that no run could have."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None and "None" in field.type:
+                continue
+            whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+            if field.type.startswith("int") and not whole:
+                raise ValueError(f"{field.name} must be a whole number from 1, got {value!r}")
+            positive = isinstance(value, int | float) and 0 < value < float("inf")
+            if field.type.startswith("float") and not positive:
+                raise ValueError(f"{field.name} must be a positive number, got {value!r}")
+
 
 _BERT = "teacher: 3 epochs of 32 at 2e-5, among those of Devlin et al. 2019; "
 _ROBERTA = "teacher: 10 epochs of 32 at 1e-5, among those of Liu et al. 2019; "
@@ -140,10 +153,13 @@ PRESETS = LOCAL_PRESETS | HUB_PRESETS
 def preset(name: str, **changes: object) -> TrainingConfig:
     """The named preset with any of its fields changed; None lifts a limit.
 
-    Raises ValueError that lists the valid names, and for None where a field needs a value.
+    Raises ValueError that lists the valid names, and for a value that a field can't have.
     """
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}; choose one of: {', '.join(PRESETS)}")
+    known = [field.name for field in fields(TrainingConfig)]
+    if unknown := set(changes) - set(known):
+        raise ValueError(f"a preset has no {', '.join(sorted(unknown))}; it has: {known}")
     for field in fields(TrainingConfig):
         needs_value = "None" not in str(field.type)
         if needs_value and field.name in changes and changes[field.name] is None:

@@ -13,7 +13,15 @@ from transformers import PreTrainedTokenizerBase
 
 from ukd.config.runtime import logger
 from ukd.config.text import markdown_table
-from ukd.data.labels import UNLABELLED, look_alikes, shows, values_of, wrong_label
+from ukd.data.labels import (
+    NO_LABEL,
+    is_unicode,
+    look_alikes,
+    several_in_one,
+    shows,
+    values_of,
+    wrong_label,
+)
 
 if TYPE_CHECKING:
     from ukd.data.tasks import Task
@@ -98,6 +106,9 @@ def _text_checks(texts: Sequence, place: str, column: str, own: bool) -> list[Ch
     for row, text in enumerate(texts, start=1):
         if not isinstance(text, str) or not shows(text):
             empty.append((row, text))
+        elif not text.isascii() and not is_unicode(text):
+            found = f"{place} {row}: {column} holds half of a character: write it anew as UTF-8"
+            return [Check("texts", f"{found}; got {_short(text)}", REFUSED)]
         elif any(mark in text for mark in "\n\r\t"):
             broken.append(row)
     checks = []
@@ -133,19 +144,26 @@ def _label_checks(
         found = f"{split}, row {row}: {label} is {_short(value)}, {reason}"
         return [Check("labels", found, REFUSED)]
     distinct = set(labels)
-    if split == "train" and len(distinct) == 1 and len(labels) > 1:
+    seen = np.array(list(map(float, labels)), np.float32) if regression else labels
+    if len(labels) > 1 and len(set(seen)) == 1 and (regression or split == "train"):
         name = feature.names[labels[0]] if numbered else labels[0]
         found = f"all rows have the {label} {name!r}: there is nothing to tell apart"
-        return [Check("labels", found, REFUSED)]
+        if len(distinct) > 1:
+            found = f"no two values of {label} differ in float32: subtract {name!r} from them"
+        return [Check("labels", found, REFUSED if split == "train" else DOUBTFUL)]
     kind = "values" if regression else "labels"
     checks = [Check("rows", f"{split}: {len(labels):,}, {len(distinct):,} different {kind}")]
     if not regression:
-        checks += _alike(feature.names if numbered else sorted(map(str, distinct)), split)
-        if not numbered and {UNLABELLED, str(UNLABELLED)} & distinct:
-            found = (
-                f"{split}: {label} is -1 in some rows and counts as a class: where it says that "
-            )
-            checks.append(Check("labels", found + "there is no label, leave the row out", DOUBTFUL))
+        names = feature.names if numbered else sorted(map(str, distinct))
+        checks += _alike(names, split)
+        for name in names:
+            if not numbered and name.strip().casefold() in NO_LABEL:
+                found = f"{split}: {label} is {name} in some rows and counts as a class"
+                remedy = ": where it says that there is no label, leave the row out"
+                checks.append(Check("labels", found + remedy, DOUBTFUL))
+        if name := several_in_one(names):
+            found = f"{split}: {label} {name!r} is one class: several labels a row aren't supported"
+            checks.append(Check("labels", found, DOUBTFUL))
     return checks
 
 
@@ -274,8 +292,7 @@ def check_data(task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int) 
 
 
 def _list(words: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(words) - most} more" if len(words) > most else ""
-    return ", ".join(words[:most]) + more
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if words[most:] else "")
 
 
 def _short(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections import Counter
@@ -15,7 +16,7 @@ from ukd.config.runtime import logger
 from ukd.data.checks import FEW_ROWS, across_checks, class_checks, refuse, row_checks, say
 from ukd.data.draw import divide, text_groups
 from ukd.data.labels import class_names, values_of, with_class_labels
-from ukd.data.metrics import CORRELATION, METRICS, constant_score
+from ukd.data.metrics import CORRELATION, METRICS, check_f1, constant_score
 from ukd.data.reading import Table, read_tables
 from ukd.data.tasks import SPECS, Task, TaskSpec, fingerprint
 
@@ -57,9 +58,8 @@ def custom_task(
     Raises: ValueError for what can't be read, a missing column, an empty text, labels that do not
     fit the metrics, a class with too few rows, and a name that is taken.
     """
-    columns = (text,) if isinstance(text, str) else tuple(text)
-    metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
-    _check_options(name, columns, metrics)
+    columns, metrics = _names("text", text), _names("metrics", metrics)
+    _check_options(name, columns, label, metrics, seed)
     disable_progress_bars()
     regression = "pearson" in metrics
     splits, checks = read_tables(source, label)
@@ -85,17 +85,36 @@ def custom_task(
     return replace(task, checks=tuple(checks))
 
 
-def _check_options(name: str, columns: tuple[str, ...], metrics: tuple[str, ...]) -> None:
-    """Raise ValueError for a name, columns or metrics that later work would trip over."""
-    if not re.fullmatch(r"\w+", name) or name in SPECS:
+def _names(option: str, value: object) -> tuple[str, ...]:
+    """One name or several. Raises ValueError for anything else."""
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{option} must be a name or several, got {value!r}")
+    return tuple(names)
+
+
+def _check_options(
+    name: str, columns: tuple[str, ...], label: str, metrics: tuple[str, ...], seed: int
+) -> None:
+    """Raise ValueError for a name, columns, metrics or seed that later work would trip over."""
+    if not isinstance(name, str) or not re.fullmatch(r"\w{1,50}", name) or name in SPECS:
         raise ValueError(
-            f"a task can't be called {name!r}: take letters, digits and '_', and none of "
-            f"{', '.join(SPECS)}"
+            f"a task can't be called {name!r}: take at most 50 letters, digits and '_', and none "
+            f"of {', '.join(SPECS)}"
         )
+    if not isinstance(label, str):
+        raise ValueError(f"label must name a column, got {label!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a whole number from 0, got {seed!r}")
     if len(columns) not in (1, 2) or set(columns) & {"label", "idx"}:
         raise ValueError(
             "text must name one or two columns, not 'label' or 'idx', which the task itself has; "
             f"got {columns}"
+        )
+    if len({*columns, label}) <= len(columns):
+        raise ValueError(
+            f"the columns {columns} of the text and {label!r} of the label must differ: a text "
+            "that is the label gives the answer away"
         )
     if unknown := set(metrics) - set(METRICS) or not metrics:
         raise ValueError(f"unknown metrics {unknown}; choose among: {', '.join(METRICS)}")
@@ -122,8 +141,8 @@ def _validation(splits: dict[str, Table], held_out: str | float | None, name: st
                 "held_out='train' would report scores on the rows that are learned: name another "
                 "split, or give a share of train, as 0.2"
             )
-    elif not 0 < held_out < 1:
-        raise ValueError(f"held_out must be a split or a share between 0 and 1, got {held_out}")
+    elif not isinstance(held_out, int | float) or not 0 < held_out < 1:
+        raise ValueError(f"held_out must be a split or a share between 0 and 1, got {held_out!r}")
     unused = [split for split in splits if split not in ("train", held_out)]
     if held_out not in ("validation", HELD_OUT) or unused:
         others = f"; not used: {', '.join(map(repr, unused))}" if unused else ""
@@ -141,37 +160,52 @@ def _chosen(splits: dict[str, Table], reported: str | float, needed: set[str]) -
         given["validation"] = splits[reported]
     for split, rows in given.items():
         has = list(rows.columns) if isinstance(rows, pd.DataFrame) else rows.column_names
+        if not has:
+            raise ValueError(f"{split} has no rows")
         if missing := needed - set(has):
+            known = ", ".join(map(str, has)) + _meant(missing, has)
+            raise ValueError(f"{split} has no column {', '.join(sorted(missing))}; it has: {known}")
+        if twice := [column for column in sorted(needed) if has.count(column) > 1]:
             raise ValueError(
-                f"{split} has no column {', '.join(sorted(missing))}; it has: "
-                f"{', '.join(map(str, has))}"
+                f"{split} has {has.count(twice[0])} columns called {twice[0]!r}: rename all but "
+                "the one that is meant"
             )
     return given
+
+
+def _meant(missing: set[str], has: list) -> str:
+    """Columns whose names are like those that are missing, in words; "" for none."""
+    known = {str(column).strip().casefold(): str(column) for column in has}
+    found = []
+    for name in sorted(missing):
+        for close in difflib.get_close_matches(name.strip().casefold(), known, n=1):
+            found.append(f"{known[close]!r} for {name!r}")
+    return f" (did you mean {', '.join(found)}?)" if found else ""
 
 
 def _labelled(
     given: dict[str, Table], columns: tuple[str, ...], label: str, regression: bool, name: str
 ) -> DatasetDict:
     """The splits as a task has them, labels as classes or values."""
+    labels, kinds = {}, {}
+    for split, rows in given.items():
+        labels[split] = values_of(rows, label)
+        if isinstance(rows, Dataset) and isinstance(rows.features[label], ClassLabel):
+            kinds[split] = rows.features[label]
+    if regression:
+        labels = {split: list(map(float, values)) for split, values in labels.items()}
+    else:
+        # Of all splits at once: "1.0" is the class "1" in one where it is so in the other.
+        written = [split for split in given if split not in kinds]
+        names = iter(class_names([value for split in written for value in labels[split]]))
+        labels |= {split: [next(names) for _ in labels[split]] for split in written}
     dataset = DatasetDict()
     for split, rows in given.items():
-        dataset[split] = _rows(rows, columns, label, regression)
+        content = {column: values_of(rows, column) for column in columns}
+        texts = Dataset.from_dict(content)
+        numbered = texts.add_column("label", labels[split], feature=kinds.get(split))
+        dataset[split] = numbered.add_column("idx", list(range(len(numbered))))
     return dataset if regression else with_class_labels(dataset, name)
-
-
-def _rows(rows: Table, columns: tuple[str, ...], label: str, regression: bool) -> Dataset:
-    """A split's texts, its labels as "label" and its row numbers as "idx"."""
-    content = {column: values_of(rows, column) for column in columns}
-    labels = values_of(rows, label)
-    kind = None
-    if regression:
-        labels = [float(value) for value in labels]
-    elif isinstance(rows, Dataset) and isinstance(rows.features[label], ClassLabel):
-        kind = rows.features[label]
-    else:
-        labels = class_names(labels)
-    numbered = Dataset.from_dict(content).add_column("label", labels, feature=kind)
-    return numbered.add_column("idx", list(range(len(labels))))
 
 
 def _check_apart(dataset: DatasetDict, columns: tuple[str, ...]) -> None:
@@ -204,11 +238,7 @@ def _hold_out(
 def _check_classes(rows: Dataset, label: str, metrics: tuple[str, ...], when: str = "") -> None:
     """Raise ValueError unless each class has enough rows."""
     names = rows.features["label"].names
-    if "f1" in metrics and len(names) != 2:
-        raise ValueError(
-            f"f1 is of class 1 of two, and {label} has {len(names)} classes: take accuracy or "
-            "matthews"
-        )
+    check_f1(metrics, label, len(names))
     count = Counter(rows["label"][:])
     for number, word in enumerate(names):
         if count[number] < FEW_ROWS:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 
 import numpy as np
 from datasets import Dataset
+from datasets.utils.stratify import stratified_shuffle_split_generate_indices
 
 
 def divide(
@@ -29,18 +30,18 @@ def divide(
 
     Raises: ValueError for a side without rows.
     """
-    numbered = _numbered(rows)
+    labels = rows["label"][:]
+    numbers = np.arange(len(labels))
     if groups is not None:
-        numbered = numbered.select(np.unique(groups, return_index=True)[1])
-    count = size(len(numbered))
-    if not 0 < count < len(numbered):
+        numbers = np.unique(groups, return_index=True)[1]
+    count = size(len(numbers))
+    if not 0 < count < len(numbers):
         raise ValueError(
-            f"{count} of {len(numbered)} rows with different texts can't be set apart: more are "
-            "needed"
+            f"{count} of {len(numbers)} rows with different texts can't be set apart: more rows "
+            "are needed, or a smaller part"
         )
-    rest, drawn = _parts(numbered, count, seed, classes)
+    rest, drawn = _parts(numbers, labels, count, seed, classes)
     if classes:
-        labels = rows["label"][:]
         _complete(rest, drawn, labels)
         _complete(drawn, rest, labels)
     if groups is None:
@@ -55,12 +56,17 @@ def limit(rows: Dataset, most: int, seed: int, *, classes: bool, least: int = 1)
     """Row numbers of `most` rows, drawn by the seed; all where there are no more.
 
     With classes each keeps its share, and `least` rows where it has them.
+
+    Raises: ValueError for less than one row.
     """
+    if most < 1:
+        raise ValueError(f"at least one row must be left, and {most} are asked for")
     if most >= len(rows):
         return list(range(len(rows)))
-    kept, left = _parts(_numbered(rows), len(rows) - most, seed, classes)
+    labels = rows["label"][:]
+    kept, left = _parts(np.arange(len(rows)), labels, len(rows) - most, seed, classes)
     if classes:
-        _complete(left, kept, rows["label"][:], least=least, spare=0)
+        _complete(left, kept, labels, least=least, spare=0)
     return kept
 
 
@@ -70,18 +76,24 @@ def text_groups(rows: Dataset, columns: tuple[str, ...]) -> np.ndarray:
     return frame.groupby(list(columns), sort=False).ngroup().to_numpy()
 
 
-def _numbered(rows: Dataset) -> Dataset:
-    return rows.select_columns("label").add_column("row", list(range(len(rows))))
+def _parts(
+    numbers: np.ndarray, labels: list, size: int, seed: int, classes: bool
+) -> tuple[list[int], list[int]]:
+    """The rest and `size` of the row numbers, stratified where every class can be.
 
-
-def _parts(numbered: Dataset, size: int, seed: int, classes: bool) -> tuple[list[int], list[int]]:
-    """The rest and `size` rows, stratified where every class can be."""
-    count = Counter(numbered["label"][:])
-    room = min(size, len(numbered) - size)
-    even = classes and min(count.values()) > 1 and room >= len(count)
-    stratify = "label" if even else None
-    parts = numbered.train_test_split(test_size=size, seed=seed, stratify_by_column=stratify)
-    return parts["train"]["row"][:], parts["test"]["row"][:]
+    It is the draw of `Dataset.train_test_split`, which reads the labels row by row.
+    """
+    chosen = [labels[number] for number in numbers]
+    count = Counter(chosen)
+    left = len(numbers) - size
+    random = np.random.default_rng(seed)
+    if classes and min(count.values()) > 1 and min(size, left) >= len(count):
+        parts = stratified_shuffle_split_generate_indices(np.array(chosen), left, size, random)
+        rest, drawn = next(parts)
+    else:
+        order = random.permutation(len(numbers))
+        drawn, rest = order[:size], order[size:]
+    return numbers[rest].tolist(), numbers[drawn].tolist()
 
 
 def _complete(
@@ -93,16 +105,25 @@ def _complete(
     """
     stock = Counter(labels[row] for row in giver)
     have = Counter(labels[row] for row in taker)
+    places_there, places_here = _places(giver, labels), _places(taker, labels)
     for label in sorted(stock):
         while have[label] < least and stock[label] > spare:
             usual, number = have.most_common(1)[0]
             if number <= least:
                 return
-            given = next(place for place, row in enumerate(giver) if labels[row] == label)
-            taken = next(place for place, row in enumerate(taker) if labels[row] == usual)
+            # No class is both: what is given for a rare one has more rows than it may need.
+            given, taken = places_there[label].popleft(), places_here[usual].popleft()
             giver[given], taker[taken] = taker[taken], giver[given]
             stock.update({label: -1, usual: 1})
             have.update({label: 1, usual: -1})
+
+
+def _places(rows: list[int], labels: list) -> dict[object, deque[int]]:
+    """Where the rows of each class stand, the first first."""
+    places = defaultdict(deque)
+    for place, row in enumerate(rows):
+        places[labels[row]].append(place)
+    return places
 
 
 def _with_members(rows: list[int], groups: np.ndarray, members: dict) -> list[int]:

@@ -7,18 +7,24 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from datasets import ClassLabel, Dataset, DatasetDict
 
 WHOLE = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0+)?")  # not "01", which is a code
 FRACTION = re.compile(r"-?\d*\.\d+(?:[eE][-+]?\d+)?")
 UNLABELLED = -1  # in the hub's test splits
+NO_LABEL = ("-1", "nan", "<na>", "n/a", "null", "none")  # as programs write a missing label
+LARGEST = float(np.finfo(np.float32).max)  # value that a network can learn
+LISTED = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)
+SEPARATED = re.compile(r"\s*[,;|]\s*")
 
 
 def values_of(rows: Dataset | pd.DataFrame, column: str) -> list:
     """The values of a column as plain Python ones."""
     values = rows[column][:]  # at once: a data set's column makes its values one by one
-    return values.tolist() if isinstance(values, pd.Series) else list(values)
+    values = values.tolist() if isinstance(values, pd.Series) else list(values)
+    return [value.item() if isinstance(value, np.generic) else value for value in values]
 
 
 def wrong_label(labels: Sequence, regression: bool, *, numbered: bool = False) -> tuple | None:
@@ -29,10 +35,15 @@ def wrong_label(labels: Sequence, regression: bool, *, numbered: bool = False) -
         regression: whether they are to be values, else classes.
         numbered: whether they are the numbers of classes, where -1 says that there is no label.
     """
-    for test in (_not_one, _missing):
+    if regression and numbered:
+        return 1, labels[0], "the number of a class and no value: cast the column to values"
+    for test in (_not_one, _missing, _not_a_text):
         for row, label in enumerate(labels, start=1):
             if reason := test(label, numbered):
                 return row, label, reason
+    if len({isinstance(label, bool) for label in labels}) > 1:
+        row = next(row for row, label in enumerate(labels, 1) if isinstance(label, bool))
+        return row, labels[row - 1], "a truth value among other labels: write all of one kind"
     # Words beside numbers make classes of them all.
     values = regression or all(_is_number(label) for label in labels)
     for row, label in enumerate(labels, start=1):
@@ -59,11 +70,18 @@ def _missing(label: object, numbered: bool) -> str | None:
     return None
 
 
+def _not_a_text(label: object, _: bool) -> str | None:
+    half = isinstance(label, str) and not is_unicode(label)
+    return "which holds half of a character: write it anew as UTF-8" if half else None
+
+
 def _not_a_value(label: object) -> str | None:
     try:
         value = float(label)
-    except ValueError:
+    except (ValueError, OverflowError):
         return "not a number: words are classes, scored by accuracy, f1 or matthews"
+    if math.isfinite(value) and abs(value) > LARGEST:
+        return "too large for float32, in which networks compute: scale the labels"
     return None if math.isfinite(value) else "not a finite number: leave the row out"
 
 
@@ -111,6 +129,25 @@ def class_order(name: object) -> tuple:
 def shows(text: str) -> bool:
     """Whether a text has a character that shows: no space, control or zero-width one."""
     return any(_is_visible(character) for character in text)
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written as UTF-8: half of a pair of surrogates can't."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def several_in_one(names: Sequence[str]) -> str | None:
+    """The first class name that reads as several: a list, or other names with signs between."""
+    known = set(names)
+    for name in names:
+        parts = SEPARATED.split(name.strip())
+        if LISTED.fullmatch(name.strip()) or (len(parts) > 1 and set(parts) <= known):
+            return name
+    return None
 
 
 def _is_visible(character: str) -> bool:

@@ -50,6 +50,14 @@ def scores(logits: np.ndarray, labels: np.ndarray, metrics: tuple[str, ...]) -> 
     return found
 
 
+def check_f1(metrics: tuple[str, ...], label: str, classes: int) -> None:
+    """Raise ValueError for F1 of more than two classes. label: the column, as messages call it."""
+    if "f1" in metrics and classes != 2:
+        raise ValueError(
+            f"f1 is of class 1 of two, and {label} has {classes} classes: take accuracy or matthews"
+        )
+
+
 def mean_metric(all_scores: dict[str, float]) -> float:
     """The one number of a task: the mean of its metrics, as in GLUE."""
     return sum(all_scores.values()) / len(all_scores)
@@ -60,12 +68,16 @@ def constant_score(labels: Sequence, metrics: tuple[str, ...]) -> float:
     if set(metrics) & set(CORRELATION):
         return 0.0
     labels = np.asarray(labels)
+    values, counts = np.unique(labels, return_counts=True)
+    # No other class can be the best: accuracy is of the most frequent, F1 of class 1.
+    candidates = {values[counts.argmax()], 1}
     best = 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for label in np.unique(labels):
-            answer = np.eye(int(labels.max()) + 1)[np.full(len(labels), label)]
-            best = max(best, mean_metric(scores(answer, labels, metrics)))
+        for label in candidates:
+            answer = np.full(len(labels), label)
+            found = {name: 100 * _classification(name, answer, labels) for name in metrics}
+            best = max(best, mean_metric(found))
     return best
 
 

@@ -8,20 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
-from datasets import (
-    Dataset,
-    DatasetDict,
-    concatenate_datasets,
-    load_dataset_builder,
-    load_from_disk,
-)
-from pandas.errors import ParserWarning
+from datasets import Dataset, DatasetDict, concatenate_datasets, load_dataset_builder
+from pandas.errors import EmptyDataError, ParserWarning
 
 from ukd.data.checks import DOUBTFUL, GOOD, REFUSED, Check
+from ukd.data.saved import is_saved, load_saved
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 FORMATS = (*SEPARATORS, ".jsonl", ".json", ".parquet")
-SAVED = ("dataset_dict.json", "dataset_info.json")  # what `save_to_disk` leaves
 
 Table = Dataset | pd.DataFrame
 
@@ -38,8 +32,10 @@ def read_tables(source: object, label: str) -> tuple[dict[str, Table], list[Chec
     Raises: ValueError for what can't be read.
     """
     if isinstance(source, DatasetDict):
-        return dict(source), []
-    if isinstance(source, Dataset | pd.DataFrame):
+        return {split: _unformatted(rows) for split, rows in source.items()}, []
+    if isinstance(source, Dataset):
+        return {"train": _unformatted(source)}, []
+    if isinstance(source, pd.DataFrame):
         return {"train": source}, []
     if isinstance(source, list) and all(isinstance(row, dict) for row in source):
         return {"train": pd.DataFrame(source, dtype=object)}, []
@@ -49,7 +45,7 @@ def read_tables(source: object, label: str) -> tuple[dict[str, Table], list[Chec
             "dictionaries, a DataFrame, a Dataset or a DatasetDict"
         )
     path = Path(source).expanduser()
-    if path.is_file() and path.suffix in FORMATS:
+    if path.is_file() and path.suffix.lower() in FORMATS:
         table, checks = read_file(path, label)
         return {"train": table}, checks
     if not path.exists():
@@ -62,9 +58,14 @@ def read_tables(source: object, label: str) -> tuple[dict[str, Table], list[Chec
             f"{path.name!r} is neither a folder nor a file that ends in {', '.join(FORMATS)}; of a "
             "data set of the hub pass what datasets.load_dataset returns"
         )
-    if any((path / file).is_file() for file in SAVED):
-        return read_tables(load_from_disk(str(path)), label)
+    if is_saved(path):
+        return read_tables(load_saved(path), label)
     return _read_folder(path, label)
+
+
+def _unformatted(rows: Dataset) -> Dataset:
+    """The rows with plain values, not tensors or arrays; what a transform gives is meant."""
+    return rows if rows.format["type"] == "custom" else rows.with_format(None)
 
 
 def _read_folder(path: Path, label: str) -> tuple[dict[str, Table], list[Check]]:
@@ -97,17 +98,19 @@ def _read_folder(path: Path, label: str) -> tuple[dict[str, Table], list[Check]]
 
 def read_file(path: Path, label: str) -> tuple[Table, list[Check]]:
     """The rows of a file, and how they compare with its lines. Raises ValueError."""
-    if path.suffix in SEPARATORS:
+    ending = path.suffix.lower()
+    if ending in SEPARATORS:
         return _read_separated(path, label)
+    if ending == ".parquet":
+        return _read_parquet(path), []
     try:
-        if path.suffix == ".parquet":
-            return Dataset(pq.read_table(path)), []
         text = path.read_text(encoding="utf-8-sig")
         if text.lstrip().startswith("["):
-            rows = json.loads(text)
+            rows = json.loads(text, object_pairs_hook=_object)
         else:
-            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
-    except ValueError as error:
+            lines = [line for line in text.split("\n") if line.strip()]
+            rows = [json.loads(line, object_pairs_hook=_object) for line in lines]
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{path.name} can't be read ({error}): it must be UTF-8, with one JSON object a line, "
             "or a list of objects"
@@ -117,23 +120,54 @@ def read_file(path: Path, label: str) -> tuple[Table, list[Check]]:
     return pd.DataFrame(rows, dtype=object), []
 
 
+def _object(pairs: list[tuple[str, object]]) -> dict:
+    """A JSON object. Raises ValueError for a name that stands in it twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"a name stands twice in the object with {', '.join(found)}")
+    return found
+
+
+def _read_parquet(path: Path) -> Dataset:
+    try:
+        return Dataset(pq.read_table(path))
+    except (OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path.name} can't be read ({reason}): write it anew") from error
+
+
 def _read_separated(path: Path, label: str) -> tuple[pd.DataFrame, list[Check]]:
     """A CSV or TSV file; a row with more values than the header is refused, never shortened."""
-    separator = SEPARATORS[path.suffix]
+    separator = SEPARATORS[path.suffix.lower()]
+    sign = "comma" if separator == "," else "tab"
     # Values stay texts: a reader that makes numbers of them merges 01 and 1, and NA is a word.
     options = {"dtype": str, "na_filter": False, "index_col": False, "sep": separator}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", ParserWarning)
             table = pd.read_csv(path, encoding="utf-8-sig", **options)
+            header = pd.read_csv(path, encoding="utf-8-sig", header=None, nrows=1, **options)
         lines = [line for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
+    except EmptyDataError as error:
+        raise ValueError(f"{path.name} is empty: it needs a line of names, then rows") from error
     except (ValueError, ParserWarning) as error:
-        sign = "comma" if separator == "," else "tab"
         raise ValueError(
             f"{path.name} can't be read as rows of equal length ({str(error).strip()}): put double "
             f"quotes around texts that hold a {sign}, a line end or a quote, double the quotes "
             "inside, and save it as UTF-8; or write JSON lines"
         ) from error
+    names = header.iloc[0].tolist()
+    if len(names) == 1 and any(mark in names[0] for mark in ",;\t|"):
+        raise ValueError(
+            f"{path.name} has the one column {names[0]!r}: in a file that ends in "
+            f"{path.suffix} a {sign} must separate the values"
+        )
+    table.columns = names  # as they are written: the reader numbers those that are there twice
+    if (again := (table == names).all(axis=1)).any():
+        raise ValueError(
+            f"{path.name}, row {int(again.argmax()) + 1} repeats the names of the columns: leave "
+            "it out"
+        )
     return table, [_lines_check(path.name, table, len(lines) - 1, separator, label)]
 
 
@@ -144,7 +178,7 @@ def _lines_check(name: str, table: pd.DataFrame, lines: int, separator: str, lab
         return Check("rows and lines", found)
     broken = table.apply(lambda column: column.str.contains("\n")).any(axis=1)
     first = int(broken.argmax()) + 1
-    if label in table:
+    if table.columns.tolist().count(label) == 1:
         place = table.columns.get_loc(label)
         labels = set(table[label])
         for row in table[broken].itertuples():

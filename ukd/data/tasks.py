@@ -7,19 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from datasets import (
-    Dataset,
-    DatasetDict,
-    disable_progress_bars,
-    load_dataset,
-    load_from_disk,
-)
+from datasets import Dataset, DatasetDict, disable_progress_bars, load_dataset
+from datasets.exceptions import DatasetBuildError
 
 from ukd.config.keys import HASH_LENGTH, config_hash, files_hash
 from ukd.config.paths import cache_folder, data_folder
 from ukd.data.checks import FEW_ROWS, Check, refuse, row_checks
 from ukd.data.draw import divide, limit, text_groups
 from ukd.data.labels import with_class_labels
+from ukd.data.metrics import check_f1
+from ukd.data.saved import load_saved
 
 HUB = "nyu-mll/glue"
 DEV_SHARE = 0.1  # of train
@@ -153,6 +150,7 @@ def load_task(name: str, source: str = "synthetic") -> Task:
     refuse(checks)
     if not spec.regression:
         dataset = with_class_labels(dataset, name)
+        check_f1(spec.metrics, name, len(dataset["train"].features["label"].names))
     return Task(name, spec, dataset, fingerprint(dataset, spec), tuple(checks))
 
 
@@ -178,8 +176,15 @@ def read_splits(name: str, source: str) -> DatasetDict:
     if not path.is_dir():
         raise ValueError(f"source {source!r} is neither 'synthetic', 'hub' nor a folder")
     if (path / "dataset_dict.json").is_file():
-        return load_from_disk(source)
-    return load_dataset(source, name, cache_dir=str(dataset_cache(path)))
+        return load_saved(path)
+    try:
+        return load_dataset(source, name, cache_dir=str(dataset_cache(path)))
+    except (OSError, ValueError, DatasetBuildError) as error:
+        reason = str(error.__cause__ or error).partition("\n")[0]
+        raise ValueError(
+            f"the folder {path.name!r} can't be read as {name} ({reason}): give it the layout of "
+            f"{HUB}, or write it with save_to_disk"
+        ) from error
 
 
 def _read_synthetic(name: str) -> DatasetDict:
