@@ -32,7 +32,7 @@ from ukd.data.tasks import Task
 from ukd.heads import ClassifierWithHeads, Frozen, PseudoClassifiers
 from ukd.losses import label_loss
 from ukd.models.bundled import default_learning_rates, resolve_encoder, tokenizer_hash
-from ukd.models.encoders import load_classifier, load_tokenizer, parameters, save
+from ukd.models.encoders import load_classifier, load_tokenizer, load_trained, parameters, save
 from ukd.models.family_check import check_family, check_layers
 from ukd.models.loading import read_config
 from ukd.models.students import STUDENTS
@@ -87,8 +87,10 @@ class Teacher:
         """The frozen teacher: inputs to logits (B, T, C), the last entry its own classifier.
 
         Before its pseudo classifiers are fitted that is the only one, T = 1.
+
+        Raises: ValueError for files that are damaged, and for weights that are missing.
         """
-        network = load_classifier(self.folder, task, seed=0)
+        network = load_trained(self.folder, task)
         heads = None
         if self.heads_key is not None:
             weights = load_file(self.heads / HEADS_FILE)
