@@ -252,6 +252,12 @@ FAILURES = [
     (DiskFull("no room in x"), 1, "error: no room in x"),
     (PermissionError(errno.EACCES, "Permission denied", "x"), 2, "'x'): take another file or fold"),
     (OSError(errno.EROFS, "Read-only file system", "x"), 2, "or set UKD_CACHE and UKD_RUNS to"),
+    (
+        IsADirectoryError(errno.EISDIR, "Is a directory", "x"),
+        2,
+        "Is a directory: 'x': check the path",
+    ),
+    (OSError("no file, no number"), 1, "OSError: no file, no number (add --debug"),
     (ZeroDivisionError("division by zero"), 1, "ZeroDivisionError: division by zero"),
     (KeyError("scores"), 1, "KeyError: 'scores' (add --debug for the traceback)"),
     (ValueError("two\nlines"), 2, "error: two lines"),

@@ -185,9 +185,10 @@ def logits(
     folder as --teacher-logits.
     """
     from ukd.data.tasks import load_task, source_of
-    from ukd.training.kept_logits import keep_logits
+    from ukd.training.kept_logits import check_new, keep_logits
     from ukd.training.teacher import train_teacher
 
+    check_new(out)  # before a teacher is trained
     config = budget.config()
     runtime = machine.runtime()
     data = load_task(task, source_of(task, source))

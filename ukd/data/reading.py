@@ -63,7 +63,12 @@ def read_tables(source: object, label: str) -> tuple[dict[str, Table], list[Chec
             "data set of the hub pass what datasets.load_dataset returns"
         )
     if any((path / file).is_file() for file in SAVED):
-        return read_tables(load_from_disk(str(path)), label)
+        try:
+            return read_tables(load_from_disk(str(path)), label)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{source} is damaged ({error}): write it again by save_to_disk"
+            ) from error
     return _read_folder(path, label)
 
 

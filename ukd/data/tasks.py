@@ -14,6 +14,7 @@ from datasets import (
     load_dataset,
     load_from_disk,
 )
+from datasets.exceptions import DatasetsError
 
 from ukd.config.keys import HASH_LENGTH, config_hash, files_hash
 from ukd.config.paths import cache_folder, data_folder
@@ -177,9 +178,16 @@ def read_splits(name: str, source: str) -> DatasetDict:
     path = Path(source)
     if not path.is_dir():
         raise ValueError(f"source {source!r} is neither 'synthetic', 'hub' nor a folder")
-    if (path / "dataset_dict.json").is_file():
-        return load_from_disk(source)
-    return load_dataset(source, name, cache_dir=str(dataset_cache(path)))
+    try:
+        if (path / "dataset_dict.json").is_file():
+            return load_from_disk(source)
+        return load_dataset(source, name, cache_dir=str(dataset_cache(path)))
+    except (OSError, ValueError, DatasetsError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"{name} can't be read from {source} ({reason}): pass a folder in the hub's layout, "
+            "with whole files, or one written by save_to_disk"
+        ) from error
 
 
 def _read_synthetic(name: str) -> DatasetDict:
