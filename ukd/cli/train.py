@@ -54,6 +54,7 @@ def run(
     from ukd.training.kept_logits import teacher_of
     from ukd.training.student_report import check_student_layers, describe_student
 
+    budget.check_kept(teacher_logits)
     chosen = losses.method(method)
     config = budget.config()
     runtime = machine.runtime()
@@ -107,6 +108,7 @@ def reproduce(
 
     if cluster and jobs:
         raise ValueError("--jobs are processes of this machine, and --cluster has its own workers")
+    budget.check_kept(teacher_logits)
     configs = comparison.configs(budget)
     tasks = comparison.chosen_tasks(configs[0])
     seeds = comparison.chosen_seeds(configs[0])
