@@ -101,10 +101,9 @@ def distill(  # noqa: PLR0913
 
 
 def _finished(place: Path) -> RunRecord | None:
-    """The record of a finished run; None where a file is damaged or lost, so that it is run again.
+    """The record of a finished run; None where a file is damaged or lost, the student's included.
 
-    The student's files count: what was trained would else be lost without a word. Raises
-    PermissionError for what this account may not read.
+    Raises PermissionError for what this account may not read.
     """
     return RunRecord.read(place / RECORD) if is_whole(place) else None
 
@@ -298,5 +297,4 @@ def _assistant(run: DistillationRun) -> Teacher:
         "parameters": record.student_parameters,
     }
     folder = Path(record.folder) / "student"
-    weights = weights_of(folder)
-    return Teacher(folder, record.hash, weights, teacher.encoder, teacher.about | about)
+    return Teacher(folder, record.hash, weights_of(folder), teacher.encoder, teacher.about | about)

@@ -180,7 +180,7 @@ class RunRecord:
             if not isinstance(content, dict):
                 raise ValueError(f"it holds a {type(content).__name__}, not a record")
             return cls.from_dict(content, str(path.parent))
-        except (IsADirectoryError, ValueError, *MISSHAPEN) as error:
+        except (FileNotFoundError, IsADirectoryError, ValueError, *MISSHAPEN) as error:
             raise ValueError(
                 f"{path} is not a readable record ({error}); remove it and run again"
             ) from error
