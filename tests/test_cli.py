@@ -35,6 +35,7 @@ COMMANDS = (
     *("collect", "doctor", "verify"),
 )
 RUN = ("run", "--task", "sentiment")
+KEPT = "--teacher-logits data/teachers/acceptability"
 SMOKE_RUN = (*RUN, "--preset", "smoke")
 
 
@@ -196,6 +197,95 @@ USAGE = [
     ("verify --rerun=", "no committed run has the hash ''"),
     ("verify --check", "No such option: --check"),
     ("methods all", "all"),
+    ("doctor extra", "unexpected extra argument"),
+    ("tabel", "Did you mean 'table'"),
+    ("run --task sentiment --teacher-logits nowhere", "nowhere holds no teacher's logits"),
+    ("run --task sentiment --teacher-logits README.md", "README.md holds no teacher's logits"),
+    ("run --task sentiment --teacher-logits tests", "tests holds no teacher's logits"),
+    (f"run --task sentiment {KEPT}", "are of acceptability with data"),
+    (f"run --task acceptability {KEPT} --method pkd-skip", "pkd-skip compares hidden states"),
+    (f"run --task acceptability {KEPT} --max-length 32", "take --max-length 64"),
+    (f"run --task acceptability {KEPT} --teacher-epochs 3", "--teacher-epochs 3 is about training"),
+    (f"run --task acceptability {KEPT} --teacher-depth 3", "leave one of them out"),
+    (f"reproduce {KEPT} --teacher-learning-rate 1e-4", "--teacher-learning-rate 0.0001 is about"),
+    ("run --task sentiment --teacher nowhere/at/all", "no model could be loaded from 'nowhere/at"),
+    ("run --task sentiment --teacher README.md", "no model could be loaded from 'README.md'"),
+    ("run --task sentiment --teacher tests", "'tests': it has no config.json; pass a folder made"),
+    ("run --task sentiment --teacher-depth 1", "student_depth is 4, and the teacher has 1 layers"),
+    ("run --task sentiment --student tests", "'tests': it has no config.json; pass a folder made"),
+    ("run --task sentiment --student README.md", "choose one of: layers, bilstm, gated-cnn"),
+    ("run --task sentiment --student-depth 1", "needs a student of at least 2 layers, got 1"),
+    ("run --task sentiment --student bilstm --embeddings tests", "'tests' is neither"),
+    ("run --task rte --source ukd/cli", "can't be read from ukd/cli ("),
+    ("run --task rte --source README.md", "'README.md' is neither 'synthetic', 'hub' nor a folder"),
+    ("run --task sentiment --layer-map my.map", "layer_map 'my.map' can't be imported"),
+    ("run --task sentiment --layer-map math.sqrt", "write a function in a file, as my_maps.py"),
+    ("run --task sentiment --student-layers last --teacher-layers all", "sees all of the teacher"),
+    ("reproduce --tasks all,sentiment", "unknown name 'all' in --tasks"),
+    ("reproduce --methods kd:tau=2:temperature=3", "has temperature twice: give one value"),
+    ("reproduce --methods kd:tau=-1", "temperature must be finite and positive, got -1"),
+    ("reproduce --cluster tcp://127.0.0.1:1 --jobs 2", "--cluster has its own workers"),
+    ("plan --presets --tasks sentiment", "--presets prints a table of all presets"),
+    ("plan --student bilstmm", "the sizes of 'bilstmm' are not known; pass a folder with its"),
+    ("plan --teacher tests", "the sizes of 'tests' are not known; pass a folder with its config"),
+    ("plan --jobs 2", "No such option: --jobs"),
+    ("check", "Missing argument 'DATA'"),
+    ("check nowhere.csv", "there is no file or folder 'nowhere.csv': check the path"),
+    ("check README.md", "neither a folder nor a file that ends in .csv, .tsv, .jsonl"),
+    ("check sentiment --text said", "--text said is for data of your own, and sentiment is a task"),
+    ("check sentiment --label said", "--label said is for data of your own"),
+    ("check sentiment --metrics f1", "--metrics f1 is for data of your own"),
+    ("check sentiment --held-out 0.5", "--held-out 0.5 is for data of your own"),
+    ("check sentiment --source hub", "source 'hub' has no task 'sentiment'"),
+    ("check sentiment --max-length 0", "whole number of at least 1, got '0'"),
+    ("check sentiment --max-length 2", "2 tokens an example leave none of the text: at least 3"),
+    ("check sentiment --max-length 300", "reads at most 256 tokens, and 300 are asked for"),
+    ("check sentiment --teacher tests", "'tests': it has no config.json; pass a folder made"),
+    ("logits --task sentiment", "Missing option '--out'"),
+    ("logits --out x", "Missing option '--task'"),
+    ("logits --task sentiment --out README.md", "README.md exists: choose another folder"),
+    ("logits --task sentiment --out tests", "tests exists: choose another folder, or remove it"),
+    ("logits --task none --out x", "unknown task 'none'; choose one of: acceptability"),
+    ("predict --student x --task rte --source ukd/cli", "can't be read from ukd/cli ("),
+    ("table --runs README.md", "README.md is not a folder of runs"),
+    ("table --runs tests --set mine", "tests holds records and no sets: leave out set 'mine'"),
+    ("figures --runs README.md", "README.md is not a folder of runs"),
+    ("figures --runs tests", "no runs: make some with"),
+    ("collect mine --runs README.md", "no finished runs in README.md"),
+    ("collect a b", "unexpected extra argument"),
+    ("verify --source hub", "--source hub is for a run that is repeated: give its hash (--rerun)"),
+    ("verify --teacher x", "--teacher x is for a run that is repeated"),
+    ("verify --write --rerun 10f5", "--write mends texts: leave one of them out"),
+]
+ROWS = "text,label\n" + "".join(f"room {number},{'ab'[number % 2]}\n" for number in range(60))
+# Files of one's own: name, content, further options, and what the line says.
+FILES = [
+    ("rows.csv", "", "", "rows.csv can't be read as rows of equal length"),
+    ("rows.csv", b"text,label\n\xff\xfe,a\n", "", "and save it as UTF-8"),
+    (
+        "rows.csv",
+        "text,label\nroom,a,b,c\n",
+        "",
+        "put double quotes around texts that hold a comma",
+    ),
+    ("rows.parquet", b"PAR1", "", "rows.parquet can't be read"),
+    ("rows.jsonl", "{", "", "rows.jsonl can't be read"),
+    ("rows.jsonl", "[1, 2]", "", "must hold JSON objects, one a row"),
+    ("rows.xlsx", "", "", "'rows.xlsx' is neither a folder nor a file that ends in .csv"),
+    ("saved/dataset_dict.json", "{", "", "saved is damaged (Expecting"),
+    ("rows.csv", ROWS, "--text said", "train has no column said; it has: text, label"),
+    ("rows.csv", ROWS, "--label said", "train has no column said; it has: text, label"),
+    ("rows.csv", ROWS, "--text a,b,c", "text must name one or two columns"),
+    ("rows.csv", ROWS, "--text ,", "text must name one or two columns"),
+    ("rows.csv", ROWS, "--metrics f2", "unknown metrics f2; choose among: accuracy, f1"),
+    ("rows.csv", ROWS, "--metrics ,", "there are no metrics; choose among: accuracy, f1"),
+    ("rows.csv", ROWS, "--metrics accuracy,pearson", "scored by 'pearson', with or without"),
+    ("rows.csv", ROWS, "--held-out test", "there is no split 'test'; there is: train"),
+    ("rows.csv", ROWS, "--held-out train", "would report scores on the rows that are learned"),
+    ("rows.csv", ROWS, "--held-out 2", "a share between 0 and 1, got 2.0"),
+    ("rows.csv", ROWS, "--held-out nan", "a share between 0 and 1, got nan"),
+    ("rows.csv", ROWS, "--source hub", "is none: leave it out, or name a task"),
+    ("rows.csv", ROWS, "--max-length 1", "1 tokens an example leave none of the text"),
 ]
 
 
@@ -203,6 +293,42 @@ USAGE = [
 def test_bad_input_is_refused_in_one_line(line, text, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert text in refusal(capsys, *line.split(" "))
+
+
+@pytest.fixture(autouse=True)
+def no_training(request, monkeypatch):
+    """What is refused is refused before anything trains."""
+    if "bad_input" in request.node.name:
+        monkeypatch.setattr("ukd.training.teacher.fit", raiser(AssertionError("training began")))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words", "text"), FILES, ids=[f"{name} {w}" for name, _, w, _ in FILES]
+)
+def test_bad_input_in_a_file_is_refused_in_one_line(name, content, words, text, capsys, tmp_path):
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    data = file if file.parent == tmp_path else file.parent
+    assert text in refusal(capsys, "check", data, *words.split())
+
+
+def test_bad_input_of_vectors_and_records_is_refused_in_one_line(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "vectors.txt").write_text("no numbers\n")
+    words = ("--student", "bilstm", "--embeddings", tmp_path / "vectors.txt")
+    assert "holds no word of the vocabulary" in refusal(capsys, *SMOKE_RUN, *words)
+    (tmp_path / "record.json").mkdir()
+    assert "record.json is not a readable record" in refusal(capsys, "table", "--runs", tmp_path)
+    (tmp_path / "record.json").rmdir()
+    (tmp_path / "record.json").write_text('{"format": 99, "hash": "0123456789ab"}')
+    for command in (("table",), ("figures",), ("collect", "mine")):
+        line = refusal(capsys, *command, "--runs", tmp_path)
+        assert f"{tmp_path / 'record.json'} is not a readable record (format is 99, and" in line
+
+
+def test_there_are_many_cases_of_bad_input():
+    assert len(USAGE) + len(FILES) >= 180 and len({line for line, _ in USAGE}) == len(USAGE)
 
 
 @pytest.mark.parametrize("option", RENAMED_OPTIONS)
@@ -252,6 +378,12 @@ FAILURES = [
     (DiskFull("no room in x"), 1, "error: no room in x"),
     (PermissionError(errno.EACCES, "Permission denied", "x"), 2, "'x'): take another file or fold"),
     (OSError(errno.EROFS, "Read-only file system", "x"), 2, "or set UKD_CACHE and UKD_RUNS to"),
+    (
+        IsADirectoryError(errno.EISDIR, "Is a directory", "x"),
+        2,
+        "Is a directory: 'x': check the path",
+    ),
+    (OSError("no file, no number"), 1, "OSError: no file, no number (add --debug"),
     (ZeroDivisionError("division by zero"), 1, "ZeroDivisionError: division by zero"),
     (KeyError("scores"), 1, "KeyError: 'scores' (add --debug for the traceback)"),
     (ValueError("two\nlines"), 2, "error: two lines"),

@@ -254,3 +254,20 @@ def test_two_processes_distil_as_one_does(folder, encoder, tmp_path):
             assert mine == pytest.approx(other, rel=1e-4, abs=1e-6)
     for name, weights in students[0].items():
         torch.testing.assert_close(weights, students[1][name], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "lost"])
+def test_a_damaged_copy_of_the_rows_is_read_anew(damage, folder, tmp_path, monkeypatch):
+    """A word of a text that has changed in the cache would be learned like any other."""
+    monkeypatch.setenv("UKD_CACHE", str(tmp_path))
+    expected = load_task("rte", folder).fingerprint
+    (copy,) = tmp_path.glob("datasets/*/rte/train/*.arrow")
+    content = bytearray(copy.read_bytes())
+    if damage == "lost":
+        copy.unlink()
+    else:
+        content[content.index(b"room") if b"room" in content else len(content) // 2] ^= 1
+        copy.write_bytes(content[:-200] if damage == "cut" else content)
+    with pytest.warns(UserWarning, match="the copy of the rows in .* is damaged: it is made anew"):
+        assert load_task("rte", folder).fingerprint == expected
+    assert load_task("rte", folder).fingerprint == expected

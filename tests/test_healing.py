@@ -1,22 +1,27 @@
 """What is damaged, lost or half-made in cache and runs is set aside and made anew; work goes on."""
 
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import ukd
+from ukd.analysis.runs import read_records
 from ukd.config.files import atomic_folder
 from ukd.config.paths import cache_folder
+from ukd.config.verified import NOTE, is_whole, set_aside
 from ukd.data.batches import TOKENS_FILE, tokenize_split
 from ukd.models.bundled import bundled_encoder
-from ukd.models.encoders import load_tokenizer
+from ukd.models.encoders import load_tokenizer, load_trained
+from ukd.teaching.sentence_widget import load_student
 from ukd.training.checkpoint import Checkpointer
-from ukd.training.loop import LossNotFiniteError, check_finite
+from ukd.training.loop import LossNotFiniteError, _scored, check_finite
 
 
 @pytest.fixture
@@ -75,14 +80,11 @@ def test_a_damaged_checkpoint_is_set_aside_and_training_begins_again(tmp_path, d
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("damage", [cut, os.remove, lambda path: path.write_text("[]")])
-def test_a_run_whose_record_is_damaged_or_lost_is_made_anew(
-    task, tiny, teacher, runtime, tmp_path, damage
-):
+def test_a_run_whose_record_is_damaged_is_made_anew(task, tiny, teacher, runtime, tmp_path):
     method = ukd.get_method("no-kd")
     options = {"config": tiny, "seed": 1, "runtime": runtime, "folder": tmp_path}
     first = ukd.distill(task, method, teacher, **options)
-    damage(Path(first.folder) / "record.json")
+    cut(Path(first.folder) / "record.json")
     with pytest.warns(UserWarning, match="the run in .* is damaged"):
         again = ukd.distill(task, method, teacher, **options)
     assert again.scores == first.scores and again.folder == first.folder
@@ -148,6 +150,105 @@ def test_an_assistant_whose_weights_are_damaged_is_made_anew(
     first = run("first")
     (weights,) = (cache_folder() / "assistants").glob("*/student/model.safetensors")
     flip(weights)
-    with pytest.warns(UserWarning, match="the assistant in .* is damaged"):
+    with pytest.warns(UserWarning, match="the run in .*assistants.* is damaged"):
         again = run("again")
     assert again.scores == first.scores
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [os.remove, emptied, cut, flip])
+def test_no_file_of_a_run_or_teacher_is_damaged_unnoticed(
+    damage, task, teacher, distilled, tmp_path
+):
+    run = Path(distilled("universal-kd").folder)
+    there = [path.relative_to(run) for path in run.rglob("*") if path.is_file()]
+    assert {"record.json", "made.json", "student/heads.safetensors"} <= set(map(str, there))
+    for number, name in enumerate(there):
+        copy = tmp_path / str(number)
+        shutil.copytree(run, copy)
+        damage(copy / name)
+        if str(name) == NOTE:
+            assert damage is flip or not is_whole(copy), "a lost note means that it is made anew"
+            continue
+        assert not is_whole(copy)
+        with pytest.raises(ValueError, match=r"record\.json|is damaged") as error:
+            load_student(copy, task)
+        assert "\n" not in str(error.value) and str(copy) in str(error.value)
+    for name in ("model.safetensors", "config.json", "tokenizer.json", "teacher.json"):
+        copy = tmp_path / name / teacher.folder.name
+        shutil.copytree(teacher.folder, copy)
+        damage(copy / name)
+        with pytest.raises(ValueError, match="is damaged: its files are not as its made.json"):
+            replace(teacher, folder=copy).load(task)
+
+
+@pytest.mark.parametrize("lost", ["classifier.bias", "classifier.weight", "bert.pooler.dense.bias"])
+def test_a_trained_classifier_is_never_drawn_anew(lost, task, teacher, distilled, tmp_path):
+    """Labels of a classifier that nobody trained look like any others."""
+    student = Path(distilled("universal-kd").folder) / "student"
+    for name, folder in (("teacher", teacher.folder), ("student", student)):
+        copy = tmp_path / name
+        shutil.copytree(folder, copy)
+        (copy / NOTE).unlink(missing_ok=True)  # as a folder of another tool
+        assert load_trained(copy, task).config.num_labels == 2
+        weights = load_file(copy / "model.safetensors")
+        del weights[lost]
+        save_file(weights, copy / "model.safetensors", {"format": "pt"})
+        with pytest.raises(ValueError, match=f"{name} holds no trained classifier, .* {lost}"):
+            load_trained(copy, task)
+    with pytest.raises(ValueError, match="holds no trained classifier, .*train it again"):
+        replace(teacher, folder=tmp_path / "teacher").load(task)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [os.remove, emptied, cut, flip])
+@pytest.mark.parametrize("name", ["record.json", "made.json", "student/model.safetensors"])
+def test_a_run_that_lost_a_file_is_made_anew_once_and_tables_go_on(
+    name, damage, distilled, task, tiny, teacher, runtime, tmp_path, monkeypatch
+):
+    first = distilled("universal-kd")
+    method = ukd.get_method("universal-kd")
+    place = tmp_path / Path(first.folder).name
+    shutil.copytree(first.folder, place)
+    damage(place / name)
+    calls = []
+
+    def train(*_):
+        calls.append(1)
+        shutil.copytree(first.folder, place)
+
+    monkeypatch.setattr("ukd.training.distill._train", train)
+    options = {"config": tiny, "seed": 1, "runtime": runtime, "folder": tmp_path}
+    with pytest.warns(UserWarning, match="the run in .* is damaged: it is made anew"):
+        assert ukd.distill(task, method, teacher, **options) == first
+    assert ukd.distill(task, method, teacher, **options) == first
+    assert len(calls) == 1
+    assert read_records(tmp_path) == [first], "what was set aside is no run"
+
+
+def test_a_lost_or_changed_record_is_never_left_out_of_a_table(distilled, tmp_path):
+    place = tmp_path / "run"
+    shutil.copytree(distilled("universal-kd").folder, place)
+    record = place / "record.json"
+    content = record.read_text()
+    record.write_text(content.replace('"seed": 1', '"seed": 2', 1))
+    with pytest.raises(ValueError, match=r"record\.json is not a readable record \(its sha256"):
+        read_records(tmp_path)
+    record.unlink()
+    with pytest.raises(ValueError, match=r"record\.json is lost: run it again, or remove"):
+        read_records(tmp_path)
+
+
+def test_healing_in_the_middle_of_training_is_said(tmp_path):
+    """The score of an epoch reads tables of the cache, which may be damaged."""
+
+    def score(_):
+        set_aside(tmp_path / "table", "table of teacher outputs")
+        return 1.0
+
+    (tmp_path / "table").mkdir()
+    with pytest.warns(UserWarning, match="the table of teacher outputs in .* is damaged"):
+        assert _scored(torch.nn.Linear(1, 1), score) == (1.0, {})

@@ -12,7 +12,12 @@ from datasets import Dataset
 import ukd
 from ukd.data.metrics import expected_calibration_error
 from ukd.data.tasks import SPECS
-from ukd.training.layer_report import attention_summary, early_exit_curve
+from ukd.training.layer_report import (
+    EXIT_THRESHOLDS,
+    attention_summary,
+    early_exit_curve,
+    exit_thresholds,
+)
 from ukd.training.student_report import prediction_summary
 
 
@@ -65,6 +70,22 @@ def test_early_exit_by_hand():
     assert (
         found[1]["scores"]["accuracy"] == 50
     )  # the first is wrong in the last layer: thinking on does harm
+
+
+@pytest.mark.parametrize("classes", [2, 3, 40, 150])
+def test_thresholds_of_early_exit_follow_the_number_of_classes(classes):
+    found = exit_thresholds(classes)
+    assert found == sorted(found) and found[-1] > 1
+    assert 1 / classes < found[0] <= 0.6
+    if classes == 2:
+        assert tuple(found) == EXIT_THRESHOLDS
+    # Right at every layer, five times as sure as a guess.
+    labels = torch.arange(2 * classes) % classes
+    sure = 5 / classes
+    logit = math.log(sure * (classes - 1) / (1 - sure)) if sure < 1 else 3.0
+    logits = (logit * torch.eye(classes)[labels]).unsqueeze(1).repeat(1, 4, 1)
+    used = {point["layers"] for point in early_exit_curve(logits, labels, small_task())}
+    assert used == {1.0, 4.0}
 
 
 def test_early_exit_of_a_regression_is_nothing():

@@ -5,6 +5,7 @@ from copy import deepcopy
 
 import pytest
 
+from ukd.analysis.runs import as_runs, read_records
 from ukd.methods.registry import get_method
 from ukd.training.run_record import RunRecord, method_settings
 
@@ -186,3 +187,36 @@ def test_a_damaged_file_is_named(text, tmp_path):
     (tmp_path / "half.json").write_text(text)
     with pytest.raises(ValueError, match=r"half\.json is not a readable record"):
         RunRecord.read(tmp_path / "half.json")
+
+
+def _places(content, path=()):
+    """The path of every value in a record, of a list the first."""
+    pairs = content.items() if isinstance(content, dict) else enumerate(content[:1])
+    for key, value in pairs:
+        yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from _places(value, (*path, key))
+
+
+@pytest.mark.slow
+def test_a_value_of_another_kind_is_refused_or_harmless_wherever_it_stands(tmp_path):
+    content = record().to_dict()
+    file = tmp_path / "record.json"
+    refused = 0
+    for path in _places(json.loads(json.dumps(content))):
+        for value in ("gone", 7):
+            changed = json.loads(json.dumps(content))
+            place = changed
+            for name in path[:-1]:
+                place = place[name]
+            if value == "gone":
+                del place[path[-1]]
+            else:
+                place[path[-1]] = value
+            file.write_text(json.dumps(changed))
+            try:
+                as_runs(read_records(tmp_path))
+            except ValueError as error:
+                refused += 1
+                assert "\n" not in str(error) and str(tmp_path) in str(error), path
+    assert refused > 80

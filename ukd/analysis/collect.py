@@ -52,6 +52,7 @@ def add_runs(
     records = list(records)
     if not records:
         raise ValueError("no finished runs to add: make some with `ukd reproduce` or `ukd run`")
+    as_runs(records)  # one that no table can be made of is refused
     others = list(others)
     if others and search_task is None:
         raise ValueError("sets of other runs count in a search alone: name the task of the search")

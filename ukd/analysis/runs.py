@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from ukd.analysis.grouping import with_names
 from ukd.analysis.rows import tables_of
 from ukd.analysis.store import Store, is_store, problems, read_store
 from ukd.config.paths import data_folder, in_clone
-from ukd.training.run_record import RunRecord
+from ukd.config.verified import ASIDE, NOTE, noted
+from ukd.training.run_record import MISSHAPEN, RECORD, RunRecord
 
 # Sets of the committed runs that texts and figures are made from.
 SUITE = "synthetic-ild"  # every method at one learning rate
@@ -142,12 +144,29 @@ def _search_text(search: dict | None) -> str | None:
 
 
 def as_runs(runs: Runs | Iterable[RunRecord]) -> Runs:
-    """Runs as they are, or those of fresh records. Raises ValueError where there are none."""
+    """Runs as they are, or those of fresh records.
+
+    Raises: ValueError where there are none, and for a record that has a value of another kind.
+    """
     if isinstance(runs, Runs):
         return runs
     records = list(runs)
     if not records:
         raise ValueError("no runs: make some with `ukd reproduce` or `ukd run`")
+    try:
+        return _runs_of_records(records)
+    except MISSHAPEN as error:
+        if len(records) == 1:
+            raise ValueError(
+                f"the record of run {records[0].hash} in {records[0].folder} has a value of "
+                f"another kind ({error!r}): remove it and run again"
+            ) from error
+        for record in records:
+            as_runs([record])  # raises for the one
+        raise
+
+
+def _runs_of_records(records: list[RunRecord]) -> Runs:
     tables = tables_of(records, NO_SET)
     table = joined(tables)
     searches = [_search_text(record.search) for record in records]
@@ -156,27 +175,41 @@ def as_runs(runs: Runs | Iterable[RunRecord]) -> Runs:
 
 
 def read_records(folder: Path) -> list[RunRecord]:
-    """All records in JSON below a folder, in the order of their paths; hidden folders are left out.
+    """All records in JSON below a folder, in the order of their paths.
 
-    Raises: ValueError that names a damaged file.
+    Hidden folders, and runs that were set aside as damaged, are left out.
+
+    Raises: ValueError that names a file that is damaged or lost.
     """
     folder = Path(folder).resolve()
     records = []
     for path in sorted(folder.rglob("*.json")):
         parts = path.relative_to(folder).parts
-        if any(part.startswith(".") for part in parts) or not _is_record(path):
-            continue
-        records.append(RunRecord.read(path))
+        if not any(part.startswith(".") or ASIDE in part for part in parts) and _is_record(path):
+            records.append(RunRecord.read(path))
     return records
 
 
 def _is_record(path: Path) -> bool:
-    """Whether a file is a record, or too damaged to tell."""
+    """Whether a file is a record, or too damaged to tell.
+
+    Raises: ValueError for the note of a run that has lost its record.
+    """
+    of_run = [place / RECORD for place in (path.parent, path.parent.parent)]
+    if path.name == RECORD:
+        return True
+    if any(record.is_file() for record in of_run):
+        return False
+    if path.name == NOTE:
+        with suppress(OSError):
+            if RECORD in noted(path.parent):
+                raise ValueError(f"{of_run[0]} is lost: run it again, or remove its folder")
+        return False
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         return True
-    return isinstance(content, dict) and "method" in content and "scores" in content
+    return isinstance(content, dict) and {"hash", "format"} <= set(content)
 
 
 def check_runs(folder: Path | None = None) -> list[str]:

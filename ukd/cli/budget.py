@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -148,6 +149,17 @@ class Budget:
             help=f"Only warn when the teacher has not learned its task.  {BY_PRESET}",
         ),
     ] = False
+
+    def check_kept(self, logits: Path | None) -> None:
+        """Raise ValueError for an option of the teacher's training where its logits are kept."""
+        if logits is None:
+            return
+        for name in ("teacher_depth", "teacher_epochs", "teacher_learning_rate"):
+            if (value := getattr(self, name)) is not None:
+                raise ValueError(
+                    f"--{name.replace('_', '-')} {value} is about training a teacher, and "
+                    f"--teacher-logits {logits} is one that is trained: leave one of them out"
+                )
 
     def config(self) -> TrainingConfig:
         """The preset with the options that are given.

@@ -97,6 +97,13 @@ def verify(
 
     The exit status is 1 if one does not.
     """
+    if rerun is not None and write:
+        raise ValueError("--rerun repeats a run and --write mends texts: leave one of them out")
+    if rerun is None and (teacher or source):
+        raise ValueError(
+            f"{'--teacher' if teacher else '--source'} {teacher or source} is for a run that is "
+            "repeated: give its hash (--rerun), or leave it out"
+        )
     if rerun is not None:
         from ukd.cli.rerun import repeat
 

@@ -28,15 +28,24 @@ Data = Annotated[
     ),
 ]
 TextColumns = Annotated[
-    str, text("--text", metavar="COLUMN", text="Your column of the text, or two with a comma.")
+    str | None,
+    text(
+        "--text",
+        metavar="COLUMN",
+        text="Your column of the text, or two with a comma.  [default: text]",
+    ),
 ]
-LabelColumn = Annotated[str, text("--label", metavar="COLUMN", text="Your column of the label.")]
+LabelColumn = Annotated[
+    str | None,
+    text("--label", metavar="COLUMN", text="Your column of the label.  [default: label]"),
+]
 Metrics = Annotated[
-    str,
+    str | None,
     text(
         "--metrics",
         metavar="NAMES",
-        text="For your data: of accuracy, f1, matthews; or pearson,spearman for values.",
+        text="For your data: of accuracy, f1, matthews; or pearson,spearman for values.  "
+        "[default: accuracy]",
     ),
 ]
 HeldOut = Annotated[
@@ -120,6 +129,11 @@ def plan(
     from ukd.training import cost
 
     if presets:
+        if comparison != Comparison():
+            raise ValueError(
+                "--presets prints a table of all presets, whatever is compared: leave "
+                "the other options out"
+            )
         print(cost.presets_table(HUB_PRESETS))
         return 0
     configs = comparison.configs(budget)
@@ -136,9 +150,9 @@ def plan(
 def check(
     data: Data,
     source: Source = None,
-    text_columns: TextColumns = "text",
-    label: LabelColumn = "label",
-    metrics: Metrics = "accuracy",
+    text_columns: TextColumns = None,
+    label: LabelColumn = None,
+    metrics: Metrics = None,
     held_out: HeldOut = None,
     teacher: TokensOf = "bundled",
     max_length: MaxLength = 64,
@@ -149,6 +163,7 @@ def check(
     teacher is trained. "noted" is worth knowing.
     """
     from ukd.config.runtime import logger
+    from ukd.data.batches import check_length
     from ukd.data.checks import (
         WrongInput,
         across_checks,
@@ -162,6 +177,8 @@ def check(
     from ukd.models.bundled import resolve_encoder
     from ukd.models.encoders import load_tokenizer
 
+    given = {"--text": text_columns, "--label": label, "--metrics": metrics}
+    _check_reach(data, data in SPECS, source, given | {"--held-out": held_out})
     logger.disabled = True  # the table says the same
     try:
         if data in SPECS:
@@ -169,10 +186,16 @@ def check(
             found = [*task.checks, *across_checks(task.dataset, task.spec.columns, own=False)]
             found += class_checks(task, own=False)
         else:
-            columns = {"text": words(text_columns), "label": label, "metrics": words(metrics)}
-            task = custom_task(data, **columns, held_out=_split_or_share(held_out))
+            task = custom_task(
+                data,
+                text=words(text_columns or "text"),
+                label=label or "label",
+                metrics=words(metrics or "accuracy"),
+                held_out=_split_or_share(held_out),
+            )
             found = list(task.checks)
         tokenizer = load_tokenizer(resolve_encoder(teacher)[0])
+        check_length(task, tokenizer, max_length)
         found += token_checks(task, tokenizer, max_length)
         refuse(found)
     except WrongInput as error:
@@ -182,6 +205,17 @@ def check(
         logger.disabled = False
     print(checks_table(found))
     return 0
+
+
+def _check_reach(data: str, is_task: bool, source: str | None, columns: dict) -> None:
+    """Raise ValueError for an option that would have no effect on this data."""
+    given = [f"{option} {value}" for option, value in columns.items() if value is not None]
+    if is_task and given:
+        raise ValueError(f"{given[0]} is for data of your own, and {data} is a task: leave it out")
+    if not is_task and source is not None:
+        raise ValueError(
+            f"--source {source} is for a task, and {data} is none: leave it out, or name a task"
+        )
 
 
 def _split_or_share(held_out: str | None) -> str | float | None:

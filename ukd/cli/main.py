@@ -177,6 +177,8 @@ def explain(error: BaseException) -> tuple[str, int]:
             "UKD_CACHE and UKD_RUNS to folders of yours",
             REFUSED,
         )
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"error: {text}: check the path", REFUSED
     if isinstance(error, ValueError | FileExistsError):
         return f"error: {text or kind}", REFUSED
     return f"error: {kind}: {text} (add --debug for the traceback)", FAILED

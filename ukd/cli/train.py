@@ -54,6 +54,7 @@ def run(
     from ukd.training.kept_logits import teacher_of
     from ukd.training.student_report import check_student_layers, describe_student
 
+    budget.check_kept(teacher_logits)
     chosen = losses.method(method)
     config = budget.config()
     runtime = machine.runtime()
@@ -107,6 +108,7 @@ def reproduce(
 
     if cluster and jobs:
         raise ValueError("--jobs are processes of this machine, and --cluster has its own workers")
+    budget.check_kept(teacher_logits)
     configs = comparison.configs(budget)
     tasks = comparison.chosen_tasks(configs[0])
     seeds = comparison.chosen_seeds(configs[0])
@@ -185,9 +187,10 @@ def logits(
     folder as --teacher-logits.
     """
     from ukd.data.tasks import load_task, source_of
-    from ukd.training.kept_logits import keep_logits
+    from ukd.training.kept_logits import check_new, keep_logits
     from ukd.training.teacher import train_teacher
 
+    check_new(out)  # before a teacher is trained
     config = budget.config()
     runtime = machine.runtime()
     data = load_task(task, source_of(task, source))

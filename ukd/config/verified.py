@@ -6,6 +6,7 @@ import json
 import secrets
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from ukd.config.files import atomic_folder, write_json
@@ -14,6 +15,7 @@ from ukd.config.locks import folder_lock
 from ukd.config.runtime import rank
 
 NOTE = "made.json"
+ASIDE = ".damaged-"  # in the name of a folder or file that was set aside
 
 
 def build_verified(
@@ -46,25 +48,60 @@ def read_note(folder: Path) -> dict:
     return json.loads((folder / NOTE).read_text(encoding="utf-8"))
 
 
+def noted(folder: Path) -> dict[str, str]:
+    """The sha256 of each file by its name, as a folder's note has it.
+
+    Raises OSError where there is none, or one that can't be read.
+    """
+    try:
+        sums = read_note(folder)["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise OSError(f"{folder / NOTE} is damaged ({error})") from error
+    if not sums or not isinstance(sums, dict):
+        raise OSError(f"{folder / NOTE} is damaged: it names no files")
+    return sums
+
+
 def is_whole(folder: Path) -> bool:
     """Whether a folder has its note, and every file is as it was written.
 
     Raises PermissionError for what this account may not read: that need not be damaged.
     """
     try:
-        expected = read_note(folder)["sha256"]
+        expected = noted(folder)
         return all(files_hash([folder / name]) == digest for name, digest in expected.items())
     except PermissionError:
         raise
-    except (OSError, ValueError, KeyError):
+    except OSError:
         return False
+
+
+def refuse_damaged(folder: Path) -> None:
+    """Raise ValueError for a folder whose files are not as it or its parent noted them.
+
+    One without a note, such as a model of another tool, passes.
+    """
+    for place in (folder, folder.parent):
+        if (place / NOTE).is_file() and not is_whole(place):
+            raise ValueError(
+                f"{place} is damaged: its files are not as its {NOTE} has them; make it anew (the "
+                "call that made it does that), or remove it"
+            )
+
+
+def refuse_changed(path: Path) -> None:
+    """Raise ValueError for a file that is not as its folder's note has it, if there is a note."""
+    with suppress(OSError):
+        expected = noted(path.parent).get(path.name)
+        if expected not in (None, files_hash([path])):
+            raise ValueError(f"its sha256 is not the one in {NOTE}")
 
 
 def set_aside(folder: Path, content: str) -> None:
     """Rename a damaged folder, with a warning, so that its place is free."""
     if rank() > 0 or not folder.exists():
         return
-    aside = folder.with_name(f"{folder.name}.damaged-{secrets.token_hex(3)}")
+    aside = folder.with_name(f"{folder.name}{ASIDE}{secrets.token_hex(3)}")
     folder.rename(aside)
     warnings.warn(
         f"the {content} in {folder} is damaged: it is made anew, and what was there is kept as "
@@ -73,12 +110,12 @@ def set_aside(folder: Path, content: str) -> None:
     )
 
 
-def write_checksums(folder: Path, part: Path) -> None:
-    """A note in `folder` with the checksums of the files of one of its folders; see `is_whole`."""
-    sums = {f"{part.name}/{name}": digest for name, digest in _checksums(part).items()}
-    write_json(folder / NOTE, {"sha256": sums})
+def write_checksums(folder: Path) -> None:
+    """Write the note of a folder that holds folders, too; see `is_whole`."""
+    write_json(folder / NOTE, {"sha256": _checksums(folder)})
 
 
 def _checksums(folder: Path) -> dict[str, str]:
-    """The sha256 of every file by its name."""
-    return {path.name: files_hash([path]) for path in sorted(folder.iterdir()) if path.is_file()}
+    """The sha256 of every file by its path in the folder."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {path.relative_to(folder).as_posix(): files_hash([path]) for path in files}

@@ -123,18 +123,7 @@ def tokenize_split(
     Raises: ValueError for more tokens than the tokenizer's model has positions for, and for so few
     that no token of a text is left.
     """
-    pair = len(task.spec.columns) == 2
-    least = tokenizer.num_special_tokens_to_add(pair) + len(task.spec.columns)
-    if max_length < least:
-        raise ValueError(
-            f"{max_length} tokens an example leave none of the text: at least {least} are needed "
-            "(--max-length)"
-        )
-    if max_length > tokenizer.model_max_length:
-        raise ValueError(
-            f"the encoder reads at most {tokenizer.model_max_length} tokens, and {max_length} are "
-            "asked for (--max-length)"
-        )
+    check_length(task, tokenizer, max_length)
     if rows is None:
         rows = list(range(len(task.dataset[split])))
     key = config_hash(
@@ -166,6 +155,25 @@ def tokenize_split(
     dtype = torch.float32 if task.spec.regression else torch.long
     labels = torch.tensor(np.asarray(selected["label"]), dtype=dtype)
     return TokenizedSplit(inputs, labels, torch.tensor(rows), tokenizer, key)
+
+
+def check_length(task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+    """Raise ValueError for too many tokens an example, and for so few that none of a text is left.
+
+    The tokenizer says how many its model has positions for.
+    """
+    pair = len(task.spec.columns) == 2
+    least = tokenizer.num_special_tokens_to_add(pair) + len(task.spec.columns)
+    if max_length < least:
+        raise ValueError(
+            f"{max_length} tokens an example leave none of the text: at least {least} are needed "
+            "(--max-length)"
+        )
+    if max_length > tokenizer.model_max_length:
+        raise ValueError(
+            f"the encoder reads at most {tokenizer.model_max_length} tokens, and {max_length} are "
+            "asked for (--max-length)"
+        )
 
 
 def _tokenizer_key(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -116,8 +116,10 @@ def _check_options(
             f"the columns {columns} of the text and {label!r} of the label must differ: a text "
             "that is the label gives the answer away"
         )
-    if unknown := set(metrics) - set(METRICS) or not metrics:
-        raise ValueError(f"unknown metrics {unknown}; choose among: {', '.join(METRICS)}")
+    unknown = sorted(set(metrics) - set(METRICS))
+    if unknown or not metrics:
+        what = f"unknown metrics {', '.join(unknown)}" if unknown else "there are no metrics"
+        raise ValueError(f"{what}; choose among: {', '.join(METRICS)}")
     if set(metrics) & set(CORRELATION) and not {"pearson"} <= set(metrics) <= set(CORRELATION):
         raise ValueError(
             "labels that are values are scored by 'pearson', with or without 'spearman', and "

@@ -12,7 +12,7 @@ from datasets import Dataset, DatasetDict, concatenate_datasets, load_dataset_bu
 from pandas.errors import EmptyDataError, ParserWarning
 
 from ukd.data.checks import DOUBTFUL, GOOD, REFUSED, Check
-from ukd.data.saved import is_saved, load_saved
+from ukd.data.folders import is_saved, load_saved
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 FORMATS = (*SEPARATORS, ".jsonl", ".json", ".parquet")

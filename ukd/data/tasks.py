@@ -8,21 +8,19 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 from datasets import Dataset, DatasetDict, disable_progress_bars, load_dataset
-from datasets.exceptions import DatasetBuildError
 
-from ukd.config.keys import HASH_LENGTH, config_hash, files_hash
-from ukd.config.paths import cache_folder, data_folder
+from ukd.config.keys import HASH_LENGTH, config_hash
+from ukd.config.paths import data_folder
 from ukd.data.checks import FEW_ROWS, Check, refuse, row_checks
 from ukd.data.draw import divide, limit, text_groups
+from ukd.data.folders import read_layout
 from ukd.data.labels import with_class_labels
 from ukd.data.metrics import check_f1
-from ukd.data.saved import load_saved
 
 HUB = "nyu-mll/glue"
 DEV_SHARE = 0.1  # of train
 DEV_MOST = 1000  # rows
 FINGERPRINT_ROWS = 10_000  # read at a time
-CODE = (".py", ".pyc")  # files in a folder of data that are no data
 
 
 @dataclass(frozen=True)
@@ -175,16 +173,7 @@ def read_splits(name: str, source: str) -> DatasetDict:
     path = Path(source)
     if not path.is_dir():
         raise ValueError(f"source {source!r} is neither 'synthetic', 'hub' nor a folder")
-    if (path / "dataset_dict.json").is_file():
-        return load_saved(path)
-    try:
-        return load_dataset(source, name, cache_dir=str(dataset_cache(path)))
-    except (OSError, ValueError, DatasetBuildError) as error:
-        reason = str(error.__cause__ or error).partition("\n")[0]
-        raise ValueError(
-            f"the folder {path.name!r} can't be read as {name} ({reason}): give it the layout of "
-            f"{HUB}, or write it with save_to_disk"
-        ) from error
+    return read_layout(name, path)
 
 
 def _read_synthetic(name: str) -> DatasetDict:
@@ -205,29 +194,6 @@ def _read_hub(name: str) -> DatasetDict:
             f"{HUB} can't be reached ({reason}): pass a folder in its layout (--source), or take a "
             f"task that comes with the kit: {', '.join(SYNTHETIC)}"
         ) from error
-
-
-def dataset_cache(path: Path) -> Path:
-    """Where `load_dataset` keeps what it reads from a file or folder, by its content.
-
-    In one place for all it would find a changed file under the same name, and serve the old rows.
-    """
-    if path.is_file():
-        content = files_hash([path])[:HASH_LENGTH]
-    else:
-        content = config_hash({name: files_hash([file]) for name, file in _data_files(path)})
-    return cache_folder() / "datasets" / content
-
-
-def _data_files(folder: Path) -> list[tuple[str, Path]]:
-    """Every file under a folder by its relative name; hidden ones and code are left out."""
-    files = []
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if path.is_file() and not hidden and path.suffix not in CODE:
-            files.append((relative.as_posix(), path))
-    return files
 
 
 def _split(splits: DatasetDict, split: str, name: str) -> Dataset:

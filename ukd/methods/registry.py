@@ -182,7 +182,10 @@ def parse_method(text: str) -> Method:
     options: dict[str, object] = {}
     for change in changes:
         option, _, value = change.partition("=")
-        options[option] = _parse_value(OPTION_ALIASES.get(option, option), value, text)
+        option = OPTION_ALIASES.get(option, option)
+        if option in options:
+            raise ValueError(f"{text!r} has {option} twice: give one value")
+        options[option] = _parse_value(option, value, text)
     return get_method(name, **options)
 
 

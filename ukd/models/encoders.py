@@ -10,7 +10,6 @@ from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     set_seed,
@@ -19,10 +18,13 @@ from transformers.utils import logging as transformers_logging
 
 from ukd.config.choices import LAYER_SELECTIONS
 from ukd.config.runtime import attention_kernel, logger
+from ukd.config.verified import refuse_damaged
 from ukd.data.tasks import Task
+from ukd.models.classes import check_label_order, classifies, label_options
 from ukd.models.family_check import check_encoder_kind
 from ukd.models.loading import (
     further_layers,
+    of_encoder,
     read_config,
     read_weights,
     sources_explained,
@@ -84,20 +86,22 @@ def load_classifier(
     if layers is not None and not 1 <= layers <= depth:
         raise ValueError(f"{source} has {depth} layers, so {layers} of them can't be taken")
     check_label_order(config, task, source)
-    changes = _label_options(task)
+    changes = label_options(task)
     left_out = set()
     if layers is not None and selection == "first":
         changes["num_hidden_layers"] = layers  # the others are not even read
         left_out = further_layers(config, layers, source)
     set_seed(seed)
-    network, has_classifier = read_weights(
+    network, drawn = read_weights(
         AutoModelForSequenceClassification,
         source,
         left_out=left_out,
         attn_implementation=attention_kernel(),
         **changes,
     )
-    if has_classifier and (new_classifier or not _classifies(config)):
+    of_classifier = {name for name in network.state_dict() if not of_encoder(network, name)}
+    in_part = bool(of_classifier & drawn)
+    if of_classifier - drawn and (new_classifier or in_part or not classifies(config)):
         logger.info(f"{source} has a classifier; its layers are taken, with a new classifier")
         network = with_new_classifier(network, seed)
     if layers is not None and selection != "first":
@@ -105,10 +109,27 @@ def load_classifier(
     return network
 
 
-def _classifies(config: PreTrainedConfig) -> bool:
-    """Whether a source's classifier is one of whole texts; a folder that does not say has it."""
-    kinds = config.architectures
-    return not kinds or any("SequenceClassification" in kind for kind in kinds)
+def load_trained(folder: str | Path, task: Task) -> PreTrainedModel:
+    """A classifier that was trained on `task`, in a folder: nothing in it is drawn at random.
+
+    Raises: ValueError for files that are not as they were written, for a classifier or pooler that
+    is missing in part or in whole, and as `load_classifier` does.
+    """
+    refuse_damaged(Path(folder))
+    config = read_config(folder)
+    check_label_order(config, task, folder)
+    network, drawn = read_weights(
+        AutoModelForSequenceClassification,
+        folder,
+        attn_implementation=attention_kernel(),
+        **label_options(task),
+    )
+    if drawn:
+        raise ValueError(
+            f"{folder} holds no trained classifier, as it lacks {min(drawn)}: pass the folder of "
+            "a finished training, or train it again"
+        )
+    return network
 
 
 def selected_layers(selection: str, count: int, depth: int) -> list[int]:
@@ -149,26 +170,6 @@ def keep_layers(network: PreTrainedModel, indices: list[int], source: str | Path
     network.config.num_hidden_layers = len(indices)
 
 
-def check_label_order(config: PreTrainedConfig, task: Task, source: str | Path) -> None:
-    """Raise ValueError for a classifier with other outputs, or with its classes in another order.
-
-    Its answers would be read as others.
-    """
-    if config.architectures and _classifies(config) and config.num_labels != task.num_labels:
-        raise ValueError(
-            f"{source} has a classifier with {config.num_labels} outputs, and {task.name} needs "
-            f"{task.num_labels}: pass the encoder it was made from"
-        )
-    by_index = sorted((config.id2label or {}).items(), key=lambda item: int(item[0]))
-    of_model = [str(name).lower() for _, name in by_index]
-    of_task = [name.lower() for name in task.label_names or ()]
-    if set(of_model) == set(of_task) and of_model != of_task:
-        raise ValueError(
-            f"{source} names its classes {of_model}, and {task.name} names them {of_task}: pass a "
-            "model with the task's order, or one without a classifier"
-        )
-
-
 def new_student(
     kind: str,
     source: str | Path,
@@ -205,7 +206,7 @@ def new_student(
         num_hidden_layers=layers,
         embedding_size=width,
         pad_token_id=tokenizer.pad_token_id,
-        **_label_options(task),
+        **label_options(task),
     )
     network = AutoModelForSequenceClassification.from_config(config)
     if embeddings is not None:
@@ -261,18 +262,6 @@ def _read_vectors(path: Path, vocabulary: dict[str, int]) -> dict[int, list[floa
             except ValueError:
                 continue
     return found
-
-
-def _label_options(task: Task) -> dict:
-    """How a configuration names the task's outputs."""
-    options = {
-        "num_labels": task.num_labels,
-        "problem_type": "regression" if task.spec.regression else None,
-    }
-    if task.label_names:
-        options["id2label"] = dict(enumerate(task.label_names))
-        options["label2id"] = {name: index for index, name in enumerate(task.label_names)}
-    return options
 
 
 def save(

@@ -62,7 +62,7 @@ def read_config(source: str | Path, **changes: object) -> PreTrainedConfig:
 
 def read_weights(
     auto: type, source: str | Path, *, left_out: Iterable[str] = (), **options: object
-) -> tuple[PreTrainedModel, bool]:
+) -> tuple[PreTrainedModel, set[str]]:
     """A network with its weights in float32.
 
     Args:
@@ -71,7 +71,7 @@ def read_weights(
         left_out: names of weights that are there and not wanted, those of further layers.
         options: of `from_pretrained`. Pickled weights and the source's own code stay unread.
 
-    Returns: (network, whether weights of its classifier were there too).
+    Returns: (network, names of the weights that the source lacks, which were drawn).
 
     Raises: ValueError for weights that are missing, that have another shape or no place in the
     network, unless they are those of a classifier, pooler or of words to guess, and for weights
@@ -96,9 +96,7 @@ def read_weights(
                 f"the weights of {source} are damaged: {name} holds values that are not finite; "
                 "restore the files, or pass another model"
             )
-    drawn = set(report["missing_keys"]) | {entry[0] for entry in report["mismatched_keys"]}
-    of_classifier = {name for name in network.state_dict() if not _of_encoder(network, name)}
-    return network, bool(of_classifier - drawn)
+    return network, set(report["missing_keys"]) | {entry[0] for entry in report["mismatched_keys"]}
 
 
 def _refuse_pickles(source: str | Path) -> None:
@@ -135,7 +133,7 @@ def further_layers(config: PreTrainedConfig, layers: int, source: str | Path) ->
     return names[0] - names[1]
 
 
-def _of_encoder(network: PreTrainedModel, name: str) -> bool:
+def of_encoder(network: PreTrainedModel, name: str) -> bool:
     """Whether a weight of the network, as the network names it, is not its classifier's."""
     return network.base_model is network or name.startswith(f"{network.base_model_prefix}.")
 
@@ -143,7 +141,7 @@ def _of_encoder(network: PreTrainedModel, name: str) -> bool:
 def _check_shapes(network: PreTrainedModel, report: dict, source: str | Path) -> None:
     """Raise ValueError for an encoder's weights of another shape than the network has."""
     for name, found, wanted in report["mismatched_keys"]:
-        if _of_encoder(network, name):
+        if of_encoder(network, name):
             raise ValueError(
                 f"weights of {source} have another shape than its config.json says: {name} is "
                 f"{tuple(found)}, and {tuple(wanted)} is needed; {REMEDY}"
@@ -166,7 +164,7 @@ def _check_names(
     there = {_layer(name) for name in unexpected}
     missing = {name for name in left_out if _layer(name) not in there}
     for name in report["missing_keys"]:
-        if _of_encoder(network, name) and bare(name).split(".")[0] in encoder:
+        if of_encoder(network, name) and bare(name).split(".")[0] in encoder:
             missing.add(name)
     without_place = [name for name in unexpected - left_out if name.split(".")[0] in encoder]
     others = {name.split(".")[0] for name in unexpected} - encoder - set(HEADS)
@@ -211,7 +209,14 @@ def sources_explained(source: str | Path) -> Iterator[None]:
     """Turn what the library raises for a source without a model into a ValueError with a remedy."""
     try:
         yield
-    except (AssertionError, OSError, RuntimeError, SafetensorError, ValueError) as error:
+    except (
+        AssertionError,
+        AttributeError,
+        OSError,
+        RuntimeError,
+        SafetensorError,
+        ValueError,
+    ) as error:
         if "trust_remote_code" in str(error):
             raise ValueError(
                 f"{source} brings code of its own, which the kit never runs: pass an encoder of a "

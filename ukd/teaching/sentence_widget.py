@@ -19,11 +19,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ukd.analysis.figures import alt_text, draw_layer_map, map_norm
+from ukd.config.verified import refuse_damaged
 from ukd.data.tasks import Task
 from ukd.heads import ClassifierWithHeads, Frozen, PseudoClassifiers
 from ukd.methods.method import Method
 from ukd.methods.registry import OPTIONS, get_method
-from ukd.models.encoders import load_classifier, load_tokenizer
+from ukd.models.encoders import load_tokenizer, load_trained
 from ukd.teaching.widgets import DPI, FIGURE_WIDTH, live_figure
 from ukd.training.layer_report import attention
 from ukd.training.run_record import RunRecord
@@ -56,7 +57,7 @@ def load_student(run: RunRecord | str | Path, task: Task) -> tuple[Frozen, Metho
         run: its record, or its folder.
         task: that of the run.
 
-    Raises: ValueError for a run on another task, or without pseudo classifiers.
+    Raises: ValueError for a run on another task, without pseudo classifiers, or that is damaged.
     """
     record = _record(run)
     if record.task != task.name:
@@ -64,17 +65,18 @@ def load_student(run: RunRecord | str | Path, task: Task) -> tuple[Frozen, Metho
             f"the run is of the task {record.task}, not {task.name}: load {record.task}"
         )
     folder = Path(record.folder) / "student"
+    refuse_damaged(folder)
     if not (folder / "heads.safetensors").is_file():
         raise ValueError(
             f"students of {record.method} have no pseudo classifiers, so nothing can be seen layer "
             "by layer: take universal-kd"
         )
+    network = load_trained(folder, task)
     options = {name: record.settings.method[name] for name in OPTIONS}
     weights = load_file(folder / "heads.safetensors")
     layers, hidden_size, classes = weights["weight"].shape
     heads = PseudoClassifiers(hidden_size, classes, layers, pooler="pooler" in weights)
     heads.load_state_dict(weights)
-    network = load_classifier(folder, task, seed=0)
     return Frozen(ClassifierWithHeads(network, heads)), get_method(record.method, **options)
 
 

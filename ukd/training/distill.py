@@ -22,10 +22,11 @@ from ukd.methods.method import Method
 from ukd.methods.own_maps import files_of, named
 from ukd.methods.registry import METHODS
 from ukd.models.bundled import default_learning_rates, resolve_encoder, tokenizer_hash
-from ukd.models.encoders import load_classifier, load_tokenizer, save
+from ukd.models.encoders import load_tokenizer, load_trained, save
 from ukd.training.distillation_run import DistillationRun
 from ukd.training.layer_report import difficulty_levels
 from ukd.training.run_record import (
+    RECORD,
     DataRecord,
     Provenance,
     RunRecord,
@@ -37,7 +38,6 @@ from ukd.training.student_report import check_depth, check_student_layers, descr
 from ukd.training.teacher import Teacher, hub_revision, weights_of
 from ukd.training.teacher_heads import fit_heads
 
-RECORD = "record.json"
 ASSISTANT_FIELDS = ("layers", "parameters", "scores")
 TEACHER_FIELDS = ("encoder", "learning_rate", "seed", "layers", "parameters", "scores")
 
@@ -101,16 +101,11 @@ def distill(  # noqa: PLR0913
 
 
 def _finished(place: Path) -> RunRecord | None:
-    """The record of a finished run; None where it is damaged or lost, so that it is run again.
+    """The record of a finished run; None where a file is damaged or lost, the student's included.
 
-    Raises PermissionError for one that this account may not read.
+    Raises PermissionError for what this account may not read.
     """
-    try:
-        return RunRecord.read(place / RECORD)
-    except PermissionError:
-        raise
-    except (OSError, ValueError):
-        return None
+    return RunRecord.read(place / RECORD) if is_whole(place) else None
 
 
 def _check(method: Method, teacher: Teacher, config: TrainingConfig, online_teacher: bool) -> None:
@@ -243,7 +238,7 @@ def _train(run: DistillationRun, settings: RunSettings, place: Path, key: str) -
     with atomic_folder(place) as building:
         run.save(building / "student")
         record.write(building / RECORD)
-        write_checksums(building, building / "student")
+        write_checksums(building)
     reached = mean_metric(record.scores["validation"])
     logger.info(f"{task.name} {run.method.name} seed {run.seed}: {reached:.1f}")
 
@@ -260,7 +255,7 @@ def fine_tuned_encoder(teacher: Teacher, task: Task) -> str:
     """Folder of a teacher's encoder without its classifier, of which a student draws its own."""
 
     def make(building: Path) -> None:
-        network = load_classifier(teacher.folder, task, seed=0).base_model
+        network = load_trained(teacher.folder, task).base_model
         save(network, load_tokenizer(teacher.folder), building)
 
     made = {"kind": "student_init", "teacher": teacher.key, "weights": teacher.weights}
@@ -286,22 +281,20 @@ def _assistant(run: DistillationRun) -> Teacher:
         student_depth=max(2, (teacher.about["layers"] + student_depth) // 2),
         student_epochs=teacher.about["settings"]["epochs"],
     )
-    options = {
-        "config": budget,
-        "seed": run.seed,
-        "learning_rate": teacher.about["learning_rate"],
-        "runtime": run.runtime,
-        "folder": cache_folder() / "assistants",
-    }
-    record = distill(run.task, METHODS["kd"], teacher, **options)
-    if not is_whole(Path(record.folder)):
-        set_aside(Path(record.folder), "assistant")
-        record = distill(run.task, METHODS["kd"], teacher, **options)
+    record = distill(
+        run.task,
+        METHODS["kd"],
+        teacher,
+        config=budget,
+        seed=run.seed,
+        learning_rate=teacher.about["learning_rate"],
+        runtime=run.runtime,
+        folder=cache_folder() / "assistants",
+    )
     about = {
         "scores": record.scores,
         "layers": budget.student_depth,
         "parameters": record.student_parameters,
     }
     folder = Path(record.folder) / "student"
-    weights = weights_of(folder)
-    return Teacher(folder, record.hash, weights, teacher.encoder, teacher.about | about)
+    return Teacher(folder, record.hash, weights_of(folder), teacher.encoder, teacher.about | about)

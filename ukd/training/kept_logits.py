@@ -64,6 +64,12 @@ class KeptTeacher(Teacher):
         )
 
 
+def check_new(folder: Path) -> None:
+    """Raise FileExistsError for a folder that is there, since logits are never overwritten."""
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists: choose another folder, or remove it")
+
+
 def keep_logits(
     teacher: Teacher,
     task: Task,
@@ -79,8 +85,7 @@ def keep_logits(
 
     Raises: FileExistsError for a folder that is there.
     """
-    if folder.exists():
-        raise FileExistsError(f"{folder} exists: choose another folder, or remove it")
+    check_new(folder)
     runtime = runtime or choose_runtime()
     heads = fit_heads(teacher, task, config=config, runtime=runtime)
     train, dev, validation = tokenized_splits(task, load_tokenizer(teacher.folder), config)

@@ -6,6 +6,7 @@ layers with a classifier.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -18,7 +19,7 @@ from ukd.methods.method import Method
 from ukd.methods.objective import loss_options, select_layers
 from ukd.training.teacher_heads import ignore_warnings, label_error, per_layer_scores
 
-# Of the largest probability; above 1 no example stops early.
+# Of the largest probability, for two classes; above 1 no example stops early.
 EXIT_THRESHOLDS = (0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.01)
 DIGITS = 6
 
@@ -95,13 +96,23 @@ def difficulty_levels(task: Task) -> list | None:
     return list(validation["difficulty"])
 
 
+def exit_thresholds(classes: int) -> list[float]:
+    """`EXIT_THRESHOLDS`, taken to the power log2(C) for C classes.
+
+    A guess among C has a probability of 1/C, which is (1/2) to that power, so each threshold is as
+    far above a guess as among two. At those of two, of 40 classes nothing would stop.
+    """
+    return [round(threshold ** math.log2(classes), DIGITS) for threshold in EXIT_THRESHOLDS]
+
+
 def early_exit_curve(
-    logits: Tensor, labels: Tensor, task: Task, thresholds: tuple[float, ...] = EXIT_THRESHOLDS
+    logits: Tensor, labels: Tensor, task: Task, thresholds: tuple[float, ...] | None = None
 ) -> list[dict]:
     """Scores if each example stops at the first layer whose largest probability is high enough.
 
     Args:
         logits: (N, L, C), the network's own classifier last, where an example stops at the latest.
+        thresholds: of that probability; by default `exit_thresholds(C)`.
 
     Returns: for each threshold {"threshold", "layers": their mean number, "scores"}; nothing for
     regression, which has no probabilities.
@@ -110,7 +121,7 @@ def early_exit_curve(
         return []
     confidence = logits.softmax(-1).amax(-1)  # (N, L)
     curve = []
-    for threshold in thresholds:
+    for threshold in thresholds or exit_thresholds(logits.shape[-1]):
         stops = confidence >= threshold
         stops[:, -1] = True
         first = stops.int().argmax(1)

@@ -6,7 +6,6 @@ B batch, L layers that have a classifier, C classes (1 for regression).
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -245,10 +244,7 @@ def _scored(model: nn.Module, score: Score | None) -> tuple[float | None, dict]:
     """The epoch's score, if there is one, and what else to note of it."""
     if score is None:
         return None, {}
-    with warnings.catch_warnings():
-        # Early epochs often predict one class; the final score warns of it, if it stays so.
-        warnings.simplefilter("ignore", UserWarning)
-        result = score(model)
+    result = score(model)
     return result if isinstance(result, tuple) else (result, {})
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from datasets import Dataset, DatasetDict
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification
 
 from ukd.config.files import atomic_file
 from ukd.config.keys import config_hash
@@ -15,9 +14,9 @@ from ukd.config.runtime import Runtime
 from ukd.data.batches import tokenize_split
 from ukd.data.tasks import GLUE, Task, load_task, read_splits
 from ukd.heads import ClassifierWithHeads
-from ukd.models.encoders import load_classifier, load_tokenizer
+from ukd.models.encoders import load_tokenizer, load_trained
 from ukd.models.family_check import check_family
-from ukd.models.loading import read_config, read_weights
+from ukd.models.loading import read_config
 from ukd.training.loop import predict
 
 # The leaderboard's file for each test split.
@@ -87,8 +86,8 @@ def write_predictions(
                 f"{path} exists, and predictions are never overwritten: remove it or choose "
                 "another folder"
             )
-    _check_model(model, name)
-    classifier = load_classifier(model, task, seed=0)
+    classifier = load_trained(model, task)
+    _check_classes(model, name)
     tokenizer = load_tokenizer(model)
     check_family(classifier, tokenizer, model, max_length, texts=len(task.spec.columns))
     network = ClassifierWithHeads(classifier)
@@ -123,12 +122,9 @@ def _answers(logits: Tensor, task: Task) -> list[str]:
     return [str(index) for index in classes]
 
 
-def _check_model(model: Path, name: str) -> None:
-    """Raise ValueError for a folder that holds no trained classifier, or one of other classes."""
+def _check_classes(model: Path, name: str) -> None:
+    """Raise ValueError for a folder that holds a classifier of other classes."""
     config = read_config(model)
-    trained = any("SequenceClassification" in kind for kind in config.architectures or ())
-    if not trained or not read_weights(AutoModelForSequenceClassification, model)[1]:
-        raise ValueError(f"{model} holds no trained classifier: pass a run's student folder")
     of_model = tuple(config.id2label[index] for index in sorted(config.id2label))
     if CLASSES[name] and of_model != CLASSES[name]:
         raise ValueError(

@@ -11,10 +11,13 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from ukd.config.files import write_json
+from ukd.config.verified import refuse_changed
 from ukd.training.record_checks import METHOD_FIELDS, validate
 from ukd.training.record_format_1 import convert, convert_method
 
 FORMAT = 2
+RECORD = "record.json"  # its name in the folder of a run
+MISSHAPEN = (AttributeError, IndexError, KeyError, TypeError)  # of a value of another kind
 TRANSIENT = ("folder", "search")  # known in memory alone: a run does not know its comparison
 
 Scores = dict[str, dict[str, float]]  # split -> metric -> score in percent
@@ -170,12 +173,14 @@ class RunRecord:
     @classmethod
     def read(cls, path: Path) -> RunRecord:
         """The record in a JSON file. Raises ValueError that names the file and what is wrong."""
+        path = Path(path)
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            refuse_changed(path)
+            content = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(content, dict):
                 raise ValueError(f"it holds a {type(content).__name__}, not a record")
-            return cls.from_dict(content, str(Path(path).parent))
-        except ValueError as error:
+            return cls.from_dict(content, str(path.parent))
+        except (FileNotFoundError, IsADirectoryError, ValueError, *MISSHAPEN) as error:
             raise ValueError(
                 f"{path} is not a readable record ({error}); remove it and run again"
             ) from error

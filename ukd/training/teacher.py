@@ -21,6 +21,7 @@ from ukd.config.runtime import Runtime, choose_runtime, logger
 from ukd.config.verified import build_verified, is_whole, read_note
 from ukd.data.batches import (
     Batch,
+    check_length,
     extra_splits,
     steps_per_epoch,
     tokenized_splits,
@@ -32,7 +33,14 @@ from ukd.data.tasks import Task
 from ukd.heads import ClassifierWithHeads, Frozen, PseudoClassifiers
 from ukd.losses import label_loss
 from ukd.models.bundled import default_learning_rates, resolve_encoder, tokenizer_hash
-from ukd.models.encoders import load_classifier, load_tokenizer, parameters, save
+from ukd.models.encoders import (
+    initial_embeddings,
+    load_classifier,
+    load_tokenizer,
+    load_trained,
+    parameters,
+    save,
+)
 from ukd.models.family_check import check_family, check_layers
 from ukd.models.loading import read_config
 from ukd.models.students import STUDENTS
@@ -87,8 +95,10 @@ class Teacher:
         """The frozen teacher: inputs to logits (B, T, C), the last entry its own classifier.
 
         Before its pseudo classifiers are fitted that is the only one, T = 1.
+
+        Raises: ValueError for files that are damaged, and for weights that are missing.
         """
-        network = load_classifier(self.folder, task, seed=0)
+        network = load_trained(self.folder, task)
         heads = None
         if self.heads_key is not None:
             weights = load_file(self.heads / HEADS_FILE)
@@ -219,8 +229,9 @@ def _fine_tune(
     """
     logger.info(f"fine-tuning the teacher on {task.name}")
     tokenizer = load_tokenizer(source)
+    check_length(task, tokenizer, config.max_length)
     check_data(task, tokenizer, config.max_length)
-    _check_student(task, config)
+    _check_student(task, config, source)
     network = load_classifier(source, task, seed=seed, layers=config.teacher_depth)
     check_layers(network.config, source)
     check_family(network, tokenizer, source, config.max_length, texts=len(task.spec.columns))
@@ -259,8 +270,13 @@ def _fine_tune(
     write_json(folder / "teacher.json", about | provenance(runtime))
 
 
-def _check_student(task: Task, config: TrainingConfig) -> None:
-    """Raise ValueError for a pretrained student that can not be trained, before the teacher is."""
+def _check_student(task: Task, config: TrainingConfig, encoder: str) -> None:
+    """Raise ValueError for a student that can not be trained, before the teacher is.
+
+    Its pretrained weights, or the word vectors of a new one, may not fit.
+    """
+    if config.student in STUDENTS and config.embeddings:
+        initial_embeddings(config.embeddings, encoder, load_tokenizer(encoder))
     if config.student == "layers" or config.student in STUDENTS:
         return
     source = resolve_encoder(config.student)[0]
