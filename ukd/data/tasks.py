@@ -21,6 +21,7 @@ from ukd.data.checks import FEW_ROWS, Check, refuse, row_checks
 from ukd.data.draw import divide, limit, text_groups
 from ukd.data.labels import with_class_labels
 
+PATTERN = set("[]*?")  # as shells read them in a path
 HUB = "nyu-mll/glue"
 DEV_SHARE = 0.1  # of train
 DEV_MOST = 1000  # rows
@@ -174,12 +175,17 @@ def read_splits(name: str, source: str) -> DatasetDict:
         return _read_synthetic(name)
     if source == "hub":
         return _read_hub(name)
-    path = Path(source)
+    path = Path(source).expanduser()
     if not path.is_dir():
         raise ValueError(f"source {source!r} is neither 'synthetic', 'hub' nor a folder")
     if (path / "dataset_dict.json").is_file():
-        return load_from_disk(source)
-    return load_dataset(source, name, cache_dir=str(dataset_cache(path)))
+        return load_from_disk(str(path))
+    if PATTERN & set(str(path)):
+        raise ValueError(
+            f"source {source!r}: the library that reads it takes {' '.join(sorted(PATTERN))} in a "
+            "path for a pattern: give the folder another name, or pass a link to it"
+        )
+    return load_dataset(str(path), name, cache_dir=str(dataset_cache(path)))
 
 
 def _read_synthetic(name: str) -> DatasetDict:
