@@ -9,10 +9,13 @@ import torch
 from safetensors.torch import save_file
 
 import ukd
-from ukd.config import locks, runtime
+from ukd.config import locks, paths, runtime
 from ukd.config.files import atomic_folder
+from ukd.config.paths import cache_folder, data_folder, runs_folder
 from ukd.config.verified import build_verified
-from ukd.data.batches import evaluation_batches
+from ukd.data.batches import evaluation_batches, tokenize_split
+from ukd.models.bundled import bundled_encoder, resolve_encoder
+from ukd.models.encoders import load_tokenizer
 
 
 @pytest.fixture
@@ -129,6 +132,51 @@ def test_tokens_bound_an_evaluation_batch_above_128():
 def test_a_path_that_is_not_there_is_said():
     with pytest.raises(ValueError, match="there is no file or folder 'reviws.csv': check the path"):
         ukd.custom_task("reviws.csv", text="text")
+
+
+@pytest.mark.parametrize("name", ["final [2] of 3", "диплом 论文", "~"])
+def test_a_path_may_have_brackets_spaces_and_any_letters(name, tmp_path, monkeypatch):
+    lines = "".join(f"room {number},{'ab'[number % 2]}\n" for number in range(60))
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "train.csv").write_text("text,label\n" + lines)
+    monkeypatch.setenv("UKD_CACHE", str(folder / "cache"))
+    task = ukd.custom_task(folder / "train.csv", text="text")
+    tokenize_split(task, "train", load_tokenizer(bundled_encoder()), 16, [0, 1])
+    assert len(list((folder / "cache" / "tokens").glob("*/made.json"))) == 1
+    if "[" in name:  # of a folder the library that lists its files makes a pattern
+        with pytest.raises(ValueError, match="can't be read .* its path without brackets"):
+            ukd.custom_task(folder, text="text")
+    else:
+        assert ukd.custom_task(folder, text="text").key == task.key
+
+
+def test_a_tilde_is_the_home_folder_in_every_path(tmp_path, tiny_encoder, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("UKD_CACHE", "~/cache")
+    monkeypatch.setenv("UKD_RUNS", "~/runs")
+    assert (cache_folder(), runs_folder()) == (tmp_path / "cache", tmp_path / "runs")
+    made = tiny_encoder(tmp_path / "encoder")
+    assert resolve_encoder("~/encoder") == resolve_encoder(str(made))
+    (tmp_path / "rows.csv").write_text(
+        "text,label\n" + "".join(f"{n},{'xy'[n % 2]}\n" for n in range(60))
+    )
+    assert ukd.custom_task("~/rows.csv", text="text").label_names == ("x", "y")
+    with pytest.raises(ValueError, match="source '~/glue' is neither"):
+        ukd.load_task("rte", "~/glue")
+    (tmp_path / "glue [1]").mkdir()
+    with pytest.raises(ValueError, match=r"source '~/glue \[1\]': .*give the folder another name"):
+        ukd.load_task("rte", "~/glue [1]")
+
+
+def test_a_clone_may_stand_in_any_folder(tmp_path, monkeypatch):
+    clone = tmp_path / "диплом [2025] v 1"
+    clone.mkdir()
+    (clone / "data").symlink_to(data_folder())
+    monkeypatch.setattr(paths, "PACKAGE", clone / "ukd")
+    assert data_folder() == clone / "data"
+    assert len(ukd.load_task("sentiment").dataset["train"]) > 1000
+    assert bundled_encoder().parent == clone / "data"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="rights of files are those of POSIX")

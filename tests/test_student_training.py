@@ -14,8 +14,7 @@ from ukd.methods.registry import METHODS
 from ukd.models.bundled import resolve_encoder
 from ukd.models.encoders import load_classifier, load_tokenizer, new_student
 from ukd.models.students import STUDENTS
-from ukd.training.distill import fine_tuned_encoder
-from ukd.training.initial_student import initial_student
+from ukd.training.initial_student import fine_tuned_encoder, initial_student
 from ukd.training.student_report import check_student_layers, describe_student
 from ukd.training.teacher_heads import HiddenStateExtractor
 

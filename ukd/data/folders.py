@@ -13,6 +13,7 @@ from ukd.config.paths import cache_folder
 from ukd.config.verified import build_verified
 
 SAVED = ("dataset_dict.json", "dataset_info.json")  # what `save_to_disk` leaves
+PATTERN = set("[]*?")  # as shells read them in a path
 CODE = (".py", ".pyc")  # files in a folder of data that are no data
 
 
@@ -44,6 +45,11 @@ def read_layout(name: str, path: Path) -> DatasetDict:
 
     if (path / "dataset_dict.json").is_file():
         return load_saved(path)
+    if PATTERN & set(str(path)):
+        raise ValueError(
+            f"source '{path}': the library that reads it takes {' '.join(sorted(PATTERN))} in a "
+            "path for a pattern: give the folder another name, or pass a link to it"
+        )
     try:
         folder = dataset_cache(path) / name
         build_verified(folder, make, {"kind": "rows", "task": name}, "copy of the rows")

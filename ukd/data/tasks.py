@@ -170,7 +170,7 @@ def read_splits(name: str, source: str) -> DatasetDict:
         return _read_synthetic(name)
     if source == "hub":
         return _read_hub(name)
-    path = Path(source)
+    path = Path(source).expanduser()
     if not path.is_dir():
         raise ValueError(f"source {source!r} is neither 'synthetic', 'hub' nor a folder")
     return read_layout(name, path)

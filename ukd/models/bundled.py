@@ -44,9 +44,8 @@ def resolve_encoder(encoder: str) -> tuple[str, str]:
         folder = bundled_encoder()
     elif encoder == RANDOM_INIT:
         folder = _randomly_initialised(bundled_encoder())
-    elif Path(encoder).is_dir():
-        folder = Path(encoder)
-        return encoder, f"{folder.name}-{weights_hash(folder)}"
+    elif (folder := Path(encoder).expanduser()).is_dir():
+        return str(folder), f"{folder.name}-{weights_hash(folder)}"
     else:
         return encoder, encoder
     return str(folder), f"{encoder}-{weights_hash(folder)}"
@@ -106,7 +105,10 @@ def default_learning_rates(encoder: str, student: str = "layers") -> tuple[float
 
     An encoder pretrained by the kit is narrow and bears higher rates than those of the hub.
     """
-    ours = encoder in (BUNDLED, RANDOM_INIT) or (Path(encoder) / "pretraining.json").is_file()
+    ours = (
+        encoder in (BUNDLED, RANDOM_INIT)
+        or (Path(encoder).expanduser() / "pretraining.json").is_file()
+    )
     teacher, pretrained = BUNDLED_RATES if ours else PRETRAINED_RATES
     if student in STUDENTS:
         return teacher, NEW_STUDENT_RATE

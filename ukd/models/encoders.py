@@ -228,7 +228,7 @@ def initial_embeddings(
         encoder = read_weights(AutoModel, source)[0]
         vectors = encoder.get_input_embeddings().weight.detach()
         return vectors[: len(tokenizer)], torch.ones(len(tokenizer), dtype=torch.bool)
-    path = Path(embeddings)
+    path = Path(embeddings).expanduser()
     if not path.is_file():
         raise ValueError(
             f"embeddings must be 'teacher' or a file of word vectors, and {embeddings!r} is neither"

@@ -15,15 +15,15 @@ from ukd.config.paths import cache_folder, runs_folder
 from ukd.config.presets import TrainingConfig
 from ukd.config.provenance import provenance
 from ukd.config.runtime import Runtime, choose_runtime, logger
-from ukd.config.verified import build_verified, is_whole, set_aside, write_checksums
+from ukd.config.verified import is_whole, set_aside, write_checksums
 from ukd.data.metrics import mean_metric
 from ukd.data.tasks import Task
 from ukd.methods.method import Method
 from ukd.methods.own_maps import files_of, named
 from ukd.methods.registry import METHODS
 from ukd.models.bundled import default_learning_rates, resolve_encoder, tokenizer_hash
-from ukd.models.encoders import load_tokenizer, load_trained, save
 from ukd.training.distillation_run import DistillationRun
+from ukd.training.initial_student import fine_tuned_encoder
 from ukd.training.layer_report import difficulty_levels
 from ukd.training.run_record import (
     RECORD,
@@ -249,19 +249,6 @@ def _teacher_record(teacher: Teacher, heads: dict) -> TeacherRecord:
     return TeacherRecord(
         key=teacher.key, weights=teacher.weights, heads=tuple(heads["layers"]), **about
     )
-
-
-def fine_tuned_encoder(teacher: Teacher, task: Task) -> str:
-    """Folder of a teacher's encoder without its classifier, of which a student draws its own."""
-
-    def make(building: Path) -> None:
-        network = load_trained(teacher.folder, task).base_model
-        save(network, load_tokenizer(teacher.folder), building)
-
-    made = {"kind": "student_init", "teacher": teacher.key, "weights": teacher.weights}
-    folder = cache_folder() / "student_inits" / f"{teacher.folder.name}-{config_hash(made)}"
-    build_verified(folder, make, made, "teacher's encoder")
-    return str(folder)
 
 
 def _assistant(run: DistillationRun) -> Teacher:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from transformers import PreTrainedModel
 
+from ukd.config.keys import config_hash
+from ukd.config.paths import cache_folder
 from ukd.config.presets import TrainingConfig
+from ukd.config.verified import build_verified
 from ukd.data.tasks import Task
 from ukd.heads import ClassifierWithHeads, PseudoClassifiers
 from ukd.methods.hidden_states import HiddenStateLoss
 from ukd.methods.method import Method
 from ukd.methods.registry import METHODS
 from ukd.models.bundled import resolve_encoder
-from ukd.models.encoders import load_classifier, load_tokenizer, new_student
+from ukd.models.encoders import (
+    load_classifier,
+    load_tokenizer,
+    load_trained,
+    new_student,
+    save,
+)
 from ukd.models.family_check import check_family
 from ukd.models.loading import read_config
 from ukd.models.students import STUDENTS
@@ -103,3 +114,16 @@ def _check_states(method: Method, config: TrainingConfig, network: PreTrainedMod
         f"{method.name} compares the first token's states, and those of a {config.student} say "
         f"nothing of the sentence; these apply: {', '.join(usable)}"
     )
+
+
+def fine_tuned_encoder(teacher: Teacher, task: Task) -> str:
+    """Folder of a teacher's encoder without its classifier, of which a student draws its own."""
+
+    def make(building: Path) -> None:
+        network = load_trained(teacher.folder, task).base_model
+        save(network, load_tokenizer(teacher.folder), building)
+
+    made = {"kind": "student_init", "teacher": teacher.key, "weights": teacher.weights}
+    folder = cache_folder() / "student_inits" / f"{teacher.folder.name}-{config_hash(made)}"
+    build_verified(folder, make, made, "teacher's encoder")
+    return str(folder)

@@ -125,7 +125,8 @@ def load_kept_teacher(folder: Path | str, task: Task, *, encoder: str | None = N
     """
     remedy = "take the folder from where it came, or write it again (ukd logits)"
     ours = data_folder() / "teachers" / folder
-    folder = ours if ours.is_dir() and not Path(folder).is_dir() else Path(folder)
+    folder = Path(folder).expanduser()
+    folder = ours if ours.is_dir() and not folder.is_dir() else folder
     try:
         about = json.loads((folder / TEACHER_NOTE).read_text(encoding="utf-8"))
         whole = files_hash([folder / LOGITS_FILE]) == about["sha256"]
