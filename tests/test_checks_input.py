@@ -504,11 +504,11 @@ def test_one_class_in_a_folder_is_refused_before_any_work(tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({}, "'sst2' can't be read as sst2 .*: give it the layout of nyu-mll/glue"),
-        ({"train.csv": "sentence,label\nroom,0\n"}, "can't be read as sst2 .BuilderConfig 'sst2'"),
+        ({}, "sst2 can't be read from .*sst2 .*: pass a folder in the hub's layout"),
+        ({"train.csv": "sentence,label\nroom,0\n"}, "can't be read from .* .BuilderConfig 'sst2'"),
         (
             {"README.md": LAYOUT, "train.csv": "sentence,label,idx\na,0,0\nb,0,0,0,0\n"},
-            "'sst2' can't be read as sst2 .*: give it the layout",
+            "sst2 can't be read from .*: pass a folder in the hub's layout",
         ),
     ],
 )

@@ -260,7 +260,7 @@ USAGE = [
 ROWS = "text,label\n" + "".join(f"room {number},{'ab'[number % 2]}\n" for number in range(60))
 # Files of one's own: name, content, further options, and what the line says.
 FILES = [
-    ("rows.csv", "", "", "rows.csv can't be read as rows of equal length"),
+    ("rows.csv", "", "", "rows.csv is empty: it needs a line of names"),
     ("rows.csv", b"text,label\n\xff\xfe,a\n", "", "and save it as UTF-8"),
     (
         "rows.csv",
@@ -272,7 +272,7 @@ FILES = [
     ("rows.jsonl", "{", "", "rows.jsonl can't be read"),
     ("rows.jsonl", "[1, 2]", "", "must hold JSON objects, one a row"),
     ("rows.xlsx", "", "", "'rows.xlsx' is neither a folder nor a file that ends in .csv"),
-    ("saved/dataset_dict.json", "{", "", "saved is damaged (Expecting"),
+    ("saved/dataset_dict.json", "{", "", "is damaged (Expecting"),
     ("rows.csv", ROWS, "--text said", "train has no column said; it has: text, label"),
     ("rows.csv", ROWS, "--label said", "train has no column said; it has: text, label"),
     ("rows.csv", ROWS, "--text a,b,c", "text must name one or two columns"),

@@ -159,7 +159,7 @@ NEW_CLASS = DatasetDict(train=table(), validation=changed(0, verdict="shrug"))
         (changed(7, verdict=None), {}, "row 8: verdict is None, and every row needs a label"),
         (table(), {"label": "stars"}, "a value and no class: take metrics="),
         (table(), {"metrics": ("pearson",)}, "verdict is 'blame', not a number"),
-        (table(), {"metrics": "rouge"}, "unknown metrics {'rouge'}; choose among: accuracy, f1"),
+        (table(), {"metrics": "rouge"}, "unknown metrics rouge; choose among: accuracy, f1"),
         (table(), {"metrics": ()}, "choose among: accuracy"),
         (table(), {"metrics": ("spearman",)}, "scored by 'pearson'"),
         (table(), {"metrics": ("pearson", "accuracy")}, "scored by 'pearson'"),

@@ -175,6 +175,7 @@ def test_what_one_makes_another_waits_for_and_finds(tmp_path, capsys, monkeypatc
 
     def make(folder):
         calls.append(folder)
+        (folder / "file").touch()
         begun.set()
         time.sleep(0.2)
 

@@ -81,7 +81,11 @@ def said(monkeypatch):
 
 
 def build(folder, calls):
-    build_verified(folder, lambda building: calls.append(building), {"how": "test"}, "thing")
+    def make(building):
+        calls.append(building)
+        (building / "file").touch()
+
+    build_verified(folder, make, {"how": "test"}, "thing")
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
@@ -165,7 +169,7 @@ def test_a_tilde_is_the_home_folder_in_every_path(tmp_path, tiny_encoder, monkey
     with pytest.raises(ValueError, match="source '~/glue' is neither"):
         ukd.load_task("rte", "~/glue")
     (tmp_path / "glue [1]").mkdir()
-    with pytest.raises(ValueError, match=r"source '~/glue \[1\]': .*give the folder another name"):
+    with pytest.raises(ValueError, match=r"/glue \[1\]': .*give the folder another name"):
         ukd.load_task("rte", "~/glue [1]")
 
 
