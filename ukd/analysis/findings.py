@@ -114,9 +114,9 @@ def _where_it_is_behind(suite: pd.DataFrame, gap: pd.DataFrame) -> str:
     return (
         f"**With pretrained students {title}.** On the synthetic suite, to four layers of the "
         f"teacher's encoder, it is {_direction(pkd)} PKD over {', '.join(tasks)}: {pkd.points}. "
-        f"On CoLA, to the six narrow "
-        f"layers of MiniLM, it is {_direction(narrow)} KD: {narrow.points}; there the "
-        f"difference of pseudo assistants to KD {_is_significant(pseudo)}: {pseudo.points}."
+        f"On CoLA, to the six narrow layers of MiniLM, it is {_direction(narrow)} KD: "
+        f"{narrow.points}. Pseudo assistants' difference to KD {_is_significant(pseudo)} there: "
+        f"{pseudo.points}."
     )
 
 
