@@ -9,6 +9,8 @@ from itertools import islice
 
 import pytest
 import torch
+import transformers
+from packaging.version import Version
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoModelForMaskedLM, AutoTokenizer
 from typer.testing import CliRunner
@@ -192,6 +194,10 @@ def test_text_has_a_random_generator_of_its_own(tokenizer):
     assert not any(torch.isin(batch.labels, special).any() for batch in first)
 
 
+@pytest.mark.skipif(
+    Version(transformers.__version__) < Version("5.20"),
+    reason="collators of transformers before 5.20 mask other words in every batch",
+)
 def test_processes_share_a_batch_and_every_epoch_has_text_of_its_own(tokenizer):
     text = SegmentBatches(tokenizer, 32, 8, discourse)
     whole = next(text.epoch(0, 1, 0, 0, 1))
