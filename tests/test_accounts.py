@@ -1,14 +1,13 @@
 """One cache for several accounts: what one has made, others read; what is begun, others finish."""
 
-import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+from scripts import report_of
 
 SCRIPT = Path(__file__).with_name("accounts.py")
 IS_ROOT = sys.platform == "linux" and os.geteuid() == 0
@@ -31,17 +30,9 @@ def test_accounts_share_a_cache_and_finish_what_another_has_begun(open_folder, t
         path.chmod(0o644)
     limits = {"encoder": str(encoder), "batch_size": 16}
     plan = {"limits": limits, "rows": 90, "methods": ["universal-kd"]}
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(open_folder), json.dumps(plan)],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[1])},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout)
+    found, errors = report_of(SCRIPT, open_folder, plan)
     for name in ("bert", "anna", "stranger"):
-        assert found[name]["status"] == 0, done.stderr[-3000:]
+        assert found[name]["status"] == 0, errors
     assert "continuing at epoch 2 from labels.safetensors" in found["bert"]["at"]
     made = [text.split("/")[0] for text in found["bert"]["kept"]]
     assert {"teachers", "outputs", "runs"} <= set(made)

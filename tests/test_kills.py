@@ -1,12 +1,10 @@
 """What is killed at any moment goes on, to the same bits; nothing finished is made again."""
 
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from scripts import report_of
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="forks a process that has loaded torch, which Linux allows"
@@ -16,15 +14,7 @@ SCRIPT = Path(__file__).with_name("kills.py")
 
 def killed(folder, **plan):
     """The report of `kills.py` on a plan."""
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(folder), json.dumps(plan)],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parents[1])},
-        capture_output=True,
-        text=True,
-        timeout=1800,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)
+    return report_of(SCRIPT, folder, plan)[0]
 
 
 @pytest.mark.slow
