@@ -19,6 +19,7 @@ from ukd.data.tasks import SPECS
 from ukd.methods.method import OPTIONS
 from ukd.methods.own_maps import is_own, shown
 from ukd.methods.registry import METHODS, parse_method
+from ukd.methods.stage_options import changed_stage_options
 from ukd.training.grid import best_learning_rate
 from ukd.training.run_record import method_settings
 
@@ -44,6 +45,7 @@ def method_name(method: str, settings: Mapping) -> str:
         for option in OPTIONS
         if option not in idle and settings[option] != usual[option]
     ]
+    changed += changed_stage_options(settings, usual)
     if len(settings["stages"]) != len(usual["stages"]):
         changed.append(f"stages={STAGE_COUNTS[len(settings['stages']) - 1]}")
     if moved:

@@ -204,6 +204,31 @@ class Losses:
             text=f"Labels and teacher at once, or the teacher first, then labels.  {BY_METHOD}",
         ),
     ] = None
+    intermediate_weight: Annotated[
+        float | None,
+        number(
+            "--intermediate-weight",
+            parser=positive,
+            text="Of the intermediate term, a student layer.",
+            default=BY_METHOD,
+        ),
+    ] = None
+    intermediate_decay: Annotated[
+        bool | None,
+        typer.Option(
+            "--intermediate-decay/--no-intermediate-decay",
+            help=f"Lower that weight epoch by epoch, to nothing.  {BY_METHOD}",
+        ),
+    ] = None
+    teacher_stage: Annotated[
+        float | None,
+        number(
+            "--teacher-stage",
+            parser=positive,
+            text="Part of all epochs that the first of two stages gets.",
+            default=BY_METHOD,
+        ),
+    ] = None
     space: Annotated[
         str | None,
         choice("--space", choices=SPACES, text=f"Of the intermediate term.  {BY_METHOD}"),

@@ -29,6 +29,7 @@ class Stage:
         epoch_fraction: the stage's part of all epochs, which are the same for every method.
         labels, kd: weights of the losses on the last layer.
         intermediate: weight in the output space, summed over the student's layers.
+        intermediate_decay: lower that weight epoch by epoch, to nothing at the stage's end.
         hidden: weight in the hidden space, summed over the student's layers.
         annealed: weight of the squared error to the teacher's last logits, which grow to their size
             over the stage's epochs.
@@ -41,6 +42,7 @@ class Stage:
     intermediate: float = 0.0
     hidden: float = 0.0
     annealed: float = 0.0
+    intermediate_decay: bool = False
 
     @property
     def uses_teacher(self) -> bool:
@@ -78,7 +80,8 @@ class Method:
         layer_map, attention_on, attention_temperature, detach_attention: of `intermediate_loss`; a
             function by its name (see `ukd.methods.own_maps.named`).
         student_layers: which student layers the intermediate term teaches: the "intermediate" ones,
-            or the "last", which sees all of the teacher's layers.
+            the "upper" ones of these, above a third of the student's depth, or the "last", which
+            sees all of the teacher's layers.
         teacher_layers: which teacher layers the intermediate student layers see: the
             "intermediate" ones, or "all".
         hidden: the loss between hidden states, of methods that have one.
@@ -129,7 +132,7 @@ class Method:
     @property
     def needs_heads(self) -> bool:
         """Whether the student gets pseudo classifiers."""
-        return self.has_intermediate_loss and self.student_layers == "intermediate"
+        return self.has_intermediate_loss and self.student_layers != "last"
 
 
 def one_stage(**weights: float) -> tuple[Stage, ...]:

@@ -63,7 +63,10 @@ class Objective:
         if stage.kd:
             terms["kd"] = stage.kd * self._kd(logits, teacher)
         if stage.intermediate:
-            terms["intermediate"] = stage.intermediate * self._intermediate(logits, teacher)
+            weight = stage.intermediate
+            if stage.intermediate_decay:
+                weight *= 1 - self.epoch / self.epochs
+            terms["intermediate"] = weight * self._intermediate(logits, teacher)
         if stage.hidden:
             per_layer = self.hidden_loss(states, self.teacher_states(batch), self.epoch, self.seed)
             terms["hidden"] = stage.hidden * per_layer.sum()
@@ -79,11 +82,12 @@ class Objective:
         )
 
     def _intermediate(self, logits: Tensor, teacher: Tensor) -> Tensor:
-        """The intermediate loss, summed over the student's layers."""
+        """The intermediate loss, summed over the student's layers that it teaches."""
+        lowest = lowest_taught(self.method, logits.shape[1])
         student, teacher = select_layers(self.method, logits, teacher)
         options = loss_options(self.method, self.regression)
         seed = layer_map_seed(self.seed, self.epoch)
-        return intermediate_loss(student, teacher, **options, seed=seed).per_layer.sum()
+        return intermediate_loss(student, teacher, **options, seed=seed).per_layer[lowest:].sum()
 
     def _annealed(self, logits: Tensor, teacher: Tensor) -> Tensor:
         """Squared error to the teacher's last logits, scaled by how far the stage is."""
@@ -102,6 +106,15 @@ def select_layers(method: Method, student: Tensor, teacher: Tensor) -> tuple[Ten
     if method.teacher_layers == "all":
         return student[:, :-1], teacher
     return student[:, :-1], teacher[:, :-1]
+
+
+def lowest_taught(method: Method, depth: int) -> int:
+    """Index, from 0, of the lowest student layer that the intermediate term teaches.
+
+    With student_layers "upper" it is the first above a third of `depth`, the layers of the student.
+    Those below take part in the layer map, so that it has a row for each, and learn nothing there.
+    """
+    return depth // 3 if method.student_layers == "upper" else 0
 
 
 def annealing(epoch: int, epochs: int) -> float:

@@ -15,6 +15,7 @@ from ukd.methods.method import (
     two_stages,
 )
 from ukd.methods.own_maps import is_own, named
+from ukd.methods.stage_options import STAGE_OPTIONS, with_stage_options
 from ukd.methods.table import METHODS
 from ukd.projection import check_temperature
 
@@ -27,6 +28,7 @@ OPTION_ALIASES = {
     "mapping": "layer_map",
     "combine": "attention_on",
 }
+NUMBERS = ("temperature", "attention_temperature", "intermediate_weight", "teacher_stage")
 CHOICES = {
     "attention_on": ATTENTION_ON,
     "student_layers": STUDENT_LAYERS,
@@ -45,6 +47,7 @@ def get_method(
         space: "hidden" moves an output-space term there, with the method's layer map.
         stages: "one" learns from labels (half) and teacher together, "two" from the teacher first
             and from labels alone then.
+        intermediate_weight, intermediate_decay, teacher_stage: see `with_stage_options`.
         options: of `OPTIONS`; `tau`, `kappa`, `mapping` and `combine` are other names of four.
             `layer_map` may be a function of a file, or "package.module.function".
 
@@ -52,6 +55,7 @@ def get_method(
     """
     if name not in METHODS:
         raise ValueError(f"unknown method {name!r}; choose one of: {', '.join(METHODS)}")
+    of_stages = {name: options.pop(name) for name in STAGE_OPTIONS if name in options}
     changes = _changes(METHODS[name], options)
     _check_choices(changes | {"space": space, "stages": stages})
     _check_reach(METHODS[name], changes)
@@ -61,6 +65,7 @@ def get_method(
     _check_teacher_layers(chosen)
     if stages:
         chosen = _with_stages(chosen, stages)
+    chosen = with_stage_options(chosen, **of_stages)
     if space == "output" and chosen.hidden and not chosen.has_intermediate_loss:
         raise ValueError(
             f"{name} has its term in the hidden space: for one in the output space take "
@@ -160,6 +165,11 @@ def _in_hidden_space(method: Method) -> Method:
             "intermediate layers of both sides meet (student_layers and teacher_layers "
             "intermediate)"
         )
+    if any(stage.intermediate_decay for stage in method.stages):
+        raise ValueError(
+            "in the hidden space the term keeps its weight (intermediate_decay no): take space "
+            "output"
+        )
     stages = []
     for stage in method.stages:
         stages.append(replace(stage, intermediate=0.0, hidden=stage.intermediate))
@@ -192,13 +202,13 @@ def parse_method(text: str) -> Method:
 def _parse_value(option: str, value: str, text: str) -> object:
     """An option's value from its text."""
     example = "write as in universal-kd:kappa=0.1:detach_attention=no"
-    if option in ("temperature", "attention_temperature"):
+    if option in NUMBERS:
         try:
             return float(value)
         except ValueError:
             message = f"{option} of {text!r} must be a number, got {value!r}; {example}"
             raise ValueError(message) from None
-    if option == "detach_attention":
+    if option in ("detach_attention", "intermediate_decay"):
         if value not in ("yes", "no"):
             raise ValueError(f"{option} of {text!r} must be yes or no, got {value!r}; {example}")
         return value == "yes"

@@ -7,7 +7,7 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ukd.config.choices import PRECISIONS
+from ukd.config.choices import PRECISIONS, STUDENT_LAYERS, TEACHER_LAYERS
 from ukd.methods.method import OPTIONS
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _check_method(method: dict) -> None:
         value = method[name]
         _check(_finite(value) and value > 0, f"settings.method.{name}", value, "above 0")
     _check_choice("settings.method.attention_on", method["attention_on"], ("logits", "losses"))
-    layers = {"student_layers": ("intermediate", "last"), "teacher_layers": ("intermediate", "all")}
+    layers = {"student_layers": STUDENT_LAYERS, "teacher_layers": TEACHER_LAYERS}
     for name, choices in layers.items():
         _check_choice(f"settings.method.{name}", method[name], choices)
     share = sum(stage["epoch_fraction"] for stage in method["stages"])

@@ -193,6 +193,10 @@ class RunRecord:
 def method_settings(method: object) -> dict:
     """The fields of a `Method` that decide a result: all but its name and its descriptions."""
     settings = convert_method(asdict(method))
+    for stage in settings["stages"]:
+        # Records from before there was the option are equal to those without it.
+        if not stage["intermediate_decay"]:
+            del stage["intermediate_decay"]
     return {name: settings[name] for name in METHOD_FIELDS}
 
 
