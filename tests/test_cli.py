@@ -189,6 +189,7 @@ USAGE = [
     ("table --runs tests", "no runs: make some with"),
     ("table --set nothing", "has no set 'nothing'; choose one of:"),
     ("figures --runs nowhere", "nowhere is not a folder of runs"),
+    ("figures --out README.md", "README.md is a file: name a folder for the figures"),
     ("collect", "Missing argument 'NAME'"),
     ("collect mine --runs nowhere", "no finished runs in nowhere"),
     ("collect mine --runs tests", "no finished runs to add"),

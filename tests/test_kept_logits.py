@@ -81,7 +81,16 @@ def test_other_data_damage_and_what_is_there_are_refused(task, tiny, teacher, ke
     content = bytearray((tmp_path / LOGITS_FILE).read_bytes())
     content[-1] ^= 1
     (tmp_path / LOGITS_FILE).write_bytes(content)
-    with pytest.raises(ValueError, match="is damaged"):
+    with pytest.raises(ValueError, match=f"{LOGITS_FILE} is damaged"):
+        ukd.load_kept_teacher(tmp_path, task)
+    shutil.copy(kept.folder / LOGITS_FILE, tmp_path)
+    note = json.loads((tmp_path / TEACHER_NOTE).read_text(encoding="utf-8"))
+    note["scores"]["validation"]["accuracy"] += 1
+    (tmp_path / TEACHER_NOTE).write_text(json.dumps(note), encoding="utf-8")
+    with pytest.raises(ValueError, match=f"{TEACHER_NOTE} is damaged"):
+        ukd.load_kept_teacher(tmp_path, task)
+    (tmp_path / TEACHER_NOTE).write_text("[]", encoding="utf-8")
+    with pytest.raises(ValueError, match="holds no teacher's logits"):
         ukd.load_kept_teacher(tmp_path, task)
 
 

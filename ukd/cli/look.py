@@ -80,6 +80,8 @@ def figures(
     from ukd.analysis.figure_sets import draw_runs
     from ukd.analysis.runs import load_runs
 
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file: name a folder for the figures (--out FOLDER)")
     if runs is None:
         from ukd.cli.verification import draw_all
 

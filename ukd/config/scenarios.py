@@ -57,6 +57,21 @@ SCENARIOS = {
         "universal-kd:temperature=1",
         "universal-kd:temperature=8",
     ),
+    "intermediate-term": (
+        "no-kd",
+        "kd",
+        "kd-two-stage",
+        "universal-kd",
+        "universal-kd:intermediate_weight=0.1",
+        "universal-kd:intermediate_weight=0.2",
+        "universal-kd:intermediate_decay=yes",
+        "universal-kd:student_layers=upper",
+        "universal-kd:teacher_stage=0.33",
+        "uniform",
+        "final",
+        "teacher-query",
+        "universal-kd:layer_map=ukd.methods.layer_maps.cosine",
+    ),
 }
 # What a scenario changes of the local presets; hub presets bring their own students. The first
 # look has one task and one seed, so that it ends in minutes. A BiLSTM of four layers has three that

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ukd.config.files import atomic_folder, write_json
-from ukd.config.keys import HASH_LENGTH, files_hash
+from ukd.config.keys import HASH_LENGTH, config_hash, files_hash
 from ukd.config.paths import data_folder
 from ukd.config.presets import TrainingConfig
 from ukd.config.runtime import Runtime, choose_runtime
@@ -109,7 +109,7 @@ def keep_logits(
             "heads": heads,
             "sha256": files_hash([building / LOGITS_FILE]),
         }
-        write_json(building / TEACHER_NOTE, about)
+        write_json(building / TEACHER_NOTE, about | {"note": config_hash(about)})
     return load_kept_teacher(folder, task, encoder=teacher.encoder)
 
 
@@ -129,11 +129,14 @@ def load_kept_teacher(folder: Path | str, task: Task, *, encoder: str | None = N
     folder = ours if ours.is_dir() and not folder.is_dir() else folder
     try:
         about = json.loads((folder / TEACHER_NOTE).read_text(encoding="utf-8"))
-        whole = files_hash([folder / LOGITS_FILE]) == about["sha256"]
-    except (OSError, ValueError, KeyError) as error:
+        # Its scores go into every record of a student, so a changed one would be a wrong result.
+        damaged = [TEACHER_NOTE] if about.pop("note") != config_hash(about) else []
+        if files_hash([folder / LOGITS_FILE]) != about["sha256"]:
+            damaged.append(LOGITS_FILE)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} holds no teacher's logits ({error}): {remedy}") from error
-    if not whole:
-        raise ValueError(f"{folder / LOGITS_FILE} is damaged: {remedy}")
+    if damaged:
+        raise ValueError(f"{folder / damaged[0]} is damaged: {remedy}")
     if (about["task"], about["data"]) != (task.name, task.key):
         raise ValueError(
             f"the logits in {folder} are of {about['task']} with data {about['data']}, and this is "

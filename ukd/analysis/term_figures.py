@@ -1,0 +1,48 @@
+"""What the intermediate term helps or costs: its weight, how it falls, whom it teaches, its map."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ukd.analysis.contrasts import against_baseline, seed_scores
+from ukd.analysis.figures import BASELINE_LINE, draw_seeds, panels
+from ukd.analysis.grouping import groups, methods_of, student_description, tasks_of
+from ukd.analysis.runs import Runs
+
+WITHOUT_TERM = "kd-two-stage"
+UNTAUGHT = ("no-kd", WITHOUT_TERM)  # no rows: one has no teacher, the other is the zero
+
+
+def term_figure(runs: Runs) -> Figure:
+    """Each method's difference to the same two stages without the term, a panel a student and task.
+
+    Markers are seeds, and grey bars 95% intervals of the mean over them.
+    """
+    found = [(group, task) for group in groups(runs.table).values() for task in tasks_of(group)]
+    rows = max(group["method_name"].nunique() for group, _ in found)
+    figure, axes = panels(1, len(found), (5.2 * len(found), 0.3 * rows + 1.3))
+    for ax, (group, task) in zip(axes[0], found, strict=True):
+        _draw_differences(ax, group, task)
+        ax.set(title=f"{task}; student: {student_description(group.iloc[0])}")
+    return figure
+
+
+def _draw_differences(ax: Axes, group: pd.DataFrame, task: str) -> None:
+    """The differences of one group's methods to `WITHOUT_TERM` on a task, in points."""
+    parts = []
+    for name in methods_of(group):
+        differences = seed_scores(group, name, task) - seed_scores(group, WITHOUT_TERM, task)
+        differences = differences.dropna()
+        if name not in UNTAUGHT and len(differences):
+            parts.append(pd.DataFrame({"method_name": name, "value": differences}))
+    data = pd.concat(parts)
+    names = list(dict.fromkeys(data["method_name"]))
+    for place, name in enumerate(names):
+        interval = against_baseline(group, name, WITHOUT_TERM, task)
+        if interval.n > 1:
+            ax.hlines(place, interval.low, interval.high, color="0.75", linewidth=4, zorder=0)
+    draw_seeds(ax, data, "value", names)
+    ax.axvline(0, **BASELINE_LINE)
+    ax.set_xlabel(f"Points above {WITHOUT_TERM} (grey: 95% over seeds)")
