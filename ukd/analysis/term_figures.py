@@ -25,7 +25,7 @@ def term_figure(runs: Runs) -> Figure:
     figure, axes = panels(1, len(found), (5.2 * len(found), 0.3 * rows + 1.3))
     for ax, (group, task) in zip(axes[0], found, strict=True):
         _draw_differences(ax, group, task)
-        ax.set(title=f"{task}; student: {student_description(group.iloc[0])}")
+        ax.set_title(f"{task}\nstudent: {student_description(group.iloc[0])}", fontsize=10)
     return figure
 
 
@@ -45,4 +45,4 @@ def _draw_differences(ax: Axes, group: pd.DataFrame, task: str) -> None:
             ax.hlines(place, interval.low, interval.high, color="0.75", linewidth=4, zorder=0)
     draw_seeds(ax, data, "value", names)
     ax.axvline(0, **BASELINE_LINE)
-    ax.set_xlabel(f"Points above {WITHOUT_TERM} (grey: 95% over seeds)")
+    ax.set_xlabel(f"Points above {WITHOUT_TERM} (grey: 95%)")
