@@ -7,12 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import ukd
 from ukd.cli.main import main
 from ukd.data.tasks import SYNTHETIC
-from ukd.training.kept_logits import LOGITS_FILE, TEACHER_NOTE
+from ukd.training.kept_logits import (
+    LOGITS_FILE,
+    ROWS,
+    TEACHER_NOTE,
+    _without_gaps,
+    read_logits,
+)
 from ukd.training.teacher_heads import per_layer_scores
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +45,20 @@ def test_a_student_from_kept_logits_is_the_same_to_the_last_bit(
     assert all(bool((weights[0][name] == weights[1][name]).all()) for name in weights[0])
     assert found.scores == expected.scores and found.attention == expected.attention
     assert found.teacher == expected.teacher and found.settings == expected.settings
+
+
+def test_rows_that_a_limit_left_out_take_no_room_and_come_back_as_missing(task, tmp_path):
+    rows = len(task.dataset["train"])
+    table = torch.full((rows, 3, 2), torch.nan)
+    table[[5, 2]] = torch.randn(2, 3, 2)
+    whole = torch.randn(4, 3, 2)
+    save_file(_without_gaps({"train": table, "validation": whole}), tmp_path / LOGITS_FILE)
+    kept = load_file(tmp_path / LOGITS_FILE)
+    assert kept["train"].shape == (2, 3, 2) and kept["train_rows"].tolist() == [2, 5]
+    assert set(kept) == {"train", "train_rows", "validation"}
+    found = read_logits(tmp_path, task)
+    assert torch.equal(found["train"].nan_to_num(9.0), table.nan_to_num(9.0))
+    assert torch.equal(found["validation"], whole) and set(found) == {"train", "validation"}
 
 
 @pytest.mark.slow
@@ -114,7 +134,8 @@ def test_committed_logits_are_whole_and_give_the_scores_that_their_note_has(fold
 @pytest.mark.slow
 def test_nothing_of_texts_and_labels_is_kept(kept):
     note = json.loads((kept.folder / TEACHER_NOTE).read_text(encoding="utf-8"))
-    assert set(load_file(kept.folder / LOGITS_FILE)) == {"train", "validation"}
+    names = set(load_file(kept.folder / LOGITS_FILE))
+    assert {name.removesuffix(ROWS) for name in names} == {"train", "validation"}
     assert not {"texts", "labels", "folder"} & set(note)
 
 

@@ -29,6 +29,7 @@ from ukd.training.teacher_heads import fit_heads
 
 LOGITS_FILE = "logits.safetensors"
 TEACHER_NOTE = "teacher.json"
+ROWS = "_rows"  # after a split's name: the numbers of the rows that are kept
 KEPT = ("layers", "parameters", "scores", "encoder", "learning_rate", "seed", "settings")
 
 
@@ -81,7 +82,8 @@ def keep_logits(
     """Write a teacher's logits on train and validation, its scores and settings, to a new folder.
 
     The folder holds `logits.safetensors`, float32 of (rows, T, C) for each split, and
-    `teacher.json`. Nothing of the texts or labels is in it.
+    `teacher.json`. Where a limit leaves rows out, those kept are named beside it, as "train_rows".
+    Nothing of the texts or labels is in it.
 
     Raises: FileExistsError for a folder that is there.
     """
@@ -99,7 +101,7 @@ def keep_logits(
         tables[split][data.rows] = found[data.rows]
     about = {name: teacher.about[name] for name in KEPT}
     with atomic_folder(folder) as building:
-        save_file(tables, building / LOGITS_FILE)
+        save_file(_without_gaps(tables), building / LOGITS_FILE)
         about |= {
             "task": task.name,
             "data": task.key,
@@ -111,6 +113,30 @@ def keep_logits(
         }
         write_json(building / TEACHER_NOTE, about | {"note": config_hash(about)})
     return load_kept_teacher(folder, task, encoder=teacher.encoder)
+
+
+def _without_gaps(tables: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tables without the rows that are not there, whose numbers are noted where some are not."""
+    kept = {}
+    for split, table in tables.items():
+        there = ~table.isnan().any(2).any(1)
+        kept[split] = table[there]
+        if not there.all():
+            kept[split + ROWS] = there.nonzero().flatten().int()
+    return kept
+
+
+def read_logits(folder: Path, task: Task) -> dict[str, Tensor]:
+    """By split, logits (rows of the split, T, C); NaN in rows that were left out."""
+    kept = load_file(folder / LOGITS_FILE)
+    tables = {}
+    for split in [name for name in kept if not name.endswith(ROWS)]:
+        tables[split] = kept[split]
+        if (rows := kept.get(split + ROWS)) is not None:
+            shape = (len(task.dataset[split]), *kept[split].shape[1:])
+            tables[split] = torch.full(shape, torch.nan)
+            tables[split][rows] = kept[split]
+    return tables
 
 
 def load_kept_teacher(folder: Path | str, task: Task, *, encoder: str | None = None) -> KeptTeacher:
@@ -142,7 +168,7 @@ def load_kept_teacher(folder: Path | str, task: Task, *, encoder: str | None = N
             f"the logits in {folder} are of {about['task']} with data {about['data']}, and this is "
             f"{task.name} with data {task.key}: distil on the data that the teacher saw"
         )
-    logits = load_file(folder / LOGITS_FILE)
+    logits = read_logits(folder, task)
     encoder = encoder or encoder_named(about["encoder"])
     return KeptTeacher(folder, about["key"], about["weights"], encoder, about, logits)
 
