@@ -160,6 +160,24 @@ def test_a_run_that_was_cut_off_continues_to_the_same_bits(cpu, tmp_path):
         assert torch.equal(one, other)
 
 
+def test_what_scoring_draws_at_random_changes_no_step(cpu):
+    def train(drawn):
+        scores = iter(range(3))
+
+        def score(_):
+            torch.rand(drawn)
+            return float(next(scores))  # the last epoch is the best, and so the one kept
+
+        model = Net(0.3)
+        torch.manual_seed(5)
+        fit(model, batches(32), two_terms, Schedule(3, 4, 0.05), cpu, score=score)
+        return model
+
+    models = [train(0), train(7)]
+    for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_the_best_epoch_is_kept_even_if_every_score_is_negative(cpu):
     scores = iter([-0.9, -0.2, -0.5])
     seen = []

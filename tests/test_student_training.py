@@ -1,6 +1,7 @@
 """Students of every kind in training: other architectures, own tokenizers, other starts."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, pipeline
 
 import ukd
+from ukd.config.paths import cache_folder
 from ukd.heads import pool
 from ukd.methods.registry import METHODS
 from ukd.models.bundled import resolve_encoder
@@ -122,6 +124,19 @@ def test_a_student_may_start_from_the_teachers_layers_as_fine_tuned(task, tiny, 
 
 
 @pytest.mark.slow
+def test_a_student_does_not_depend_on_what_the_cache_holds(task, tiny, teacher, runtime, tmp_path):
+    config = replace(tiny, student_epochs=4)
+    method = METHODS["universal-kd"]
+    records = []
+    for name in ("cold", "warm"):
+        if name == "cold":
+            shutil.rmtree(cache_folder() / "outputs", ignore_errors=True)
+        options = {"config": config, "runtime": runtime, "folder": tmp_path / name}
+        records.append(ukd.distill(task, method, teacher, seed=1, **options))
+    cold, warm = (record.history["teacher"]["curve"] for record in records)
+    assert cold == warm and records[0].scores == records[1].scores
+
+
 def test_embeddings_from_a_file_are_in_the_record_and_their_path_is_not(distilled, tmp_path):
     vectors = tmp_path / "vectors.txt"
     vectors.write_text("the 1 2 3\nwas -1 0.5 2\n")

@@ -241,10 +241,16 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
 
 
 def _scored(model: nn.Module, score: Score | None) -> tuple[float | None, dict]:
-    """The epoch's score, if there is one, and what else to note of it."""
+    """The epoch's score, if there is one, and what else to note of it.
+
+    What scoring draws at random changes no step of training. It may load a teacher, which is made
+    with random weights first, and only where its answers are not cached yet.
+    """
     if score is None:
         return None, {}
-    result = score(model)
+    device = next(model.parameters()).device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        result = score(model)
     return result if isinstance(result, tuple) else (result, {})
 
 
