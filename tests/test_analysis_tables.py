@@ -143,6 +143,12 @@ NAMES = {
     "universal-kd:intermediate_weight=0.1": "universal-kd (intermediate_weight=0.1)",
     "universal-kd:intermediate_decay=yes": "universal-kd (intermediate_decay=True)",
     "universal-kd:teacher_stage=0.25": "universal-kd (teacher_stage=0.25)",
+    "universal-kd:intermediate_weight=0.12345678": "universal-kd (intermediate_weight=0.12345678)",
+    "universal-kd:space=hidden:intermediate_weight=0.1": (
+        "universal-kd (intermediate_weight=0.1, space=hidden)"
+    ),
+    "kd:stages=two:teacher_stage=0.25": "kd (teacher_stage=0.25, stages=two)",
+    "pkd-skip:stages=two:teacher_stage=0.75": "pkd-skip (teacher_stage=0.75, stages=two)",
     "universal-kd:attention_on=losses": "universal-kd (attention_on=losses)",
     "universal-kd:layer_map=skip": "universal-kd (layer_map=skip)",
     "mhkd": "mhkd",

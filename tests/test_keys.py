@@ -150,7 +150,7 @@ def test_every_argument_of_a_run_is_in_its_key(task, tiny, runtime, key_of_run, 
         ("teacher_layers", "all"),
         ("intermediate_weight", 0.1),
         ("intermediate_decay", True),
-        ("teacher_stage", 0.6),
+        ("teacher_stage", 0.25),
         ("stages", "one"),
         ("space", "hidden"),
     ):

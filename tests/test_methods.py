@@ -18,7 +18,7 @@ from ukd.methods.coinciding import coinciding, map_rows
 from ukd.methods.hidden_states import HiddenStateLoss
 from ukd.methods.method import TERMS, HiddenStateConfig, Stage
 from ukd.methods.objective import Objective, annealing
-from ukd.methods.registry import MAPS_OVER_ALL, METHODS, get_method, parse_method
+from ukd.methods.registry import MAPS_OVER_ALL, METHODS, attends, get_method, parse_method
 from ukd.models.bundled import resolve_encoder
 from ukd.models.encoders import load_classifier, load_tokenizer
 from ukd.projection import STATIC_LAYER_MAPS, layer_map_weights, static_layer_map
@@ -274,6 +274,7 @@ def test_a_random_map_is_recorded_as_it_was_drawn(distilled, tiny):
 
 
 OUTPUT_SPACE = [name for name, method in METHODS.items() if method.has_intermediate_loss]
+ATTENDS = [name for name in OUTPUT_SPACE if attends(METHODS[name].layer_map)]
 SOFT = [n for n, m in METHODS.items() if any(one.kd or one.intermediate for one in m.stages)]
 SEES_ALL = [
     name
@@ -283,8 +284,8 @@ SEES_ALL = [
 CHANGES = {  # option: values, and the methods that have it
     "layer_map": (("random", "uniform"), OUTPUT_SPACE),
     "attention_on": (("logits", "losses"), OUTPUT_SPACE),
-    "attention_temperature": ((3.0,), OUTPUT_SPACE),
-    "detach_attention": ((False,), OUTPUT_SPACE),
+    "attention_temperature": ((3.0,), ATTENDS),
+    "detach_attention": ((False,), ATTENDS),
     "teacher_layers": (("all", "intermediate"), SEES_ALL),
     "temperature": ((3.0,), SOFT),
 }
@@ -385,9 +386,9 @@ def test_scenarios_name_methods_that_are_there():
 
 
 def test_options_can_be_spelled_in_a_list():
-    method = parse_method("universal-kd:kappa=0.1:detach_attention=no:layer_map=uniform")
+    method = parse_method("universal-kd:kappa=0.1:detach_attention=no:layer_map=teacher-query")
     assert method.attention_temperature == 0.1
-    assert method.detach_attention is False and method.layer_map == "uniform"
+    assert method.detach_attention is False and method.layer_map == "teacher-query"
     assert parse_method("universal-kd:mapping=uniform").layer_map == "uniform"
     for text, words in (
         ("universal-kd:layer_map", "has no value"),

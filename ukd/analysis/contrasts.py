@@ -18,7 +18,7 @@ _SHORT = "teacher_stage=0.33"
 CONTRASTS = (
     ("Does the intermediate loss help?", "universal-kd", "kd-two-stage"),
     ("A smaller weight of the intermediate loss?", f"universal-kd ({_LESS})", "universal-kd"),
-    ("That weight falling to nothing?", f"universal-kd ({_FALLING})", "universal-kd"),
+    ("That weight falling epoch by epoch?", f"universal-kd ({_FALLING})", "universal-kd"),
     ("Without the student's lower layers?", f"universal-kd ({_UPPER})", "universal-kd"),
     ("A shorter first stage?", f"universal-kd ({_SHORT})", "universal-kd"),
     ("Attention or uniform weights?", "universal-kd", "uniform"),

@@ -23,7 +23,7 @@ from ukd.analysis.map_figures import (
     attention_over_time,
     layer_map_figure,
 )
-from ukd.analysis.runs import REAL, SEARCH, SEARCHED_LOOK, SUITE, Runs, load_runs
+from ukd.analysis.runs import REAL, SEARCH, SEARCHED_LOOK, SUITE, TERM, Runs, load_runs
 from ukd.analysis.study_figures import (
     ablation_names,
     attended_head_quality,
@@ -36,6 +36,7 @@ from ukd.analysis.study_figures import (
     student_heads,
     temperatures,
 )
+from ukd.analysis.term_figures import term_figure
 from ukd.analysis.training_figures import (
     curves_figure,
     dev_scores_figure,
@@ -117,6 +118,11 @@ COMMITTED: dict[str, tuple[str, str, Draw]] = {
         "label error of each teacher head beside the attention a BiLSTM gives it",
         SEARCHED_LOOK,
         label_error_figure,
+    ),
+    "intermediate_term": (
+        "what weight, decay, layers and layer map of the intermediate loss add to the stages alone",
+        TERM,
+        term_figure,
     ),
     "scores_cola_mpnet": ("score of every seed, pretrained encoder on CoLA", REAL, scores_figure),
     "heads_cola_mpnet": (

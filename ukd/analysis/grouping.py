@@ -17,14 +17,12 @@ from ukd.config.keys import config_hash
 from ukd.config.scenarios import SCENARIOS
 from ukd.data.tasks import SPECS
 from ukd.methods.method import OPTIONS
-from ukd.methods.own_maps import is_own, shown
-from ukd.methods.registry import METHODS, parse_method
+from ukd.methods.own_maps import shown
+from ukd.methods.registry import METHODS, OF_ATTENTION, attends, parse_method
 from ukd.methods.stage_options import changed_stage_options
 from ukd.training.grid import best_learning_rate
 from ukd.training.run_record import method_settings
 
-ATTENDING = ("attention", "teacher-query")
-OF_ATTENTION = ("attention_temperature", "detach_attention")
 PAIRING = ("task", "fingerprint", "metrics", "class_names", "teacher", "teacher_weights")
 LAYERS_TAKEN = {
     "first": "its first {} layers",
@@ -38,7 +36,7 @@ def method_name(method: str, settings: Mapping) -> str:
     usual = method_settings(METHODS[method]) if method in METHODS else settings
     moved = settings["hidden"] is not None and usual["hidden"] is None
     attended = any(one["intermediate"] or (moved and one["hidden"]) for one in settings["stages"])
-    attended = attended and (settings["layer_map"] in ATTENDING or is_own(settings["layer_map"]))
+    attended = attended and attends(settings["layer_map"])
     idle = () if attended else OF_ATTENTION
     changed = [
         f"{option}={shown(str(settings[option]))}"

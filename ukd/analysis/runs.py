@@ -28,6 +28,7 @@ SUITE = "synthetic-ild"  # every method at one learning rate
 SEARCH = "synthetic-search"  # the core methods, each at the best of the rates that all tried
 REAL = "cola-mpnet"  # a pretrained encoder on CoLA
 FIRST_LOOK = "synthetic-first-look"  # what `make reproduce` runs
+TERM = "synthetic-term"  # options of the intermediate term, two kinds of student
 SEARCHED_LOOK = "synthetic-first-look-searched"  # the same, each method at its best rate
 NO_SET = "records"  # the set of runs that belong to no set of the store
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,6 +11,7 @@ from matplotlib.figure import Figure
 from ukd.analysis.contrasts import against_baseline, seed_scores
 from ukd.analysis.figures import BASELINE_LINE, draw_seeds, panels
 from ukd.analysis.grouping import groups, methods_of, student_description, tasks_of
+from ukd.analysis.map_figures import ATTENTION
 from ukd.analysis.runs import Runs
 
 WITHOUT_TERM = "kd-two-stage"
@@ -22,11 +25,18 @@ def term_figure(runs: Runs) -> Figure:
     """
     found = [(group, task) for group in groups(runs.table).values() for task in tasks_of(group)]
     rows = max(group["method_name"].nunique() for group, _ in found)
-    figure, axes = panels(1, len(found), (5.2 * len(found), 0.3 * rows + 1.3))
+    figure, axes = panels(1, len(found), (5.6 * len(found), 0.3 * rows + 1.3))
     for ax, (group, task) in zip(axes[0], found, strict=True):
         _draw_differences(ax, group, task)
         ax.set_title(f"{task}\nstudent: {student_description(group.iloc[0])}", fontsize=10)
     return figure
+
+
+def _short(name: str) -> str:
+    """A variant's option alone, and a function's name without its module and hash."""
+    variant = f"{ATTENTION} ("
+    option = name.removeprefix(variant).removesuffix(")") if name.startswith(variant) else name
+    return re.sub(r"=[\w.]*\.(\w+)@\w+", r"=\1", option)
 
 
 def _draw_differences(ax: Axes, group: pd.DataFrame, task: str) -> None:
@@ -44,5 +54,6 @@ def _draw_differences(ax: Axes, group: pd.DataFrame, task: str) -> None:
         if interval.n > 1:
             ax.hlines(place, interval.low, interval.high, color="0.75", linewidth=4, zorder=0)
     draw_seeds(ax, data, "value", names)
+    ax.set_yticklabels([_short(name) for name in names], fontsize=8)
     ax.axvline(0, **BASELINE_LINE)
     ax.set_xlabel(f"Points above {WITHOUT_TERM} (grey: 95%)")

@@ -82,8 +82,14 @@ class Comparison:
         return names("--tasks", self.tasks, SPECS)
 
     def chosen_methods(self) -> tuple[Method, ...]:
-        """Methods. Raises ValueError for an unknown name, option or value."""
+        """Methods, each once.
+
+        Raises ValueError for an unknown name, option or value, and for two methods whose runs
+        would stand in one row of a table.
+        """
+        from ukd.analysis.grouping import method_name
         from ukd.methods.registry import METHODS, parse_method
+        from ukd.training.run_record import method_settings
 
         chosen = SCENARIOS[self.scenario] if self.scenario else DEFAULT_METHODS
         if self.methods == ALL:
@@ -95,7 +101,15 @@ class Comparison:
                 f"--methods {self.methods!r} has no names; choose among: {', '.join(METHODS)}, "
                 "or all"
             )
-        return tuple(parse_method(name) for name in chosen)
+        by_name: dict[str, Method] = {}
+        for wanted in chosen:
+            method = parse_method(wanted)
+            name = method_name(method.name, method_settings(method))
+            if by_name.setdefault(name, method) != method:
+                raise ValueError(
+                    f"{wanted} and another method are both {name!r} in tables: drop one"
+                )
+        return tuple(by_name.values())
 
     def chosen_seeds(self, config: TrainingConfig) -> tuple[int, ...]:
         """Seeds of students. Raises ValueError for what is no whole number of at least 1."""

@@ -184,7 +184,8 @@ class Losses:
             "--student-layers",
             choices=STUDENT_LAYERS,
             hint="; the number of layers is --student-depth",
-            text=f"Student layers that learn from the teacher's.  {BY_METHOD}",
+            text="Student layers that learn from the teacher's; upper: of the intermediate ones "
+            f"those above a third of the depth.  {BY_METHOD}",
         ),
     ] = None
     teacher_layers: Annotated[
@@ -217,7 +218,7 @@ class Losses:
         bool | None,
         typer.Option(
             "--intermediate-decay/--no-intermediate-decay",
-            help=f"Lower that weight epoch by epoch, to nothing.  {BY_METHOD}",
+            help=f"Lower that weight epoch by epoch, to one E-th in the last of E.  {BY_METHOD}",
         ),
     ] = None
     teacher_stage: Annotated[

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 TERMS = ("labels", "kd", "intermediate", "hidden", "annealed")
 TEACHER_TERMS = TERMS[1:]
+HALF = 0.5  # of all epochs: the first of two stages, unless teacher_stage says otherwise
 # What can be changed of a method by name; stages and space are said in words of their own.
 OPTIONS = (
     "temperature",
@@ -29,7 +30,8 @@ class Stage:
         epoch_fraction: the stage's part of all epochs, which are the same for every method.
         labels, kd: weights of the losses on the last layer.
         intermediate: weight in the output space, summed over the student's layers.
-        intermediate_decay: lower that weight epoch by epoch, to nothing at the stage's end.
+        intermediate_decay: lower that weight epoch by epoch, from the whole in the first to 1/E of
+            it in the last of the stage's E epochs.
         hidden: weight in the hidden space, summed over the student's layers.
         annealed: weight of the squared error to the teacher's last logits, which grow to their size
             over the stage's epochs.
@@ -105,7 +107,8 @@ class Method:
     def epochs(self, total: int) -> list[int]:
         """The stages' parts of `total` epochs, which add up to it.
 
-        Raises ValueError if a stage would get none.
+        Raises ValueError if a stage would get none, and where so few epochs leave an option of the
+        stages without effect.
         """
         parts = []
         fraction = 0.0
@@ -117,6 +120,18 @@ class Method:
                 f"{self.name} has {len(parts)} stages, and {total} epochs leave one without any: "
                 "give it more (--student-epochs)"
             )
+        first = self.stages[0].epoch_fraction
+        if len(parts) == 2 and first != HALF and parts[0] == round(total * HALF):
+            raise ValueError(
+                f"teacher_stage {first!r} of {total} epochs is {parts[0]}, as it is without the "
+                "option: take another value, or more epochs (--student-epochs)"
+            )
+        for stage, epochs in zip(self.stages, parts, strict=True):
+            if stage.intermediate_decay and epochs == 1:
+                raise ValueError(
+                    f"intermediate_decay lowers a weight from epoch to epoch, and stage "
+                    f"{stage.name} of {self.name} has one: give it more (--student-epochs)"
+                )
         return parts
 
     @property
@@ -142,4 +157,4 @@ def one_stage(**weights: float) -> tuple[Stage, ...]:
 
 def two_stages(**weights: float) -> tuple[Stage, ...]:
     """From the teacher first, then from labels alone."""
-    return (Stage("teacher", 0.5, **weights), Stage("labels", 0.5, labels=1.0))
+    return (Stage("teacher", HALF, **weights), Stage("labels", 1 - HALF, labels=1.0))

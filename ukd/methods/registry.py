@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from numbers import Real
 
 from ukd.config.choices import SPACES, STAGE_COUNTS, STUDENT_LAYERS, TEACHER_LAYERS
 from ukd.losses import ATTENTION_ON
@@ -28,6 +29,9 @@ OPTION_ALIASES = {
     "mapping": "layer_map",
     "combine": "attention_on",
 }
+ATTENDING = ("attention", "teacher-query")
+OF_ATTENTION = ("attention_temperature", "detach_attention")
+SWITCHES = ("detach_attention", "intermediate_decay")
 NUMBERS = ("temperature", "attention_temperature", "intermediate_weight", "teacher_stage")
 CHOICES = {
     "attention_on": ATTENTION_ON,
@@ -55,11 +59,14 @@ def get_method(
     """
     if name not in METHODS:
         raise ValueError(f"unknown method {name!r}; choose one of: {', '.join(METHODS)}")
+    for option, value in options.items():
+        _check_kind(OPTION_ALIASES.get(option, option), value)
     of_stages = {name: options.pop(name) for name in STAGE_OPTIONS if name in options}
     changes = _changes(METHODS[name], options)
     _check_choices(changes | {"space": space, "stages": stages})
     _check_reach(METHODS[name], changes)
     chosen = replace(METHODS[name], **changes)
+    _check_attends(chosen, changes)
     check_temperature("temperature", chosen.temperature)
     check_temperature("attention_temperature", chosen.attention_temperature)
     _check_teacher_layers(chosen)
@@ -80,13 +87,26 @@ def _changes(method: Method, options: dict[str, object]) -> dict[str, object]:
     for given, value in options.items():
         option = OPTION_ALIASES.get(given, given)
         if option not in OPTIONS:
-            known = ", ".join(OPTIONS)
+            known = ", ".join((*OPTIONS, *STAGE_OPTIONS, "stages", "space"))
             raise ValueError(f"unknown option {given!r} of {method.name}; choose among: {known}")
         if option == "layer_map" and value is not None:
             value = named(value)
         if value is not None and value != getattr(method, option):
             changes[option] = value
     return changes
+
+
+def _check_kind(option: str, value: object) -> None:
+    """Raise ValueError for a value that is no number, or neither True nor False, where it must be.
+
+    A text such as "no" would count as true.
+    """
+    if value is None:
+        return
+    if option in SWITCHES and not isinstance(value, bool):
+        raise ValueError(f"{option} must be True or False, got {value!r}")
+    if option in NUMBERS and (isinstance(value, bool) or not isinstance(value, Real)):
+        raise ValueError(f"{option} must be a number, got {value!r}")
 
 
 def _check_choices(given: dict[str, object]) -> None:
@@ -112,6 +132,21 @@ def _check_reach(method: Method, changes: dict[str, object]) -> None:
                 f"{method.name} has no {option} to change ({value!r}): that takes {needed}, "
                 "as in universal-kd"
             )
+
+
+def _check_attends(method: Method, changes: dict[str, object]) -> None:
+    """Raise ValueError for an option of the attention on a map whose weights depend on nothing."""
+    for option in OF_ATTENTION:
+        if option in changes and not attends(method.layer_map):
+            raise ValueError(
+                f"{method.name} has no {option} to change ({changes[option]!r}): layer_map "
+                f"{method.layer_map} does not look at what is predicted; take attention"
+            )
+
+
+def attends(layer_map: str) -> bool:
+    """Whether a map's weights depend on the logits: of the named ones, or a function's name."""
+    return layer_map in ATTENDING or is_own(layer_map)
 
 
 def _check_teacher_layers(method: Method) -> None:
@@ -208,7 +243,7 @@ def _parse_value(option: str, value: str, text: str) -> object:
         except ValueError:
             message = f"{option} of {text!r} must be a number, got {value!r}; {example}"
             raise ValueError(message) from None
-    if option in ("detach_attention", "intermediate_decay"):
+    if option in SWITCHES:
         if value not in ("yes", "no"):
             raise ValueError(f"{option} of {text!r} must be yes or no, got {value!r}; {example}")
         return value == "yes"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from ukd.methods.method import Method, Stage
+from ukd.methods.method import HALF, Method, Stage
 
 STAGE_OPTIONS = ("intermediate_weight", "intermediate_decay", "teacher_stage")
 
@@ -22,7 +22,8 @@ def with_stage_options(
     Args:
         intermediate_weight: of the term in the output space, a student layer; usually 0.5. The
             terms of the last layer keep their weights.
-        intermediate_decay: lower that weight epoch by epoch, to nothing at the stage's end.
+        intermediate_decay: lower that weight epoch by epoch, from the whole in the first to 1/E of
+            it in the last of the stage's E epochs.
         teacher_stage: part of all epochs that the first of two stages gets; usually 0.5.
 
     Raises: ValueError for a value out of range, and for an option that would change nothing.
@@ -74,18 +75,21 @@ def _with_fractions(name: str, stages: tuple[Stage, ...], first: float) -> tuple
 
 def changed_stage_options(settings: dict, usual: dict) -> list[str]:
     """The options above in which a method's settings differ from the usual ones: "name=value"."""
-    term, usual_term = _term_of(settings["stages"]), _term_of(usual["stages"])
     changed = []
-    if term and usual_term and term["intermediate"] != usual_term["intermediate"]:
-        changed.append(f"intermediate_weight={term['intermediate']:g}")
-    if term and term.get("intermediate_decay"):
+    weight, usual_weight = _weight_of(settings), _weight_of(usual)
+    if weight != usual_weight:
+        changed.append(f"intermediate_weight={weight!r}")
+    if any(stage.get("intermediate_decay") for stage in settings["stages"]):
         changed.append("intermediate_decay=True")
-    fractions = [stages[0]["epoch_fraction"] for stages in (settings["stages"], usual["stages"])]
-    if len(settings["stages"]) == len(usual["stages"]) and fractions[0] != fractions[1]:
-        changed.append(f"teacher_stage={fractions[0]:g}")
+    if len(settings["stages"]) == 2:
+        two = usual["stages"] if len(usual["stages"]) == 2 else [{"epoch_fraction": HALF}]
+        first = settings["stages"][0]["epoch_fraction"]
+        if first != two[0]["epoch_fraction"]:
+            changed.append(f"teacher_stage={first!r}")
     return changed
 
 
-def _term_of(stages: list[dict]) -> dict | None:
-    """The settings of the first stage with an intermediate term, if there is one."""
-    return next((stage for stage in stages if stage["intermediate"]), None)
+def _weight_of(settings: dict) -> float:
+    """The largest weight of the term in the output space, or of the one that took its place."""
+    outer = max(stage["intermediate"] for stage in settings["stages"])
+    return outer or max(stage["hidden"] for stage in settings["stages"])

@@ -28,7 +28,7 @@ from ukd.data.tasks import Task
 from ukd.heads import ClassifierWithHeads
 from ukd.methods.hidden_states import layer_map_seed
 from ukd.methods.method import Method, Stage
-from ukd.methods.objective import Objective, TeacherLookup
+from ukd.methods.objective import Objective, TeacherLookup, lowest_taught
 from ukd.models.bundled import resolve_encoder
 from ukd.models.encoders import load_tokenizer, parameters, save
 from ukd.models.loading import read_config
@@ -148,7 +148,8 @@ class DistillationRun:
             examples[name] = len(data)
         exits = ()
         if self.method.needs_heads:
-            exits = tuple(early_exit_curve(logits, labels, self.task))
+            lowest = lowest_taught(self.method, logits.shape[1])
+            exits = tuple(early_exit_curve(logits, labels, self.task, lowest=lowest))
         summary = prediction_summary(logits[:, -1], labels, self.task)
         return summary | {"scores": all_scores, "examples": examples, "early_exit": exits}
 

@@ -16,7 +16,7 @@ from ukd.data.metrics import scores
 from ukd.data.tasks import Task
 from ukd.losses import intermediate_loss
 from ukd.methods.method import Method
-from ukd.methods.objective import loss_options, select_layers
+from ukd.methods.objective import loss_options, lowest_taught, select_layers
 from ukd.training.teacher_heads import ignore_warnings, label_error, per_layer_scores
 
 # Of the largest probability, for two classes; above 1 no example stops early.
@@ -62,6 +62,7 @@ def attention_summary(
         early_exit: see `early_exit_curve`.
     """
     weights = attention(method, logits, teacher, task.spec.regression, seeds)
+    lowest = lowest_taught(method, logits.shape[1])
     seen = select_layers(method, logits, teacher)[1]
     errors = [label_error(layer, labels, task.spec.regression) for layer in seen.unbind(1)]
     error = torch.stack(errors, 1)  # (N, T)
@@ -71,7 +72,7 @@ def attention_summary(
         "attended_label_error": _rounded((weights * error.unsqueeze(1)).sum(-1).mean(0)),
         "uniform_label_error": _rounded(error.mean()),
         "heads": per_layer_scores(logits, labels, task),
-        "early_exit": early_exit_curve(logits, labels, task),
+        "early_exit": early_exit_curve(logits, labels, task, lowest=lowest),
     }
     classes = {name: labels == index for index, name in enumerate(task.label_names or ())}
     groups = {"by_class": classes, "by_difficulty": {}}
@@ -106,13 +107,19 @@ def exit_thresholds(classes: int) -> list[float]:
 
 
 def early_exit_curve(
-    logits: Tensor, labels: Tensor, task: Task, thresholds: tuple[float, ...] | None = None
+    logits: Tensor,
+    labels: Tensor,
+    task: Task,
+    thresholds: tuple[float, ...] | None = None,
+    *,
+    lowest: int = 0,
 ) -> list[dict]:
     """Scores if each example stops at the first layer whose largest probability is high enough.
 
     Args:
         logits: (N, L, C), the network's own classifier last, where an example stops at the latest.
         thresholds: of that probability; by default `exit_thresholds(C)`.
+        lowest: index of the first layer whose classifier was taught; those below stop nothing.
 
     Returns: for each threshold {"threshold", "layers": their mean number, "scores"}; nothing for
     regression, which has no probabilities.
@@ -123,6 +130,7 @@ def early_exit_curve(
     curve = []
     for threshold in thresholds or exit_thresholds(logits.shape[-1]):
         stops = confidence >= threshold
+        stops[:, :lowest] = False
         stops[:, -1] = True
         first = stops.int().argmax(1)
         exits = logits[torch.arange(len(logits)), first]

@@ -12,6 +12,7 @@ from ukd.config.presets import PRESETS, TrainingConfig
 from ukd.data.metrics import expected_calibration_error
 from ukd.data.tasks import SYNTHETIC, Task
 from ukd.methods.method import Method
+from ukd.methods.objective import lowest_taught
 from ukd.models.bundled import resolve_encoder
 from ukd.models.encoders import TEACHER_EMBEDDINGS
 from ukd.models.students import STUDENTS
@@ -61,9 +62,14 @@ def check_student_layers(method: Method, config: TrainingConfig, layers: int | N
 
     layers: the student's; by default the config's, which those of a pretrained student are not in.
     """
+    known = layers is not None or config.student == "layers" or config.student in STUDENTS
     if layers is None:
-        takes_depth = config.student == "layers" or config.student in STUDENTS
-        layers = config.student_depth if takes_depth else 2
+        layers = config.student_depth if known else 2
+    if known and method.student_layers == "upper" and lowest_taught(method, layers) == 0:
+        raise ValueError(
+            f"student_layers 'upper' are all intermediate layers of a student of {layers}: take at "
+            "least 3 (--student-depth), or student_layers intermediate"
+        )
     if (method.needs_heads or method.hidden) and layers < 2:
         raise ValueError(
             f"{method.name} needs a student of at least 2 layers, got {layers}: take a deeper one "
