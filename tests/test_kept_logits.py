@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 import ukd
 from ukd.cli.main import main
 from ukd.data.tasks import SYNTHETIC
+from ukd.training.distill import run_settings
 from ukd.training.kept_logits import (
     LOGITS_FILE,
     ROWS,
@@ -143,3 +145,55 @@ def test_the_command_line_says_what_is_wrong(capsys, tmp_path):
     words = f"run --task sentiment --preset smoke --teacher-logits {tmp_path}"
     assert main(words.split()) == 2
     assert "holds no teacher's logits" in capsys.readouterr().err
+
+
+# --- the depth is that of the teacher that is kept, never the preset's ---
+
+KEPT_RUN = "--preset smoke --teacher-logits acceptability"  # 12 layers; the preset's teacher has 4
+
+
+@pytest.fixture
+def committed():
+    return ukd.load_kept_teacher("acceptability", ukd.load_task("acceptability"))
+
+
+@pytest.mark.parametrize(
+    ("words", "module"),
+    [
+        ("run --method kd --task", "distill"),
+        ("reproduce --seeds 1 --methods kd --tasks", "grid"),
+    ],
+)
+def test_a_student_may_be_as_deep_as_the_kept_teacher(words, module, capsys, monkeypatch):
+    def begin(*given, **options):
+        raise ValueError("training began")
+
+    monkeypatch.setattr(import_module(f"ukd.training.{module}"), "distill", begin)
+    command = f"{words} acceptability {KEPT_RUN} --student-depth".split()
+    assert main([*command, "12"]) == 2
+    assert "training began" in capsys.readouterr().err
+    assert main([*command, "13"]) == 2
+    found = capsys.readouterr().err
+    assert "student_depth is 13, and the teacher has 12 layers: take a student of at most" in found
+    assert "--teacher-depth" not in found, "which is refused beside kept logits"
+
+
+@pytest.mark.parametrize("depth", [5, 7, 12])
+def test_settings_of_a_student_are_checked_against_the_kept_teacher(committed, runtime, depth):
+    # 7 is the depth of TAKD's assistant between 12 layers and 2.
+    config = ukd.preset("smoke", student_depth=depth)
+    settings = run_settings(ukd.get_method("kd"), committed, config, 1e-3, runtime)
+    assert settings.student_depth == depth
+
+
+def test_methods_that_coincide_are_found_for_the_depth_of_the_kept_teacher(runtime, monkeypatch):
+    seen = []
+    grid_module = import_module("ukd.training.grid")
+    monkeypatch.setattr(grid_module, "coinciding", lambda *given: seen.append(given[1:]) or [])
+    monkeypatch.setattr(grid_module, "make_student", lambda *given: None)
+    config = ukd.preset("smoke")
+    grid = ukd.training.ExperimentGrid(
+        ("acceptability",), (ukd.get_method("kd"),), (1,), config, runtime, "bundled"
+    )
+    grid_module.run_grid(replace(grid, teacher_logits=Path("acceptability")), 1)
+    assert config.teacher_depth == 4 and seen == [(config.student_depth, 12)]

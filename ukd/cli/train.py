@@ -51,12 +51,12 @@ def run(
     from ukd.data.tasks import load_task, source_of
     from ukd.models.bundled import resolve_encoder
     from ukd.training.distill import distill
-    from ukd.training.kept_logits import teacher_of
+    from ukd.training.kept_logits import teacher_of, with_depth_of
     from ukd.training.student_report import check_student_layers, describe_student
 
     budget.check_kept(teacher_logits)
     chosen = losses.method(method)
-    config = budget.config()
+    config = with_depth_of(teacher_logits, budget.config())
     runtime = machine.runtime()
     chosen.epochs(config.student_epochs)
     data = load_task(task, source_of(task, source))

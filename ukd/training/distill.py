@@ -156,6 +156,8 @@ def run_settings(
     online_teacher: bool = False,
 ) -> RunSettings:
     """Everything that is chosen for a run, as its record keeps it."""
+    # The teacher that is there may be another than the config would train.
+    config = replace(config, teacher_depth=teacher.about["layers"])
     return RunSettings(
         preset=config.name,
         method=method_settings(method),

@@ -21,7 +21,7 @@ from ukd.methods.method import Method
 from ukd.models.bundled import BUNDLED, RANDOM_INIT, resolve_encoder
 from ukd.models.students import STUDENTS
 from ukd.training.distill import distill
-from ukd.training.kept_logits import teacher_of
+from ukd.training.kept_logits import teacher_of, with_depth_of
 from ukd.training.network_sizes import encoder_size
 from ukd.training.run_record import RunRecord
 from ukd.training.student_report import check_student_layers, describe_student
@@ -107,9 +107,10 @@ def run_grid(
     Returns: the records in the order of the grid, and "task: reason" for each task that was left
     out because its teacher has not learned it.
 
-    Raises: ValueError for a student that can't be made and for a search whose task was left out;
-    WorkerLost for a process that was killed; whatever a run raises.
+    Raises: ValueError for a student that can't be made, for damaged logits of a teacher, and for a
+    search whose task was left out; WorkerLost for a process that was killed; whatever a run raises.
     """
+    grid = replace(grid, config=with_depth_of(grid.teacher_logits, grid.config))
     each = partial(_each, grid, jobs, cluster)
     if cluster is not None:
         _check_folders(grid)

@@ -6,7 +6,7 @@ A student from kept logits equals one from the teacher itself, to the last bit.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -149,6 +149,19 @@ def load_kept_teacher(folder: Path | str, task: Task, *, encoder: str | None = N
 
     Raises: ValueError for a folder that holds no logits, damaged ones, or those of other data.
     """
+    folder, about = _read_note(folder)
+    if (about["task"], about["data"]) != (task.name, task.key):
+        raise ValueError(
+            f"the logits in {folder} are of {about['task']} with data {about['data']}, and this is "
+            f"{task.name} with data {task.key}: distil on the data that the teacher saw"
+        )
+    logits = read_logits(folder, task)
+    encoder = encoder or encoder_named(about["encoder"])
+    return KeptTeacher(folder, about["key"], about["weights"], encoder, about, logits)
+
+
+def _read_note(folder: Path | str) -> tuple[Path, dict]:
+    """Where a teacher's logits are, and what is noted of them; raises ValueError as its caller."""
     remedy = "take the folder from where it came, or write it again (ukd logits)"
     ours = data_folder() / "teachers" / folder
     folder = Path(folder).expanduser()
@@ -163,14 +176,17 @@ def load_kept_teacher(folder: Path | str, task: Task, *, encoder: str | None = N
         raise ValueError(f"{folder} holds no teacher's logits ({error}): {remedy}") from error
     if damaged:
         raise ValueError(f"{folder / damaged[0]} is damaged: {remedy}")
-    if (about["task"], about["data"]) != (task.name, task.key):
-        raise ValueError(
-            f"the logits in {folder} are of {about['task']} with data {about['data']}, and this is "
-            f"{task.name} with data {task.key}: distil on the data that the teacher saw"
-        )
-    logits = read_logits(folder, task)
-    encoder = encoder or encoder_named(about["encoder"])
-    return KeptTeacher(folder, about["key"], about["weights"], encoder, about, logits)
+    return folder, about
+
+
+def with_depth_of(kept: Path | None, config: TrainingConfig) -> TrainingConfig:
+    """The budget with the depth of the teacher whose logits are kept, which is not the preset's.
+
+    Raises: ValueError for a folder that holds no logits, or damaged ones.
+    """
+    if kept is None:
+        return config
+    return replace(config, teacher_depth=_read_note(kept)[1]["layers"])
 
 
 def teacher_of(

@@ -52,8 +52,7 @@ def check_depth(config: TrainingConfig, teacher_depth: int | None) -> None:
     if config.student_depth > teacher_depth:
         raise ValueError(
             f"student_depth is {config.student_depth}, and the teacher has {teacher_depth} layers: "
-            f"take a student of at most {teacher_depth} (--student-depth), or a deeper teacher "
-            "(--teacher-depth)"
+            f"take a student of at most {teacher_depth} (--student-depth), or a deeper teacher"
         )
 
 
