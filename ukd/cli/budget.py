@@ -87,8 +87,8 @@ class Budget:
         text(
             "--embeddings",
             metavar="FROM",
-            text="Start those of a BiLSTM or CNN from 'teacher' or a file of word vectors.  "
-            "[default: random]",
+            text="Start those of a BiLSTM or CNN from 'teacher', those of its encoder as "
+            "pretrained, or from a file of word vectors.  [default: random]",
         ),
     ] = None
     learning_rate: Annotated[
