@@ -44,8 +44,8 @@ class Comparison:
         choice(
             "--scenario",
             choices=SCENARIOS,
-            text="Methods, and with the local presets students, of one of the paper's tables, or of "
-            "our own.  [default: none]",
+            text="Methods, and with the local presets students, of one of the paper's tables, or "
+            "of our own.  [default: none]",
         ),
     ] = None
     seeds: Annotated[
