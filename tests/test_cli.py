@@ -93,7 +93,7 @@ def test_choices_in_the_help_are_those_of_the_package():
 
 def test_every_option_of_a_method_is_one_of_the_command_line():
     fields = set(Losses.__dataclass_fields__)
-    assert fields == {*registry.OPTIONS, "stages", "space"}
+    assert fields == {*registry.OPTIONS, *registry.STAGE_OPTIONS, "stages", "space"}
 
 
 USAGE = [
@@ -135,7 +135,7 @@ USAGE = [
     ("run --task sentiment --attention-on both", "must be one of logits, losses, got 'both'"),
     ("run --task sentiment --combine sum", "must be one of logits, losses, got 'sum'"),
     ("run --task sentiment --student-layers 4", "the number of layers is --student-depth"),
-    ("run --task sentiment --student-layers below", "must be one of intermediate, last"),
+    ("run --task sentiment --student-layers below", "must be one of intermediate, upper, last"),
     ("run --task sentiment --teacher-layers 6", "the number of layers is --teacher-depth"),
     ("run --task sentiment --stages three", "must be one of one, two, got 'three'"),
     ("run --task sentiment --space latent", "must be one of output, hidden, got 'latent'"),
