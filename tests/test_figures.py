@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import ukd
 from ukd.analysis.contrasts import contrasts
 from ukd.analysis.figure_sets import (
     COMMITTED,
@@ -236,6 +237,12 @@ def test_all_that_is_committed_is_possible(suite, search):
         assert len(drawn) >= 10
     assert LEARNING_RATES in possible(search) and LEARNING_RATES not in possible(suite)
     assert all(shows and set_name for shows, set_name, _ in COMMITTED.values())
+
+
+def test_variants_alone_are_drawn_too(distilled, tmp_path):
+    methods = [ukd.get_method("universal-kd", temperature=value) for value in (1.0, 4.0)]
+    paths = draw_runs(as_runs([distilled(method) for method in methods]), tmp_path)
+    assert {"scores", "calibration", "training_curves"} <= {path.stem for path in paths}
 
 
 def test_the_layer_maps_of_a_task_are_of_all_examples_and_of_each_class(suite):

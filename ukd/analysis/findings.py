@@ -102,13 +102,15 @@ def _layer_maps(table: pd.DataFrame) -> str:
 def _real_encoder(table: pd.DataFrame, first: pd.DataFrame) -> str:
     kd = against_baseline(table, "universal-kd", "kd", "cola")
     uniform = against_baseline(table, "universal-kd", "uniform", "cola")
+    pkd = against_baseline(table, "universal-kd", "pkd-skip", "cola")
     earlier = against_baseline(first, "universal-kd", "kd", "cola")
     return (
         "**On an encoder of BERT-base's size, with one task and two teachers**, Universal-KD minus "
         f"KD on CoLA is {kd.points} with the teacher of the table below, which "
         f"{_is_significant(kd)}, and {earlier.points} with an earlier one, which "
-        f"{_is_significant(earlier)}. With the teacher of the table, its difference to uniform "
-        f"weights {_is_significant(uniform)}: {uniform.points}."
+        f"{_is_significant(earlier)}. With the teacher of the table it is {_direction(pkd)} PKD: "
+        f"{pkd.points}. Its difference to uniform weights {_is_significant(uniform)}: "
+        f"{uniform.points}."
     )
 
 

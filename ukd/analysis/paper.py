@@ -154,8 +154,9 @@ def _claim_cells(claim: dict) -> list[str]:
         difference = f"{float(difference):+.1f}"
     if claim["paper"]:
         difference += f" ({claim['paper']} against {claim['paper_against']})"
-    text = f"{claim['claim']} (table {claim['table']}; {claim['what']})"
-    return [text, f"{difference}, {claim['source']} source"]
+    place = f"table {claim['table']}" if claim["source"] == "secondary" else claim["table"]
+    source = "secondary source" if claim["source"] == "secondary" else claim["source"]
+    return [f"{claim['claim']} ({place}; {claim['what']})", f"{difference}, {source}"]
 
 
 def _comparison_cells(comparison: _Comparison | None, claimed: str) -> list[str]:

@@ -26,7 +26,7 @@ from ukd.analysis.figures import (
     style_of,
     styles,
 )
-from ukd.analysis.grouping import ordered, tasks_of
+from ukd.analysis.grouping import methods_of, ordered, tasks_of
 from ukd.analysis.map_figures import ATTENTION
 from ukd.analysis.runs import Runs
 from ukd.config.scenarios import DEFAULT_METHODS
@@ -105,10 +105,14 @@ def attended_head_quality(runs: Runs) -> Figure:
 
 
 def calibration(runs: Runs) -> Figure:
-    """Expected calibration error of the students on validation, methods side by side."""
+    """Expected calibration error of the students on validation, methods side by side.
+
+    The main methods and controls, or all where none of these was run.
+    """
     data = runs.table.dropna(subset=["calibration_error"])
     data = data.assign(value=data["calibration_error"].astype(float))
     names = _present(runs.only(data), (*DEFAULT_METHODS, "pkd-skip", "mhkd", *CONTROLS))
+    names = names or methods_of(data)
     figure, ax = plt.subplots(figsize=(9.6, 3.6), layout="constrained")
     draw_by_task(ax, data, names, "Expected calibration error, points")
     ax.set_title("Calibration of the students on validation (15 bins)", fontsize=10)
