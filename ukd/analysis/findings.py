@@ -89,9 +89,9 @@ def _layer_maps(table: pd.DataFrame) -> str:
         differences.append(difference)
         parts.append(f"to `{name}` {difference.points}")
     if any(difference.significant for difference in differences):
-        title = "There the layer map matters"
+        title = "On that synthetic task the layer map matters"
     else:
-        title = "There no layer map is significantly better than another"
+        title = "On that synthetic task no layer map is significantly better than another"
     least = max(difference.minimum_detectable_effect for difference in differences)
     return (
         f"**{title}**: the differences of the paper's attention are {', '.join(parts)}. Up to "
