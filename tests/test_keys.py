@@ -127,7 +127,9 @@ def test_every_field_of_a_config_is_in_a_key_or_decides_nothing(
 
 def test_every_argument_of_a_run_is_in_its_key(task, tiny, runtime, key_of_run, pretended):
     method = METHODS["universal-kd"]
-    options = {"config": tiny, "seed": 1, "runtime": runtime}
+    # Enough epochs and layers for every option to have an effect.
+    config = replace(tiny, student_epochs=4, student_depth=3)
+    options = {"config": config, "seed": 1, "runtime": runtime}
     keys = [
         key_of_run(task, method, pretended, **options),
         key_of_run(task, method, pretended, **options | {"seed": 2}),

@@ -136,9 +136,10 @@ def test_all_options_are_among_those_run():
 
 @pytest.mark.parametrize(("option", "value"), NOT_IN_TABLE)
 def test_every_option_of_every_method_is_run(option, value, distilled):
-    record = distilled(ukd.get_method("universal-kd", **{option: value}))
+    deep = {"student_depth": 3}  # has an intermediate layer that is not among the upper ones
+    record = distilled(ukd.get_method("universal-kd", **{option: value}), **deep)
     assert record.settings.method[option] == value
-    assert record.hash != distilled("universal-kd").hash
+    assert record.hash != distilled("universal-kd", **deep).hash
 
 
 def test_every_weight_reaches_the_gradient(task, tiny, teacher, runtime):
