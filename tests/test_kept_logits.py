@@ -111,9 +111,10 @@ def test_other_data_damage_and_what_is_there_are_refused(task, tiny, teacher, ke
     (tmp_path / TEACHER_NOTE).write_text(json.dumps(note), encoding="utf-8")
     with pytest.raises(ValueError, match=f"{TEACHER_NOTE} is damaged"):
         ukd.load_kept_teacher(tmp_path, task)
-    (tmp_path / TEACHER_NOTE).write_text("[]", encoding="utf-8")
-    with pytest.raises(ValueError, match="holds no teacher's logits"):
-        ukd.load_kept_teacher(tmp_path, task)
+    for content in ("[]", "5", "{}"):
+        (tmp_path / TEACHER_NOTE).write_text(content, encoding="utf-8")
+        with pytest.raises(ValueError, match="holds no teacher's logits"):
+            ukd.load_kept_teacher(tmp_path, task)
 
 
 @pytest.mark.parametrize("folder", sorted((ROOT / "data" / "teachers").glob("*/")), ids=str)

@@ -10,17 +10,21 @@ from ukd.analysis.grouping import tasks_of, whole
 from ukd.analysis.statistics import Difference, paired_difference
 from ukd.config.text import markdown_table
 
-_LESS = "intermediate_weight=0.1"
-_FALLING = "intermediate_decay=True"
-_UPPER = "student_layers=upper"
-_SHORT = "teacher_stage=0.33"
 # The question, and the two methods that differ by it (by it alone where nothing else is said).
 CONTRASTS = (
     ("Does the intermediate loss help?", "universal-kd", "kd-two-stage"),
-    ("A smaller weight of the intermediate loss?", f"universal-kd ({_LESS})", "universal-kd"),
-    ("That weight falling epoch by epoch?", f"universal-kd ({_FALLING})", "universal-kd"),
-    ("Without the student's lower layers?", f"universal-kd ({_UPPER})", "universal-kd"),
-    ("A shorter first stage?", f"universal-kd ({_SHORT})", "universal-kd"),
+    (
+        "A smaller weight of the intermediate loss?",
+        "universal-kd (intermediate_weight=0.1)",
+        "universal-kd",
+    ),
+    (
+        "That weight falling epoch by epoch?",
+        "universal-kd (intermediate_decay=True)",
+        "universal-kd",
+    ),
+    ("Without the student's lower layers?", "universal-kd (student_layers=upper)", "universal-kd"),
+    ("A shorter first stage?", "universal-kd (teacher_stage=0.33)", "universal-kd"),
     ("Attention or uniform weights?", "universal-kd", "uniform"),
     ("Does the student ask, or the teacher?", "universal-kd", "teacher-query"),
     ("The teacher's query or uniform weights?", "teacher-query", "uniform"),

@@ -154,8 +154,9 @@ def _claim_cells(claim: dict) -> list[str]:
         difference = f"{float(difference):+.1f}"
     if claim["paper"]:
         difference += f" ({claim['paper']} against {claim['paper_against']})"
-    place = f"table {claim['table']}" if claim["source"] == "secondary" else claim["table"]
-    source = "secondary source" if claim["source"] == "secondary" else claim["source"]
+    place, source = claim["table"], claim["source"]
+    if source == "secondary":
+        place, source = f"table {place}", "secondary source"
     return [f"{claim['claim']} ({place}; {claim['what']})", f"{difference}, {source}"]
 
 

@@ -61,7 +61,7 @@ def get_method(
         raise ValueError(f"unknown method {name!r}; choose one of: {', '.join(METHODS)}")
     for option, value in options.items():
         _check_kind(OPTION_ALIASES.get(option, option), value)
-    of_stages = {name: options.pop(name) for name in STAGE_OPTIONS if name in options}
+    of_stages = {option: options.pop(option) for option in STAGE_OPTIONS if option in options}
     changes = _changes(METHODS[name], options)
     _check_choices(changes | {"space": space, "stages": stages})
     _check_reach(METHODS[name], changes)

@@ -81,11 +81,9 @@ def changed_stage_options(settings: dict, usual: dict) -> list[str]:
         changed.append(f"intermediate_weight={weight!r}")
     if any(stage.get("intermediate_decay") for stage in settings["stages"]):
         changed.append("intermediate_decay=True")
-    if len(settings["stages"]) == 2:
-        two = usual["stages"] if len(usual["stages"]) == 2 else [{"epoch_fraction": HALF}]
-        first = settings["stages"][0]["epoch_fraction"]
-        if first != two[0]["epoch_fraction"]:
-            changed.append(f"teacher_stage={first!r}")
+    first = settings["stages"][0]["epoch_fraction"]
+    if len(settings["stages"]) == 2 and first != HALF:
+        changed.append(f"teacher_stage={first!r}")
     return changed
 
 

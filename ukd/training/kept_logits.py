@@ -172,7 +172,7 @@ def _read_note(folder: Path | str) -> tuple[Path, dict]:
         damaged = [TEACHER_NOTE] if about.pop("note") != config_hash(about) else []
         if files_hash([folder / LOGITS_FILE]) != about["sha256"]:
             damaged.append(LOGITS_FILE)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder} holds no teacher's logits ({error}): {remedy}") from error
     if damaged:
         raise ValueError(f"{folder / damaged[0]} is damaged: {remedy}")

@@ -57,7 +57,9 @@ def check_depth(config: TrainingConfig, teacher_depth: int | None) -> None:
 
 
 def check_student_layers(method: Method, config: TrainingConfig, layers: int | None = None) -> None:
-    """Raise ValueError for a student without a layer below the last, where a method teaches one.
+    """Raise ValueError for a student without the layers that a method teaches.
+
+    That is one below the last, and for student_layers "upper" one more, which is left out.
 
     layers: the student's; by default the config's, which those of a pretrained student are not in.
     """
