@@ -25,7 +25,7 @@ from ukd.training.network_sizes import (
     teacher_size,
 )
 
-SPEEDS = {"teacher": Speed(1e9, 1e9), "student": Speed(1e9, 1e9)}
+SPEEDS = {"teacher": Speed(1e9, 1e9, 1e9), "student": Speed(1e9, 1e9, 1e9)}
 KD = (METHODS["kd"],)
 
 
@@ -84,6 +84,19 @@ def test_an_online_teacher_costs_its_passes(tiny):
     assert planned.online_seconds - planned.seconds == pytest.approx(one_pass * more / 1e9)
 
 
+def test_the_optimizer_visits_every_weight_in_every_step(tiny):
+    """A student with many words has few operations and many weights."""
+    slow = {kind: replace(speed, update=1e6) for kind, speed in SPEEDS.items()}
+    fast, planned = (
+        cost("sentiment", KD, 1, tiny, "synthetic", speeds) for speeds in (SPEEDS, slow)
+    )
+    teacher_steps = planned.steps * tiny.teacher_epochs / tiny.student_epochs
+    weights = planned.steps * student_size(tiny).parameters()
+    weights += teacher_steps * teacher_size(tiny).parameters()
+    assert planned.seconds - fast.seconds == pytest.approx(weights * (1e-6 - 1e-9))
+    assert planned.operations == fast.operations
+
+
 def test_a_search_is_planned_in_its_tasks_row(tiny, runtime):
     methods = (METHODS["kd"], METHODS["universal-kd"])
     once = cost("sentiment", methods, 3, tiny, "synthetic", SPEEDS, 1)
@@ -115,7 +128,7 @@ def test_the_bundled_encoder_is_timed_in_any_precision(precision, cpu):
     """Its weights are kept in half precision, and its time is not taken in that."""
     config = preset("cpu", batch_size=2)
     speed = measured_speed(teacher_size(config), config, replace(cpu, precision=precision))
-    assert speed.inference > 0 and speed.training > 0
+    assert speed.inference > 0 and speed.training > 0 and speed.update > 0
 
 
 def test_a_cost_follows_the_selection_split(tiny):

@@ -148,9 +148,11 @@ def _reading(methods: tuple[Method, ...], runtime: Runtime, speeds: dict[str, Sp
     teacher = speeds["teacher"]
     return (
         f"Time is that of one process on {runtime.device} in {runtime.precision} "
-        f"({runtime.threads} threads), from {TIMED_LAYERS} layers timed here. Teacher: "
+        f"({runtime.threads} threads), from {TIMED_LAYERS} layers and the optimizer, timed here. "
+        "Teacher: "
         f"{teacher.inference / 1e9:.0f} GFLOP/s in inference, {teacher.training / 1e9:.0f} in "
-        f"training. Student: {speeds['student'].training / 1e9:.0f} in training. {left_out}. "
+        f"training. Student: {speeds['student'].training / 1e9:.0f} in training. A step of the "
+        f"optimizer: {1e9 / speeds['student'].update:.1f} ms for a million weights. {left_out}. "
         '"If online": the teacher runs in every step.'
     )
 

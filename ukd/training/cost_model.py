@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import mean, median
 
 import torch
+from torch import nn
 from torch.utils.benchmark import Timer
 from transformers import AutoModelForSequenceClassification
 
@@ -23,7 +24,7 @@ from ukd.methods.method import Method
 from ukd.models.bundled import bundled_encoder
 from ukd.models.encoders import load_tokenizer
 from ukd.models.students import StudentConfig
-from ukd.training.loop import autocast, parameter_groups
+from ukd.training.loop import Schedule, autocast
 from ukd.training.network_sizes import NetworkSize, student_size, teacher_size
 from ukd.training.teacher_heads import MOST_EXAMPLES
 
@@ -45,15 +46,22 @@ TRAINING_PASSES = 3  # a training step counts as so many forward passes
 TIMED_LAYERS = 2
 TIMED_TOKENS = 32
 TIMED_VOCABULARY = 1000
+TIMED_WEIGHTS = (4096, 4096)  # too many for a processor's cache, as those of an encoder are
 TIMED_REPEATS = 3
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Floating-point operations a second on this device."""
+    """How fast a network is on this device.
+
+    Attributes:
+        inference, training: floating-point operations a second, forward, and forward and backward.
+        update: weights a second that clipping and the optimizer's step take.
+    """
 
     inference: float
     training: float
+    update: float
 
 
 @dataclass(frozen=True)
@@ -107,16 +115,19 @@ def cost(
     passes = 1 + len({method.hidden.pooling for method in methods if method.hidden})
     online_passes = seeds * rates * sum(_online_epochs(method, config) for method in methods)
     epochs = len(methods) * seeds * rates * config.student_epochs
-    one_epoch = TRAINING_PASSES * examples * student_size(config).forward(tokens)
-    training = epochs * one_epoch
+    student = student_size(config)
+    training = epochs * TRAINING_PASSES * examples * student.forward(tokens)
+    one_epoch = steps_per_epoch(examples, config.batch_size)
     teacher_speed = speeds["teacher"]
     seconds = fine_tuning / teacher_speed.training + heads / teacher_speed.inference
+    seconds += config.teacher_epochs * one_epoch * teacher.parameters() / teacher_speed.update
     seconds += training / speeds["student"].training
+    seconds += epochs * one_epoch * student.parameters() / speeds["student"].update
     return Cost(
         task=name,
         examples=examples,
         tokens=tokens,
-        steps=epochs * steps_per_epoch(examples, config.batch_size),
+        steps=epochs * one_epoch,
         passes=1 + passes,
         online_passes=online_passes,
         operations=fine_tuning + heads + passes * one_pass + training,
@@ -160,7 +171,11 @@ def task_size(name: str, source: str | None, config: TrainingConfig) -> tuple[in
 
 
 def measured_speed(size: NetworkSize, config: TrainingConfig, runtime: Runtime) -> Speed:
-    """The speed of two layers of a network's width, on one small batch."""
+    """The speed of two layers of a network's width, on one small batch, and of the optimizer.
+
+    The optimizer visits every weight in every step, embeddings too. In a small network with many
+    words that takes longer than the layers.
+    """
     small = {
         **size.config.to_dict(),
         "num_hidden_layers": min(TIMED_LAYERS, size.layers),
@@ -174,7 +189,6 @@ def measured_speed(size: NetworkSize, config: TrainingConfig, runtime: Runtime) 
     model = AutoModelForSequenceClassification.from_config(
         network_config, dtype=torch.float32, **options
     ).to(runtime.device)
-    optimizer = torch.optim.AdamW(parameter_groups(model, weight_decay=0.01), fused=True)
     shape = (config.batch_size, TIMED_TOKENS)
     inputs = torch.randint(5, TIMED_VOCABULARY, shape, device=runtime.device)
     labels = torch.zeros(config.batch_size, dtype=torch.long, device=runtime.device)
@@ -185,18 +199,33 @@ def measured_speed(size: NetworkSize, config: TrainingConfig, runtime: Runtime) 
             model.eval()(input_ids=inputs)
 
     def train() -> None:
-        """One batch forward and backward, and the optimizer's step."""
+        """One batch forward and backward."""
         with autocast(runtime):
             logits = model.train()(input_ids=inputs).logits
         label_loss(logits, labels).backward()
-        optimizer.step()
-        optimizer.zero_grad()
+        model.zero_grad()
 
     operations = NetworkSize(network_config).forward(TIMED_TOKENS) * config.batch_size
     return Speed(
         inference=operations / _seconds(infer, runtime),
         training=TRAINING_PASSES * operations / _seconds(train, runtime),
+        update=_update_speed(runtime),
     )
+
+
+def _update_speed(runtime: Runtime) -> float:
+    """Weights a second that clipping and AdamW's step take, in float32 as in training."""
+    weights = nn.Parameter(torch.zeros(TIMED_WEIGHTS, device=runtime.device))
+    weights.grad = torch.ones_like(weights)
+    optimizer = torch.optim.AdamW([weights], fused=True)
+
+    def update() -> None:
+        """One step of the optimizer, and gradients of zero for the next."""
+        nn.utils.clip_grad_norm_([weights], Schedule.clip)
+        optimizer.step()
+        weights.grad.zero_()
+
+    return weights.numel() / _seconds(update, runtime)
 
 
 def _seconds(work: Callable[[], None], runtime: Runtime) -> float:
