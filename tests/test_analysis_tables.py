@@ -254,16 +254,28 @@ def test_runs_that_can_not_be_compared_are_never_in_one_table(name):
 @pytest.mark.parametrize("name", ["data__fingerprint", "teacher__weights", "teacher__key"])
 def test_one_table_of_two_teachers_or_data_sets_is_refused(name):
     table = table_of([made_record("kd"), made_record("no-kd", **{name: "ef" * 32})])
-    with pytest.raises(ValueError, match="the runs on sentiment are of several teachers, data or"):
+    with pytest.raises(ValueError, match="the runs on sentiment are of several teachers or data"):
         check_one_group(table)
     with pytest.raises(ValueError, match="compare one group at a time"):
         score_table(table)
 
 
-def test_one_table_of_two_precisions_is_refused():
-    table = table_of([made_record("kd"), made_record("no-kd", settings__precision="bf16")])
-    with pytest.raises(ValueError, match=r"\(bf16, float32, teacher-of-sentiment\)"):
-        score_table(table)
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("settings__precision", "bf16", "64 tokens, bf16; preset cpu"),
+        ("settings__epochs", 9, "9 epochs of batch size 32"),
+        ("settings__layer_selection", None, "student: bundled-0123456789ab of 4 layers"),
+        ("settings__student_depth", 2, "its first 2 layers"),
+        ("settings__learning_rate", 1e-3, "at learning rate 0.001"),
+    ],
+)
+def test_one_table_of_two_budgets_or_students_is_refused(name, value, words):
+    """Of two runs of one method and seed the newer counts: the other would be lost unseen."""
+    table = table_of([made_record("kd"), made_record("kd", **{name: value})])
+    for made in (score_table, difference_table):
+        with pytest.raises(ValueError, match=rf"sentiment are of several budgets, .*{words}"):
+            made(table)
 
 
 def test_a_heading_names_data_and_teachers_where_only_these_part_the_runs():

@@ -170,15 +170,19 @@ def _pairings(chosen: pd.DataFrame, runs: pd.DataFrame) -> str:
 
 
 def check_one_group(table: pd.DataFrame) -> None:
-    """Raise ValueError where a task has runs of two teachers, data sets or precisions."""
-    for name in ("pairing_key", "precision"):
-        counts = table.groupby("task")[name].nunique()
+    """Raise ValueError where a task has runs of two budgets, students, teachers or data sets."""
+    apart = (
+        ("config_key", "config_key", "budgets, students or precisions"),
+        ("pairing_key", "teacher", "teachers or data"),
+    )
+    for key, named, words in apart:
+        counts = table.groupby("task")[key].nunique()
         if (counts > 1).any():
             task = counts.idxmax()
-            values = sorted(set(table[table["task"] == task]["teacher"]) | set(table["precision"]))
+            values = sorted(set(table[table["task"] == task][named]))
             raise ValueError(
-                f"the runs on {task} are of several teachers, data or precisions "
-                f"({', '.join(values)}): compare one group at a time (see `groups`)"
+                f"the runs on {task} are of several {words} ({'; '.join(values)}): compare one "
+                f"group at a time (see `groups`)"
             )
 
 

@@ -76,6 +76,7 @@ def _chosen_rates(runs: pd.DataFrame, tasks: list[str]) -> str:
 
 def difference_table(table: pd.DataFrame, baseline: str = BASELINE) -> str:
     """Paired differences to a baseline: interval, n, and the minimum detectable effect."""
+    check_one_group(table)
     tasks = tasks_of(table)
     several = sum(whole(task) for task in tasks) > 1
     rows = []
