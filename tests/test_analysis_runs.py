@@ -401,11 +401,24 @@ def test_what_is_wrong_with_a_store_is_said(words):
     assert any(words.replace("[+]", "+") in problem for problem in found), found
 
 
+def test_a_run_stands_in_each_set_that_counts_it(tmp_path):
+    folder = tmp_path / "runs"
+    add_runs("one", [made_record("kd", 1), made_record("kd", 2)], folder=folder)
+    [third] = add_runs("two", [made_record("kd", 3)], folder=folder)
+    first = load_runs(folder, "one").table["run"].iloc[0]
+    sets = folder / "sets.toml"
+    sets.write_text(sets.read_text() + f'counts = ["{first}"]\n')
+    write_sums(folder)
+    assert set(load_runs(folder, "two").table["run"]) == {first, third}
+    assert len(load_runs(folder, "one")) == 2 and check_runs(folder) == []
+
+
 def test_a_set_without_runs_and_one_that_counts_strangers_are_said():
     tables = tables_of([full_record()], "one")
-    sets = {"one": {"search": {"counts": ["x"]}}, "empty": {}}
+    sets = {"one": {"search": {"counts": ["x"]}, "counts": ["y"]}, "empty": {}}
     found = problems(Store(tables, sets))
     assert "set one counts run x, which is not there" in found
+    assert "set one counts run y, which is not there" in found
     assert "set 'empty' is there and not used" in found
 
 

@@ -1,4 +1,4 @@
-"""What the intermediate term helps or costs: its weight, how it falls, whom it teaches, its map."""
+"""Differences of methods to one baseline, seed by seed: what an option or a layer map adds."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from ukd.analysis.grouping import groups, methods_of, student_description, tasks
 from ukd.analysis.map_figures import ATTENTION
 from ukd.analysis.runs import Runs
 
-WITHOUT_TERM = "kd-two-stage"
-UNTAUGHT = ("no-kd", WITHOUT_TERM)  # no rows: one has no teacher, the other is the zero
+WITHOUT_TERM = "kd-two-stage"  # the same two stages without the intermediate loss
 
 
-def term_figure(runs: Runs) -> Figure:
-    """Each method's difference to the same two stages without the term, a panel a student and task.
+def differences_figure(runs: Runs, baseline: str) -> Figure:
+    """Each method's difference to a baseline, a panel a student and task; no-kd has no row.
 
     Markers are seeds, and grey bars 95% intervals of the mean over them.
     """
@@ -27,33 +26,33 @@ def term_figure(runs: Runs) -> Figure:
     rows = max(group["method_name"].nunique() for group, _ in found)
     figure, axes = panels(1, len(found), (5.6 * len(found), 0.3 * rows + 1.3))
     for ax, (group, task) in zip(axes[0], found, strict=True):
-        _draw_differences(ax, group, task)
+        _draw_differences(ax, group, task, baseline)
         ax.set_title(f"{task}\nstudent: {student_description(group.iloc[0])}", fontsize=10)
     return figure
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
     """A variant's option alone, and a function's name without its module and hash."""
     variant = f"{ATTENTION} ("
     option = name.removeprefix(variant).removesuffix(")") if name.startswith(variant) else name
     return re.sub(r"=[\w.]*\.(\w+)@\w+", r"=\1", option)
 
 
-def _draw_differences(ax: Axes, group: pd.DataFrame, task: str) -> None:
-    """The differences of one group's methods to `WITHOUT_TERM` on a task, in points."""
+def _draw_differences(ax: Axes, group: pd.DataFrame, task: str, baseline: str) -> None:
+    """The differences of one group's methods to a baseline on a task, in points."""
     parts = []
     for name in methods_of(group):
-        differences = seed_scores(group, name, task) - seed_scores(group, WITHOUT_TERM, task)
+        differences = seed_scores(group, name, task) - seed_scores(group, baseline, task)
         differences = differences.dropna()
-        if name not in UNTAUGHT and len(differences):
+        if name not in ("no-kd", baseline) and len(differences):
             parts.append(pd.DataFrame({"method_name": name, "value": differences}))
     data = pd.concat(parts)
     names = list(dict.fromkeys(data["method_name"]))
     for place, name in enumerate(names):
-        interval = against_baseline(group, name, WITHOUT_TERM, task)
+        interval = against_baseline(group, name, baseline, task)
         if interval.n > 1:
             ax.hlines(place, interval.low, interval.high, color="0.75", linewidth=4, zorder=0)
     draw_seeds(ax, data, "value", names)
-    ax.set_yticklabels([_short(name) for name in names], fontsize=8)
+    ax.set_yticklabels([short_name(name) for name in names], fontsize=8)
     ax.axvline(0, **BASELINE_LINE)
-    ax.set_xlabel(f"Points above {WITHOUT_TERM} (grey: 95%)")
+    ax.set_xlabel(f"Points above {baseline} (grey: 95%)")

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from ukd.analysis.contrasts import contrasts
+from ukd.analysis.difference_figures import WITHOUT_TERM, differences_figure
 from ukd.analysis.figures import (
     STYLE,
     heads_figure,
@@ -36,7 +37,6 @@ from ukd.analysis.study_figures import (
     student_heads,
     temperatures,
 )
-from ukd.analysis.term_figures import term_figure
 from ukd.analysis.training_figures import (
     curves_figure,
     dev_scores_figure,
@@ -122,7 +122,7 @@ COMMITTED: dict[str, tuple[str, str, Draw]] = {
     "intermediate_term": (
         "what weight, decay, layers and layer map of the intermediate loss add to the stages alone",
         TERM,
-        term_figure,
+        partial(differences_figure, baseline=WITHOUT_TERM),
     ),
     "scores_cola_mpnet": ("score of every seed, pretrained encoder on CoLA", REAL, scores_figure),
     "heads_cola_mpnet": (

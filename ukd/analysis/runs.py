@@ -18,7 +18,7 @@ import pandas as pd
 from ukd.analysis.columns import joined
 from ukd.analysis.grouping import with_names
 from ukd.analysis.rows import tables_of
-from ukd.analysis.store import Store, is_store, problems, read_store
+from ukd.analysis.store import Store, counted_runs, is_store, problems, read_store
 from ukd.config.paths import data_folder, in_clone
 from ukd.config.verified import ASIDE, NOTE, noted
 from ukd.training.run_record import MISSHAPEN, RECORD, RunRecord
@@ -30,6 +30,7 @@ REAL = "cola-mpnet"  # a pretrained encoder on CoLA
 FIRST_LOOK = "synthetic-first-look"  # what `make reproduce` runs
 TERM = "synthetic-term"  # options of the intermediate term, two kinds of student
 SEARCHED_LOOK = "synthetic-first-look-searched"  # the same, each method at its best rate
+LAYER_MAPS = "synthetic-layer-maps"  # layer maps alone, ten seeds to choose and ten to confirm
 NO_SET = "records"  # the set of runs that belong to no set of the store
 
 
@@ -99,8 +100,8 @@ def load_runs(folder: Path | None = None, set: str | None = None) -> Runs:
     """The runs of a folder: a store, or a folder of records in JSON.
 
     Args:
-        folder: by default the committed runs. A set with a search holds the runs of other sets that
-            count in it as well, so that such a run has a row in both.
+        folder: by default the committed runs. A set holds the runs of other sets that count in it
+            as well, so that such a run has a row in both.
         set: one set's runs alone.
 
     Raises: ValueError for a folder without runs, a set that is not there, or a damaged file.
@@ -126,9 +127,7 @@ def _runs_of(store: Store) -> Runs:
     parts = []
     for name, content in store.sets.items():
         search = content.get("search")
-        mask = table["set"] == name
-        if search:
-            mask |= table["run"].isin(search.get("counts", []))
+        mask = (table["set"] == name) | table["run"].isin(counted_runs(content))
         part = table[mask].copy()
         part["set"] = name
         if search:

@@ -41,7 +41,10 @@ EXACT = {} if Version(pd.__version__) >= Version("3.1") else {"float_precision":
 
 @dataclass(frozen=True)
 class Store:
-    """A store's tables, and its sets: name -> {"title", "command", "search"}."""
+    """A store's tables, and its sets: name -> {"title", "command", "counts", "search"}.
+
+    counts: runs of other sets that stand in this one as well. search: of learning rates.
+    """
 
     tables: Tables
     sets: dict[str, dict]
@@ -215,13 +218,17 @@ def problems(store: Store, repository: Path | None = None) -> list[str]:
     without = set(runs["run"]) - set(tables.details["run"])
     found += [f"run {run} has no details" for run in sorted(without)]
     for name, content in store.sets.items():
-        others = content.get("search", {}).get("counts", [])
-        strangers = sorted(set(others) - set(runs["run"]))
+        strangers = sorted(set(counted_runs(content)) - set(runs["run"]))
         found += [f"set {name} counts run {run}, which is not there" for run in strangers]
     commits = runs["commit"].dropna()
     changed = commits[commits.str.endswith(UNCOMMITTED)]
     found += [f"commit {name} is code that no commit holds" for name in sorted(set(changed))]
     return found + _unknown_commits(sorted(set(commits) - set(changed)), repository)
+
+
+def counted_runs(content: dict) -> list[str]:
+    """The runs of other sets that count in a set of this content, in its search or without one."""
+    return [*content.get("counts", []), *content.get("search", {}).get("counts", [])]
 
 
 def _unmatched(name: str, used: pd.Series, known: object) -> list[str]:
