@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from ukd.analysis import datasheet
 from ukd.analysis.cards import within
+from ukd.analysis.comparable import check_one_group
 from ukd.analysis.contrasts import (
     CONTRASTS,
     against_baseline,
@@ -24,7 +25,6 @@ from ukd.analysis.contrasts import (
 )
 from ukd.analysis.grouping import (
     at_chosen_rate,
-    check_one_group,
     explode_extra_splits,
     groups,
     like,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from ukd.analysis.comparable import check_one_group
 from ukd.analysis.grouping import tasks_of, whole
 from ukd.analysis.statistics import Difference, paired_difference
 from ukd.config.text import markdown_table
@@ -128,8 +129,8 @@ def contrasts(table: pd.DataFrame) -> list[Contrast]:
             f"these runs are of {len(configurations)} configurations: compare one group at a time "
             f"(see `groups`): {'; '.join(configurations)}"
         )
-    present = tasks_of(table)
-    tasks = [task for task in present if whole(task)]
+    check_one_group(table)
+    tasks = [task for task in tasks_of(table) if whole(task)]
     found = []
     for question, method, other in CONTRASTS:
         by_task = {}

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ukd.analysis.comparable import check_one_group
 from ukd.analysis.contrasts import against_baseline, seed_scores
 from ukd.analysis.figures import BASELINE_LINE, draw_seeds, panels
 from ukd.analysis.grouping import groups, methods_of, student_description, tasks_of
@@ -22,7 +23,10 @@ def differences_figure(runs: Runs, baseline: str) -> Figure:
 
     Markers are seeds, and grey bars 95% intervals of the mean over them.
     """
-    found = [(group, task) for group in groups(runs.table).values() for task in tasks_of(group)]
+    found = []
+    for group in groups(runs.table).values():
+        check_one_group(group)
+        found += [(group, task) for task in tasks_of(group)]
     rows = max(group["method_name"].nunique() for group, _ in found)
     figure, axes = panels(1, len(found), (5.6 * len(found), 0.3 * rows + 1.3))
     for ax, (group, task) in zip(axes[0], found, strict=True):

@@ -19,7 +19,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from ukd.analysis.grouping import methods_of, tasks_of
-from ukd.analysis.runs import Runs, as_runs
+from ukd.analysis.runs import Runs, one_group
 from ukd.data.metrics import mean_metric
 from ukd.data.tasks import SPECS
 from ukd.methods.registry import METHODS
@@ -206,7 +206,7 @@ def draw_heads(ax: Axes, by_task: Mapping[str, Sequence[Mapping]]) -> Axes:
 
 def heads_figure(runs: AnyRuns) -> Figure:
     """Score of the pseudo classifier on each teacher layer, all tasks of the runs."""
-    table = as_runs(runs).table
+    table = one_group(runs).table
     heads = table.drop_duplicates("task").set_index("task")["teacher_heads"]
     figure, ax = plt.subplots(figsize=(6.4, 4))
     draw_heads(ax, {task: heads[task] for task in tasks_of(table)})
@@ -216,7 +216,7 @@ def heads_figure(runs: AnyRuns) -> Figure:
 
 def scores_figure(runs: AnyRuns) -> Figure:
     """Score of every seed and their mean: a panel a task, a row a method; dashed: the teacher."""
-    table = as_runs(runs).table
+    table = one_group(runs).table
     tasks = tasks_of(table)
     methods = methods_of(table)
     size = (2.2 * len(tasks) + 1.8, 0.27 * len(methods) + 1.3)

@@ -24,6 +24,7 @@ from ukd.training.grid import best_learning_rate
 from ukd.training.run_record import method_settings
 
 PAIRING = ("task", "fingerprint", "metrics", "class_names", "teacher", "teacher_weights")
+DATA = ("task", "fingerprint", "metrics")  # class names are in no record of format 1
 LAYERS_TAKEN = {
     "first": "its first {} layers",
     "spread": "{} of its layers, evenly spread",
@@ -169,23 +170,6 @@ def _pairings(chosen: pd.DataFrame, runs: pd.DataFrame) -> str:
     return "; ".join(words)
 
 
-def check_one_group(table: pd.DataFrame) -> None:
-    """Raise ValueError where a task has runs of two budgets, students, teachers or data sets."""
-    apart = (
-        ("config_key", "config_key", "budgets, students or precisions"),
-        ("pairing_key", "teacher", "teachers or data"),
-    )
-    for key, named, words in apart:
-        counts = table.groupby("task")[key].nunique()
-        if (counts > 1).any():
-            task = counts.idxmax()
-            values = sorted(set(table[table["task"] == task][named]))
-            raise ValueError(
-                f"the runs on {task} are of several {words} ({'; '.join(values)}): compare one "
-                f"group at a time (see `groups`)"
-            )
-
-
 def at_chosen_rate(table: pd.DataFrame) -> pd.DataFrame:
     """Keep only the runs at the learning rate chosen by the search, and those of no search.
 
@@ -233,7 +217,7 @@ def attempts(runs: pd.DataFrame, task: str) -> pd.DataFrame:
 
 
 def like(table: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
-    """Those of the known runs that have a configuration of the table, in its precision.
+    """Those of the known runs that have data and a configuration of the table, in its precision.
 
     Where there are none, those in another precision.
     """
@@ -247,7 +231,10 @@ def like(table: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
 
 def _exact_keys(table: pd.DataFrame, precision: str | None) -> pd.Series:
     rows = table.to_dict("records")
-    keys = [config_key(row, rate=own_rate(row), precision=precision) for row in rows]
+    keys = []
+    for row in rows:
+        words = config_key(row, rate=own_rate(row), precision=precision)
+        keys.append(config_hash([words, *(row[name] for name in DATA)]))
     return pd.Series(keys, table.index, dtype=object)
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from ukd.analysis.figures import draw_layer_map, label_colour_bar, map_norm, panels
 from ukd.analysis.grouping import tasks_of
-from ukd.analysis.runs import Runs
+from ukd.analysis.runs import Runs, one_group
 from ukd.analysis.taught import head_norms
 from ukd.config.paths import data_folder
 from ukd.training.kept_logits import LOGITS_FILE, TEACHER_NOTE
@@ -34,7 +34,7 @@ def layer_map_figure(runs: Runs, task: str) -> Figure:
 
     Where the teacher's logits come with the kit, their norms stand above the first map.
     """
-    chosen = runs.of(ATTENTION, task)
+    chosen = one_group(runs).of(ATTENTION, task)
     names = [name for name in chosen.map_groups() if name == "all" or name.startswith("class: ")]
     names.sort(key=lambda name: name != "all")
     maps = {name: chosen.layer_map(name) for name in names}
@@ -63,7 +63,7 @@ def _kept_norms(runs: Runs) -> list[float] | None:
 
 def _attention_by(runs: Runs, kind: str, title: str) -> Figure:
     """A grid of layer maps, a row a task, a column a group of this kind."""
-    attended = runs.of(ATTENTION)
+    attended = one_group(runs).of(ATTENTION)
     rows = {}
     for task in tasks_of(attended.table):
         chosen = attended.of(ATTENTION, task)

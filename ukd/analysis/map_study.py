@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ukd.analysis.comparable import check_one_group
 from ukd.analysis.contrasts import against_baseline, seed_scores
 from ukd.analysis.difference_figures import short_name
-from ukd.analysis.grouping import check_one_group, methods_of, tasks_of
+from ukd.analysis.grouping import methods_of, tasks_of
 from ukd.analysis.map_figures import ATTENTION
 from ukd.analysis.tables import score_cell
 from ukd.config.text import markdown_table

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ukd.analysis.columns import joined
+from ukd.analysis.comparable import check_one_group, newest
 from ukd.analysis.grouping import with_names
 from ukd.analysis.rows import tables_of
 from ukd.analysis.store import Store, counted_runs, is_store, problems, read_store
@@ -78,9 +79,17 @@ class Runs:
 
         group: "all", "class: NAME", "difficulty: LEVEL" or "epoch: N".
 
-        Raises: ValueError where no run has such a map.
+        Raises: ValueError where no run has such a map, and for runs of several methods, tasks,
+            teachers or budgets, whose maps have no mean.
         """
-        values = self.values("layer_map", group)
+        for column, choice in (("task", "task"), ("method_name", "method")):
+            names = sorted(set(self.table[column]))
+            if len(names) > 1:
+                raise ValueError(
+                    f"a mean of layer maps is of one {choice}, and these runs have "
+                    f"{', '.join(names)}: choose by `of`"
+                )
+        values = one_group(self).values("layer_map", group)
         if values.empty:
             names = ", ".join(sorted(set(self.table["method_name"])))
             raise ValueError(f"no layer map {group!r} of {names or 'no runs'}: it has no attention")
@@ -172,6 +181,16 @@ def _runs_of_records(records: list[RunRecord]) -> Runs:
     searches = [_search_text(record.search) for record in records]
     table["search"] = pd.Series(searches, table.index, dtype=object)
     return Runs(with_names(table), tables.details, tables.predictions, {})
+
+
+def one_group(runs: Runs | Iterable[RunRecord]) -> Runs:
+    """Runs that may be compared, each seed once: of two runs with one seed the newer counts.
+
+    Raises: ValueError for runs of several groups (see `ukd.analysis.comparable.check_one_group`).
+    """
+    runs = as_runs(runs)
+    check_one_group(runs.table)
+    return runs.only(newest(runs.table))
 
 
 def read_records(folder: Path) -> list[RunRecord]:

@@ -28,7 +28,7 @@ from ukd.analysis.figures import (
 )
 from ukd.analysis.grouping import methods_of, ordered, tasks_of
 from ukd.analysis.map_figures import ATTENTION
-from ukd.analysis.runs import Runs
+from ukd.analysis.runs import Runs, one_group
 from ukd.config.scenarios import DEFAULT_METHODS
 from ukd.data.tasks import SPECS
 from ukd.methods.registry import METHODS
@@ -42,7 +42,7 @@ def label_error_figure(runs: Runs) -> Figure:
 
     A row a task. Attention is the mean over student layers, examples and seeds.
     """
-    attended = runs.of(ATTENTION)
+    attended = one_group(runs).of(ATTENTION)
     tasks = tasks_of(attended.table)
     figure, axes = panels(len(tasks), 2, (9, 2.7 * len(tasks)))
     for line, task in zip(axes, tasks, strict=True):
@@ -85,10 +85,11 @@ def relative_label_error(runs: Runs) -> pd.DataFrame:
 
 def attention_entropy(runs: Runs) -> Figure:
     """Mean entropy of the attention of single examples, in nats; dashed: uniform weights."""
+    runs = one_group(runs)
     names = _present(runs, (ATTENTION, WITH_GRADIENT))
     figure, ax = plt.subplots(figsize=(8.4, 3.4), layout="constrained")
     draw_by_task(ax, mean_by_run(runs, "entropy"), names, "Entropy, nats")
-    teachers = runs.of(ATTENTION).layer_map().shape[1]
+    teachers = runs.of(ATTENTION).values("layer_map")["column"].max()
     ax.axhline(np.log(teachers), **BASELINE_LINE)
     ax.set_title("Entropy of the attention of single examples (dashed: uniform)", fontsize=10)
     return figure
@@ -96,6 +97,7 @@ def attention_entropy(runs: Runs) -> Figure:
 
 def attended_head_quality(runs: Runs) -> Figure:
     """Relative label error of the attended heads, by task; above zero they are better."""
+    runs = one_group(runs)
     names = _present(runs, (ATTENTION, WITH_GRADIENT))
     figure, ax = plt.subplots(figsize=(8.4, 3.4), layout="constrained")
     draw_by_task(ax, relative_label_error(runs), names, "Label error smaller by, %")
@@ -109,6 +111,7 @@ def calibration(runs: Runs) -> Figure:
 
     The main methods and controls, or all where none of these was run.
     """
+    runs = one_group(runs)
     data = runs.table.dropna(subset=["calibration_error"])
     data = data.assign(value=data["calibration_error"].astype(float))
     names = _present(runs.only(data), (*DEFAULT_METHODS, "pkd-skip", "mhkd", *CONTROLS))
@@ -151,6 +154,7 @@ def draw_by_task(ax: Axes, data: pd.DataFrame, names: Sequence[str], unit: str) 
 
 def student_heads(runs: Runs) -> Figure:
     """Score of the student's own classifiers at the end of the first stage, a panel a task."""
+    runs = one_group(runs)
     names = _present(runs, (ATTENTION, WITH_GRADIENT, *CONTROLS))
     heads = runs.values("student_head")
     heads = heads[(heads["group"] != "label_error") & heads["method_name"].isin(names)]
@@ -174,7 +178,7 @@ def student_heads(runs: Runs) -> Figure:
 
 def early_exit(runs: Runs) -> Figure:
     """Score against the mean number of layers used, by threshold of confidence."""
-    points = runs.of(ATTENTION).values("early_exit")
+    points = one_group(runs).of(ATTENTION).values("early_exit")
     points[["moment", "what"]] = points["group"].str.split(": ", expand=True)
     points["what"] = points["what"].where(points["what"] == "layers", "score")
     keys = ["task", "moment", "row", "what"]
@@ -202,6 +206,7 @@ def temperatures(runs: Runs) -> Figure:
 
     Bars are sample standard deviations over seeds; dotted: the default.
     """
+    runs = one_group(runs)
     shown = (
         ("attention_temperature", SCORE),
         ("attention_temperature", "Entropy, nats"),
@@ -247,6 +252,7 @@ def ablation_names(runs: Runs) -> dict[str, list[str]]:
 
 def attention_ablation(runs: Runs) -> Figure:
     """Universal-KD with one option changed: score, entropy, quality of the attended heads."""
+    runs = one_group(runs)
     rows = ablation_names(runs)
     values = {
         SCORE: runs.table.assign(value=runs.table["validation"]),
@@ -270,6 +276,7 @@ def attention_ablation(runs: Runs) -> Figure:
 
 def contrasts_figure(runs: Runs) -> Figure:
     """Differences between methods that differ by one thing: every seed, and the 95% interval."""
+    runs = one_group(runs)
     table = runs.table
     found = contrasts(table)
     tasks = ordered({task for contrast in found for task in contrast.by_task}, SPECS)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ukd.analysis.comparable import check_one_group
 from ukd.analysis.contrasts import against_baseline, mean_over_tasks, seed_scores
 from ukd.analysis.grouping import (
     at_chosen_rate,
-    check_one_group,
     explode_extra_splits,
     groups,
     like,

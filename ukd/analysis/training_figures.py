@@ -20,7 +20,7 @@ from ukd.analysis.figures import (
     style_of,
 )
 from ukd.analysis.grouping import at_chosen_rate, attempts, methods_of, tasks_of
-from ukd.analysis.runs import Runs, as_runs
+from ukd.analysis.runs import Runs, one_group
 
 
 def learning_rates_figure(runs: Runs) -> Figure:
@@ -34,7 +34,8 @@ def learning_rates_figure(runs: Runs) -> Figure:
     rates = json.loads(runs.table["search"].iloc[0])["rates"]
     tasks = [task for task, tried in rates.items() if len(tried) > 1]
     methods = methods_of(runs.table)
-    chosen = at_chosen_rate(runs.table).groupby(["method_name", "task"])["learning_rate"].first()
+    decided = one_group(runs.only(at_chosen_rate(runs.table))).table
+    chosen = decided.groupby(["method_name", "task"])["learning_rate"].first()
     figure, axes = panels(1, len(tasks), (3.4 * len(tasks) + 1.8, 3.8))
     for ax, task in zip(axes[0], tasks, strict=True):
         for number, name in enumerate(methods):
@@ -60,7 +61,7 @@ def learning_rates_figure(runs: Runs) -> Figure:
 
 def curves_figure(runs: AnyRuns) -> Figure:
     """Weighted loss terms over all steps, first seed: a row a task, a column a method."""
-    runs = as_runs(runs)
+    runs = one_group(runs)
     seed = runs.table["seed"].min()
     first = runs.where(runs.table["seed"] == seed)
     tasks = tasks_of(first.table)
@@ -85,7 +86,7 @@ def dev_scores_figure(runs: AnyRuns) -> Figure:
 
     A dashed line: the teacher. A dotted one: where the second stage begins.
     """
-    runs = as_runs(runs)
+    runs = one_group(runs)
     tasks = tasks_of(runs.table)
     methods = methods_of(runs.table)
     scores = runs.values("dev")

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ukd.analysis.figures import alt_text, draw_layer_map, map_norm
 from ukd.analysis.grouping import at_chosen_rate, methods_of, tasks_of
-from ukd.analysis.runs import Runs
+from ukd.analysis.runs import Runs, one_group
 from ukd.losses import intermediate_loss
 from ukd.teaching.diagrams import draw_projection, projection_axes
 
@@ -146,7 +146,7 @@ def layer_maps(runs: Runs) -> ipywidgets.Tab:
 
 def runs_with_layer_maps(runs: Runs) -> Runs:
     """The runs with a layer map, at the chosen learning rate. Raises ValueError without any."""
-    chosen = runs.only(at_chosen_rate(runs.table))
+    chosen = one_group(runs.only(at_chosen_rate(runs.table)))
     has_map = chosen.table["run"].isin(chosen.values("layer_map")["run"])
     mapped = chosen.where(has_map)
     if not len(mapped):
