@@ -40,7 +40,7 @@ from ukd.analysis.paper import (
     paper_table,
     verdict,
 )
-from ukd.analysis.resampling import bootstrap_scores, examples_interval
+from ukd.analysis.resampling import bootstrap_scores, examples_interval, validation_labels
 from ukd.analysis.runs import as_runs
 from ukd.analysis.statistics import Difference, paired_difference
 from ukd.analysis.study_figures import ablation_names
@@ -647,16 +647,17 @@ def test_what_both_methods_share_drops_out_of_the_interval(labels):
     assert examples_interval(table, table, "sentiment") == (0.0, 0.0)
 
 
-def test_intervals_are_shorter_with_more_examples(labels):
+def test_intervals_are_shorter_with_more_examples():
     rng = np.random.default_rng(1)
     lengths = []
     for rows in (200, 2000):
+        labels = validation_labels("sentiment", rows).astype(int)
         sides = []
         for share in (0.2, 0.3):
             texts, right = [], []
             for _ in range(3):
                 wrong = rng.random(rows) < share
-                texts.append("".join(map(str, labels[:rows] ^ wrong)))
+                texts.append("".join(map(str, labels ^ wrong)))
                 right.append(100 * (1 - wrong.mean()))
             sides.append(answering(texts, right=right))
         low, high = examples_interval(*sides, "sentiment")

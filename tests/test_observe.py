@@ -148,7 +148,7 @@ def test_a_record_keeps_the_attention_after_every_epoch(distilled, tiny):
 
 
 def test_a_collapse_onto_one_class_is_in_the_record(task):
-    logits = torch.tensor([[0.1, 0.9], [0.4, 0.6]])
+    logits = torch.tensor([[-0.4, 0.4], [-0.1, 0.1]])
     labels = torch.tensor([1, 1])
     summary = {"collapsed": True, "predictions": "11", "calibration_error": 38.01}
     assert prediction_summary(logits, labels, task) == summary
@@ -157,6 +157,6 @@ def test_a_collapse_onto_one_class_is_in_the_record(task):
 
 
 def test_predictions_on_the_data_of_others_are_in_no_record(task):
-    logits = torch.tensor([[0.1, 0.9], [0.4, 0.6]])
+    logits = torch.tensor([[-0.4, 0.4], [-0.1, 0.1]])
     other = replace(task, name="rte")
     assert "predictions" not in prediction_summary(logits, torch.tensor([1, 1]), other)

@@ -250,14 +250,12 @@ def explode_extra_splits(table: pd.DataFrame) -> pd.DataFrame:
             continue
         copy = table.loc[[index]].copy()
         copy["task"] = f"{row['task']} ({split})"
-        for name in ("scores", "teacher_scores", "examples"):
-            copy[name] = [_swapped(row[name], split)]
+        unknown = dict.fromkeys(row["metrics"], float("nan"))  # of a teacher without that split
+        rows = row["examples"]["validation"]
+        for name, other in (("scores", None), ("teacher_scores", unknown), ("examples", rows)):
+            copy[name] = [row[name] | {"validation": row[name].get(split, other)}]
         found.append(with_means(copy))
     return pd.concat(found, ignore_index=True)
-
-
-def _swapped(values: dict, split: str) -> dict:
-    return values | {"validation": values.get(split, values["validation"])}
 
 
 def whole(task: str) -> bool:

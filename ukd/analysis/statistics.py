@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 LEVEL = 0.95
@@ -63,10 +64,14 @@ class Difference:
 def paired_difference(ours: Sequence[float], theirs: Sequence[float]) -> Difference:
     """The difference of scores of the same seeds, in order.
 
-    Raises ValueError for two lengths and for no seeds.
+    Raises ValueError for two lengths, for no seeds, and for two pandas series of other seeds.
     """
     if len(ours) != len(theirs) or not len(ours):
         raise ValueError(f"pairs need one score of each seed on both sides: {ours}, {theirs}")
+    if isinstance(ours, pd.Series) and isinstance(theirs, pd.Series):
+        seeds = [side.index.tolist() for side in (ours, theirs)]
+        if seeds[0] != seeds[1]:
+            raise ValueError(f"pairs are of one seed, got {seeds[0]} and {seeds[1]}: align them")
     difference = np.asarray(ours, dtype=float) - np.asarray(theirs, dtype=float)
     n = len(difference)
     if n < 2:

@@ -75,8 +75,12 @@ def _chosen_rates(runs: pd.DataFrame, tasks: list[str]) -> str:
 
 
 def difference_table(table: pd.DataFrame, baseline: str = BASELINE) -> str:
-    """Paired differences to a baseline: interval, n, and the minimum detectable effect."""
+    """Paired differences to a baseline: interval, n, and the minimum detectable effect.
+
+    Raises ValueError for runs of several groups, and for a baseline that no run has.
+    """
     check_one_group(table)
+    _check_baseline(table, baseline)
     tasks = tasks_of(table)
     several = sum(whole(task) for task in tasks) > 1
     rows = []
@@ -91,6 +95,12 @@ def difference_table(table: pd.DataFrame, baseline: str = BASELINE) -> str:
     return markdown_table([f"minus {baseline}, points", *columns], rows)
 
 
+def _check_baseline(table: pd.DataFrame, baseline: str) -> None:
+    names = methods_of(table)
+    if baseline not in names:
+        raise ValueError(f"no run of the baseline {baseline!r}; choose one of: {', '.join(names)}")
+
+
 def _with_detectable(difference: object) -> str:
     if difference is None:
         return NONE
@@ -103,7 +113,12 @@ def _with_detectable(difference: object) -> str:
 
 
 def interval_table(runs: Runs, baseline: str = BASELINE) -> str:
-    """95% intervals of the differences, over seeds and validation examples together."""
+    """95% intervals of the differences, over seeds and validation examples together.
+
+    Raises ValueError for runs of several groups, and for a baseline that no run has.
+    """
+    check_one_group(runs.table)
+    _check_baseline(runs.table, baseline)
     table = runs.table.merge(runs.predictions, on="run", how="left")
     tasks = [task for task in tasks_of(table) if task in SYNTHETIC]
     resampled = {}
@@ -127,12 +142,22 @@ def interval_table(runs: Runs, baseline: str = BASELINE) -> str:
 
 
 def score_tables(runs: Runs) -> str:
-    """All tables of these runs, group by group, each under a line that says how they were made."""
-    table = explode_extra_splits(at_chosen_rate(runs.table))
+    """All tables of these runs, group by group, each under a line that says how they were made.
+
+    Last the methods that are in no table, since runs of their search are missing.
+    """
+    chosen = at_chosen_rate(runs.table)
     parts = []
-    for heading, group in groups(table).items():
+    for heading, group in groups(explode_extra_splits(chosen)).items():
         parts += _group_tables(runs, heading, group)
+    if undecided := sorted(_pairs(runs.table) - _pairs(chosen)):
+        words = ", ".join(f"{name} on {task}" for name, task in undecided)
+        parts.append(f"Left out, since runs of their search are missing: {words}.")
     return "\n\n".join(parts)
+
+
+def _pairs(table: pd.DataFrame) -> set[tuple[str, str]]:
+    return set(zip(table["method_name"], table["task"], strict=True))
 
 
 def _group_tables(runs: Runs, heading: str, group: pd.DataFrame) -> list[str]:

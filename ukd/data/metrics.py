@@ -109,6 +109,15 @@ def above_chance(labels: Sequence, metrics: tuple[str, ...]) -> float:
     return constant + min(ONE_IN_TWENTY * error, (100 - constant) / 2)
 
 
+def refuse_probabilities(logits: np.ndarray) -> None:
+    """Raise ValueError for (..., C) probabilities, whose softmax would be near uniform."""
+    between = ((logits > 0) & (logits < 1)).any()  # rows of one 1 may be logits
+    if between and (logits >= 0).all() and np.allclose(logits.sum(-1), 1):
+        raise ValueError(
+            "these are probabilities, each row adds up to 1: give logits, or their log"
+        )
+
+
 def expected_calibration_error(
     logits: np.ndarray, labels: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> float:
@@ -122,7 +131,8 @@ def expected_calibration_error(
         labels: (N,) class indices.
         bins: their number.
 
-    Raises: ValueError for no examples, or for one output, which has no confidence.
+    Raises: ValueError for no examples, for one output, which has no confidence, and for
+        probabilities instead of logits.
     """
     logits = np.asarray(logits, dtype=np.float64)
     labels = np.asarray(labels)
@@ -131,6 +141,7 @@ def expected_calibration_error(
             "calibration needs examples and at least two classes, got logits of shape "
             f"{logits.shape}"
         )
+    refuse_probabilities(logits)
     probability = softmax(logits, axis=-1)
     confidence = probability.max(-1)
     correct = probability.argmax(-1) == labels

@@ -46,6 +46,8 @@ def by_scores(
         raise ValueError(
             f"{len(scores)} scores for {teacher.shape[1]} teacher layers: give one a layer seen"
         )
+    if any(abs(score) > 1 for score in scores):
+        raise ValueError(f"scores are shares of one, got {max(scores)}: divide percent by 100")
     weights = torch.softmax(torch.as_tensor(scores, dtype=teacher.dtype) / temperature, -1)
     return weights.expand(student.shape[1], -1)
 

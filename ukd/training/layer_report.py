@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from ukd.data.metrics import scores
+from ukd.data.metrics import refuse_probabilities, scores
 from ukd.data.tasks import Task
 from ukd.losses import intermediate_loss
 from ukd.methods.method import Method
@@ -123,9 +123,12 @@ def early_exit_curve(
 
     Returns: for each threshold {"threshold", "layers": their mean number, "scores"}; nothing for
     regression, which has no probabilities.
+
+    Raises: ValueError for probabilities instead of logits.
     """
     if task.spec.regression:
         return []
+    refuse_probabilities(logits.numpy())
     confidence = logits.softmax(-1).amax(-1)  # (N, L)
     curve = []
     for threshold in thresholds or exit_thresholds(logits.shape[-1]):
