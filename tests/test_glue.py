@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from made_records import made_record
 from safetensors.torch import load_file
 
 import ukd
@@ -181,6 +182,17 @@ def test_predictions_that_would_be_wrong_are_refused(folder, encoder, options, t
     with pytest.raises(ValueError, match="was trained on another task"):
         write_predictions(tmp_path / "student", "rte", folder, out, **options)
     assert not out.exists()
+
+
+def test_a_student_of_another_task_with_the_same_classes_is_refused(
+    folder, encoder, options, tmp_path
+):
+    task = load_task("rte", folder)
+    save(load_classifier(encoder, task, seed=0), load_tokenizer(encoder), tmp_path / "student")
+    made_record("kd", task="rte").write(tmp_path / "record.json")
+    with pytest.raises(ValueError, match="another task, rte: take --task rte"):
+        write_predictions(tmp_path / "student", "qnli", folder, tmp_path / "out", **options)
+    assert write_predictions(tmp_path / "student", "rte", folder, tmp_path / "out", **options)
 
 
 def test_a_source_without_test_splits_or_with_other_classes_is_refused(folder, options, tmp_path):

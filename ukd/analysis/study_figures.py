@@ -89,7 +89,7 @@ def attention_entropy(runs: Runs) -> Figure:
     names = _present(runs, (ATTENTION, WITH_GRADIENT))
     figure, ax = plt.subplots(figsize=(8.4, 3.4), layout="constrained")
     draw_by_task(ax, mean_by_run(runs, "entropy"), names, "Entropy, nats")
-    teachers = runs.of(ATTENTION).values("layer_map")["column"].max()
+    teachers = runs.where(runs.table["method_name"].isin(names)).values("layer_map")["column"].max()
     ax.axhline(np.log(teachers), **BASELINE_LINE)
     ax.set_title("Entropy of the attention of single examples (dashed: uniform)", fontsize=10)
     return figure
@@ -111,8 +111,7 @@ def calibration(runs: Runs) -> Figure:
 
     The main methods and controls, or all where none of these was run.
     """
-    runs = one_group(runs)
-    data = runs.table.dropna(subset=["calibration_error"])
+    data = one_group(runs).table.dropna(subset=["calibration_error"])
     data = data.assign(value=data["calibration_error"].astype(float))
     names = _present(runs.only(data), (*DEFAULT_METHODS, "pkd-skip", "mhkd", *CONTROLS))
     names = names or methods_of(data)
@@ -276,8 +275,7 @@ def attention_ablation(runs: Runs) -> Figure:
 
 def contrasts_figure(runs: Runs) -> Figure:
     """Differences between methods that differ by one thing: every seed, and the 95% interval."""
-    runs = one_group(runs)
-    table = runs.table
+    table = one_group(runs).table
     found = contrasts(table)
     tasks = ordered({task for contrast in found for task in contrast.by_task}, SPECS)
     height = 0.34 * len(found) * max(1, len(tasks) / 2) + 1.2

@@ -18,6 +18,7 @@ from ukd.models.encoders import load_tokenizer, load_trained
 from ukd.models.family_check import check_family
 from ukd.models.loading import read_config
 from ukd.training.loop import predict
+from ukd.training.run_record import RECORD, RunRecord
 
 # The leaderboard's file for each test split.
 LEADERBOARD_FILES = {
@@ -123,7 +124,11 @@ def _answers(logits: Tensor, task: Task) -> list[str]:
 
 
 def _check_classes(model: Path, name: str) -> None:
-    """Raise ValueError for a folder that holds a classifier of other classes."""
+    """Raise ValueError for a folder that holds a classifier of another task or other classes."""
+    record = model.resolve().parent / RECORD
+    if record.is_file() and (trained := RunRecord.read(record).task) != name:
+        # Several tasks have classes of the same names.
+        raise ValueError(f"{model} was trained on another task, {trained}: take --task {trained}")
     config = read_config(model)
     of_model = tuple(config.id2label[index] for index in sorted(config.id2label))
     if CLASSES[name] and of_model != CLASSES[name]:
