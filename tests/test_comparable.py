@@ -15,6 +15,7 @@ from ukd.analysis import study_figures
 from ukd.analysis.comparable import newest
 from ukd.analysis.contrasts import contrast_table
 from ukd.analysis.difference_figures import differences_figure
+from ukd.analysis.figure_sets import possible
 from ukd.analysis.figures import heads_figure, scores_figure
 from ukd.analysis.first_look import sentences
 from ukd.analysis.map_figures import attention_over_time, layer_map_figure
@@ -28,6 +29,7 @@ from ukd.analysis.tables import (
     score_table,
     score_tables,
 )
+from ukd.analysis.taught import taught_by_maps
 from ukd.analysis.training_figures import curves_figure, dev_scores_figure, learning_rates_figure
 from ukd.data.metrics import expected_calibration_error
 from ukd.data.tasks import SPECS
@@ -155,6 +157,26 @@ def test_runs_on_other_data_are_not_beside_the_committed():
     assert compare_with_committed(kept, kept) and sentences(kept, kept)
 
 
+@pytest.mark.parametrize(
+    "other", [{"settings__student_depth": 2}, {"rate": 1e-3}, {"data__fingerprint": "of-my-own"}]
+)
+def test_a_run_of_another_student_or_rate_is_not_among_the_committed_seeds(other):
+    """It had counted as the newer run of its seed."""
+    kept = [made_record("kd", seed, 40.0 + seed, "acceptability") for seed in (1, 2)]
+    late = made_record("kd", 1, 90.0, "acceptability", provenance__made=LATER, **other)
+    found = sentences(table_of([kept[0], late]), table_of(kept).assign(set=FIRST_LOOK))
+    assert found[-1].endswith("committed seeds: kd 41.0 (41.0 to 42.0).")
+
+
+def test_runs_of_two_precisions_are_never_one_mean_beside_a_third():
+    kept = [made_record("kd", seed, 50.0) for seed in (1, 2)]
+    kept.append(made_record("kd", 1, 10.0, settings__precision="bf16", provenance__made=LATER))
+    text = compare_with_committed(
+        table_of([made_record("kd", 1, 60.0, settings__precision="fp16")]), table_of(kept)
+    )
+    assert "committed runs in float32 on" in text and "50.0 ± 0.0 (n=2)" in text
+
+
 def test_pairs_of_other_seeds_are_refused():
     ours = pd.Series([80.0, 82.0], index=[1, 2])
     with pytest.raises(ValueError, match=r"one seed, got \[1, 2\] and \[2, 3\]: align them"):
@@ -178,6 +200,8 @@ def test_methods_that_a_search_leaves_out_are_named():
     assert text.endswith("since runs of their search are missing: universal-kd on sentiment.")
     assert "Left out" not in score_tables(as_runs(records[:2]))
     learning_rates_figure(as_runs(records))  # which shows what was tried
+    assert list(possible(as_runs(records[2:]))) == ["learning_rates"]
+    learning_rates_figure(as_runs(records[2:]))
 
 
 def test_a_teacher_without_a_further_split_has_no_score_there():
@@ -218,6 +242,7 @@ def test_an_interval_is_of_all_seeds_that_its_difference_is_of():
 
 
 def test_shares_and_probabilities_are_told_from_percent_and_logits():
+    task = SimpleNamespace(name="sentiment", spec=SPECS["sentiment"])
     teacher = torch.zeros(1, 2, 2)
     with pytest.raises(ValueError, match=r"shares of one, got 90.0: divide percent by 100"):
         by_scores(teacher, teacher, scores=[80.0, 90.0])
@@ -225,7 +250,7 @@ def test_shares_and_probabilities_are_told_from_percent_and_logits():
     with pytest.raises(ValueError, match="these are probabilities"):
         expected_calibration_error(sure.numpy(), np.array([0, 1]))
     with pytest.raises(ValueError, match="these are probabilities"):
-        early_exit_curve(
-            sure.unsqueeze(1), torch.tensor([0, 1]), SimpleNamespace(spec=SPECS["sentiment"])
-        )
+        early_exit_curve(sure.unsqueeze(1), torch.tensor([0, 1]), task)
+    with pytest.raises(ValueError, match="these are probabilities"):
+        taught_by_maps(sure.expand(2, 2, 2), torch.tensor([0, 1]), task)
     assert expected_calibration_error(sure.log().numpy(), np.array([0, 1])) == pytest.approx(15)

@@ -183,11 +183,12 @@ def possible(runs: Runs) -> dict[str, Draw]:
     kinds = set(attended.details[attended.details["run"].isin(attended.table["run"])]["kind"])
     maps = set(attended.map_groups())
     names = kept.table["method_name"]
+    some = len(kept) > 0  # none of a search that decided nothing
     wanted: list[tuple[str, Draw, bool]] = [
-        ("heads", heads_figure, True),
-        ("scores", scores_figure, True),
-        ("training_curves", default_curves, True),
-        ("epochs", dev_scores_figure, True),
+        ("heads", heads_figure, some),
+        ("scores", scores_figure, some),
+        ("training_curves", default_curves, some),
+        ("epochs", dev_scores_figure, some),
         (LEARNING_RATES, learning_rates_figure, runs.table["search"].notna().any()),
         ("contrasts", contrasts_figure, bool(contrasts(kept.table))),
         ("calibration", calibration, kept.table["calibration_error"].notna().any()),

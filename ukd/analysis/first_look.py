@@ -19,12 +19,13 @@ _CONTROL_WORDS = {
 def sentences(new: pd.DataFrame, committed: pd.DataFrame) -> list[str]:
     """What the committed runs of the first look say, and where the new ones stand among them.
 
-    new: runs of one configuration. committed: the table of the committed runs.
+    new: runs of any configurations. committed: the table of the committed runs.
 
-    Returns: nothing where the new runs are of another configuration.
+    Returns: nothing where no new run is of the committed configuration; others count nowhere.
     """
     kept = at_chosen_rate(committed[committed["set"] == FIRST_LOOK])
     kept = like(new, kept)
+    new = like(kept, new)
     if kept.empty:
         return []
     found = [

@@ -12,7 +12,7 @@ from itertools import product
 import pandas as pd
 
 from ukd.analysis.columns import with_means
-from ukd.config.choices import STAGE_COUNTS
+from ukd.config.choices import PRECISIONS, STAGE_COUNTS
 from ukd.config.keys import config_hash
 from ukd.config.scenarios import SCENARIOS
 from ukd.data.tasks import SPECS
@@ -219,13 +219,14 @@ def attempts(runs: pd.DataFrame, task: str) -> pd.DataFrame:
 def like(table: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """Those of the known runs that have data and a configuration of the table, in its precision.
 
-    Where there are none, those in another precision.
+    Where there are none, those in another precision, the first of `PRECISIONS`.
     """
     for precision in (None, "any precision"):
         keys = _exact_keys(table, precision)
         found = known[_exact_keys(known, precision).isin(set(keys))]
         if len(found):
-            return found
+            one = found["precision"] == min(found["precision"], key=PRECISIONS.index)
+            return found if precision is None else found[one]
     return known.iloc[:0]
 
 

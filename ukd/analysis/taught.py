@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ukd.config.paths import data_folder
 from ukd.config.text import markdown_table
-from ukd.data.metrics import mean_metric
+from ukd.data.metrics import mean_metric, refuse_probabilities
 from ukd.data.tasks import Task, load_task, train_dev_split
 from ukd.methods.layer_maps import by_scores, cosine, keys_of_one_norm, query_by_label
 from ukd.projection import LayerMap, centre, layer_map_weights, weighted_sum
@@ -60,12 +60,14 @@ def taught_by_maps(
             "by scores"; None for no such row.
         maps: by name, as `ukd.intermediate_loss` takes them.
 
-    Raises: ValueError for regression, which has no p(label), and for logits that are not finite.
+    Raises: ValueError for regression, which has no p(label), for logits that are not finite, and
+        for probabilities instead of logits.
     """
     if task.spec.regression:
         raise ValueError(f"{task.name} is a regression task, and targets are scored by p(label)")
     if not torch.isfinite(logits).all():
         raise ValueError("the teacher's logits are not finite: take rows that it has seen")
+    refuse_probabilities(logits.numpy())
     seen = logits[:, :-1]
     rows: dict[str, str | LayerMap] = dict(maps)
     if scores is not None:
