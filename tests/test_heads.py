@@ -17,6 +17,8 @@ from ukd.training.scoring import check_min_score
 from ukd.training.teacher_cache import cache_teacher
 from ukd.training.teacher_heads import NEWTON_CLASSES, fit_heads, fit_pseudo_classifiers
 
+LABELS = torch.arange(40) % 3
+
 
 @pytest.fixture
 def parts(task, tiny, teacher):
@@ -162,6 +164,24 @@ def test_fitting_values_for_regression():
     heads = fit_pseudo_classifiers(states, labels, 1, regression=True, l2=0.0)
     error = (heads(states).squeeze(-1) - labels.unsqueeze(1)).abs().mean(0)
     assert error[1] < 0.01 < error[0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "error"),
+    [
+        (LABELS.unsqueeze(1), {}, "labels .N,., got"),
+        (LABELS[:1], {}, "labels .N,., got"),  # would be every row's
+        (LABELS.float(), {"num_labels": 3, "regression": True}, "values have one output"),
+        (0 * LABELS, {"num_labels": 1}, "classes at least two"),
+        (0 * LABELS + 2, {}, "all 40 labels are .2.: there is nothing to tell apart"),
+        (torch.nan * LABELS, {"num_labels": 1, "regression": True}, "not finite"),
+        (LABELS, {"l2": -1.0}, "l2 must be finite and at least 0, got -1.0"),
+    ],
+)
+def test_labels_that_would_fit_heads_without_a_meaning_are_refused(labels, options, error):
+    states = torch.randn(40, 2, 8, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match=error):
+        fit_pseudo_classifiers(states, labels, **({"num_labels": 3} | options))
 
 
 def test_the_backbone_is_untouched_by_training_the_heads(task, tiny, teacher, runtime, parts):
