@@ -152,6 +152,8 @@ def test_embeddings_from_a_file_are_in_the_record_and_their_path_is_not(distille
         ({"embeddings": "teacher"}, "'layers' brings its own"),
         ({"student": "bilstm", "embeddings": "no-such-file"}, "'no-such-file' is neither"),
         ({"student_init": "end"}, "unknown student_init 'end'; choose one of: pretrained, teacher"),
+        ({"student": "bilstm", "layer_selection": "last"}, "layer_selection 'last' .* takes none"),
+        ({"student": "bilstm", "student_init": "teacher"}, "student_init 'teacher' .* takes none"),
         ({"student_depth": 5}, "student_depth is 5, and the teacher has 4 layers: take"),
     ],
 )

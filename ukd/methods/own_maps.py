@@ -19,10 +19,8 @@ from ukd.config.keys import files_hash, imported_modules
 from ukd.projection import LAYER_MAPS, LayerMap
 
 DIGITS_SHOWN = 8  # of the hash, in tables
-INSTALLED = {
-    "site-packages",
-    "dist-packages",
-}  # where what stands beside a package is no part of it
+# Folders where what stands beside a package is no part of it.
+INSTALLED = {"site-packages", "dist-packages"}
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -154,9 +152,8 @@ def _changed(module: ModuleType) -> str | None:
         exec(code, vars(fresh))
     except Exception:  # noqa: BLE001
         return None  # what runs but once can't be compared
-    names = [name for name in vars(fresh) if not name.startswith("__")]
-    for name in names:
-        if not _alike(vars(module).get(name), vars(fresh)[name]):
+    for name, value in vars(fresh).items():
+        if not name.startswith("__") and not _alike(vars(module).get(name), value):
             return name
     return None
 

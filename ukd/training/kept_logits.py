@@ -44,6 +44,11 @@ class KeptTeacher(Teacher):
     logits: dict[str, Tensor]
 
     @property
+    def saw(self) -> tuple[str, str]:
+        """Name and key of the task whose rows the logits are of."""
+        return self.about["task"], self.about["data"]
+
+    @property
     def heads(self) -> Path:
         """A name for its pseudo classifiers, which are in the logits."""
         return self.folder / f"heads-{self.heads_key}"

@@ -17,6 +17,8 @@ from ukd.models.bundled import resolve_encoder
 from ukd.models.encoders import TEACHER_EMBEDDINGS
 from ukd.models.students import STUDENTS
 
+OF_NEW_STUDENT = ("first", "pretrained")  # layer_selection and student_init that choose nothing
+
 
 def describe_student(config: TrainingConfig, encoder: str) -> dict:
     """The student's part of `RunSettings`: by content, never by path.
@@ -35,6 +37,12 @@ def describe_student(config: TrainingConfig, encoder: str) -> dict:
         raise ValueError(
             f"unknown student_init {config.student_init!r}; "
             f"choose one of: {', '.join(STUDENT_INITS)}"
+        )
+    if not takes_layers and (config.layer_selection, config.student_init) != OF_NEW_STUDENT:
+        raise ValueError(
+            f"layer_selection {config.layer_selection!r} and student_init {config.student_init!r} "
+            f"are about layers of the encoder, and student {config.student!r} takes none: leave "
+            f"them at {OF_NEW_STUDENT}"
         )
     return {
         "student": name,

@@ -51,7 +51,10 @@ def fit_heads(
 
     Returns: {"layers": [{"scores": {metric: percent}, "label_error"}], "examples": N}, on
     validation, with an entry for each layer, the last included.
+
+    Raises: ValueError for another task than the teacher's.
     """
+    teacher.check_task(task)
     if teacher.kept_logits("train") is not None:
         return teacher.about["heads"]
     runtime = runtime or choose_runtime()
@@ -61,8 +64,12 @@ def fit_heads(
 
     def make(building: Path) -> None:
         logger.info(f"fitting the teacher's pseudo classifiers on {task.name}")
-        train, _, validation = tokenized_splits(task, load_tokenizer(teacher.folder), config)
-        train = train.first(MOST_EXAMPLES)
+        tokenizer = load_tokenizer(teacher.folder)
+        train, _, validation = tokenized_splits(task, tokenizer, config)
+        if len(train) > MOST_EXAMPLES:
+            # Of rows as they are drawn: the first ones of a file may all be of one class.
+            drawn = replace(config, selection_split="dev")
+            train = tokenized_splits(task, tokenizer, drawn)[0].first(MOST_EXAMPLES)
         frozen = teacher.load(task)
         states = predict(HiddenStateExtractor(frozen.module.network), train, runtime)
         heads = fit_pseudo_classifiers(
