@@ -356,6 +356,16 @@ def test_every_layer_map_refuses_logits_of_other_sizes(layer_map, student, error
         ukd.layer_map_weights(random_logits(*student), random_logits(5, 7, 3), layer_map)
 
 
+def test_on_values_attention_on_losses_has_the_gradient_of_attention_on_logits():
+    gradients = []
+    for attention_on in ("logits", "losses"):
+        student = torch.tensor([[[0.5], [2.0]]], dtype=torch.float64, requires_grad=True)
+        teacher = torch.tensor([[[1.0], [1.5], [3.0]]], dtype=torch.float64)
+        loss = ukd.intermediate_loss(student, teacher, attention_on=attention_on, regression=True)
+        gradients.append(torch.autograd.grad(loss.loss, student)[0])
+    torch.testing.assert_close(*gradients)
+
+
 def test_label_loss_by_hand():
     assert float(ukd.label_loss(torch.tensor([[0.0, 0.0]]), torch.tensor([1]))) == pytest.approx(
         math.log(2)

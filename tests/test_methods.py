@@ -275,6 +275,7 @@ def test_a_random_map_is_recorded_as_it_was_drawn(distilled, tiny):
 
 OUTPUT_SPACE = [name for name, method in METHODS.items() if method.has_intermediate_loss]
 ATTENDS = [name for name in OUTPUT_SPACE if attends(METHODS[name].layer_map)]
+SUMS = [name for name in OUTPUT_SPACE if name in (*ATTENDS, "uniform", "dih")]
 SOFT = [n for n, m in METHODS.items() if any(one.kd or one.intermediate for one in m.stages)]
 SEES_ALL = [
     name
@@ -283,7 +284,7 @@ SEES_ALL = [
 ]
 CHANGES = {  # option: values, and the methods that have it
     "layer_map": (("random", "uniform"), OUTPUT_SPACE),
-    "attention_on": (("logits", "losses"), OUTPUT_SPACE),
+    "attention_on": (("logits", "losses"), SUMS),
     "attention_temperature": ((3.0,), ATTENDS),
     "detach_attention": ((False,), ATTENDS),
     "teacher_layers": (("all", "intermediate"), SEES_ALL),

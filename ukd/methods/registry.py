@@ -135,7 +135,13 @@ def _check_reach(method: Method, changes: dict[str, object]) -> None:
 
 
 def _check_attends(method: Method, changes: dict[str, object]) -> None:
-    """Raise ValueError for an option of the attention on a map whose weights depend on nothing."""
+    """Raise ValueError for an option of the attention that changes nothing with the layer map."""
+    one_layer = not attends(method.layer_map) and method.layer_map != "uniform"
+    if "attention_on" in changes and one_layer:
+        raise ValueError(
+            f"{method.name} has no attention_on to change ({method.attention_on!r}): layer_map "
+            f"{method.layer_map} shows one teacher layer, so nothing is summed; take attention"
+        )
     for option in OF_ATTENTION:
         if option in changes and not attends(method.layer_map):
             raise ValueError(

@@ -34,7 +34,12 @@ from ukd.training.run_record import (
     TeacherRecord,
     method_settings,
 )
-from ukd.training.student_report import check_depth, check_student_layers, describe_student
+from ukd.training.student_report import (
+    check_depth,
+    check_student_layers,
+    describe_student,
+    say_without_effect,
+)
 from ukd.training.teacher import Teacher, hub_revision, weights_of
 from ukd.training.teacher_heads import fit_heads
 
@@ -80,6 +85,7 @@ def distill(  # noqa: PLR0913
     method = replace(method, layer_map=named(method.layer_map))
     teacher.check_task(task)
     _check(method, teacher, config, online_teacher)
+    say_without_effect(task, method)
     usual = default_learning_rates(teacher.encoder, config.student)[1]
     rate = first_rate(learning_rate, config.learning_rate, usual)
     settings = run_settings(method, teacher, config, rate, runtime, online_teacher)
