@@ -73,6 +73,8 @@ def test_a_function_and_its_name_are_one_method(write):
     assert get_method("universal-kd", layer_map=maps.two_deepest, teacher_layers="all")
     with pytest.raises(ValueError, match="compares what the teacher's layers predict"):
         get_method("universal-kd", layer_map=maps.two_deepest, space="hidden")
+    with pytest.raises(ValueError, match="has no attention_temperature.*temperature of its own"):
+        get_method("universal-kd", layer_map=maps.two_deepest, kappa=0.1)
 
 
 def test_the_source_is_of_the_function_and_of_what_it_uses(write):
@@ -245,6 +247,23 @@ def test_records_of_two_sources_go_through_the_store_apart(write, tmp_path):
     assert named(method_of(rows[names[1]]).layer_map) in methods[1]
     with pytest.raises(ValueError, match="has changed"):
         named(method_of(rows[names[0]]).layer_map)
+
+
+def test_a_map_that_changes_the_logits_it_is_given_changes_no_loss():
+    def careless(student, teacher):
+        student -= student.mean(-1, keepdim=True)
+        teacher /= teacher.norm(dim=-1, keepdim=True)
+        return torch.softmax((student.unsqueeze(2) * teacher.unsqueeze(1)).sum(-1), -1)
+
+    def careful(student, teacher):
+        return careless(student.clone(), teacher.clone())
+
+    student, teacher = torch.randn(3, 2, 4), torch.randn(3, 5, 4)
+    before = student.clone(), teacher.clone()
+    expected = ukd.intermediate_loss(student, teacher, layer_map=careful)
+    found = ukd.intermediate_loss(student, teacher, layer_map=careless)
+    assert torch.equal(found.loss, expected.loss)
+    assert torch.equal(student, before[0]) and torch.equal(teacher, before[1])
 
 
 def test_weights_take_the_type_of_the_logits():

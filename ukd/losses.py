@@ -121,7 +121,7 @@ def intermediate_loss(
     Args:
         student: (B, S, C) logits of the student's pseudo classifiers. All layers passed are used.
             The caller leaves out the last layer, which learns by `kd_loss`.
-        teacher: (B, T, C) logits of the teacher's.
+        teacher: (B, T, C) logits of the teacher's, detached: no gradient is stopped at them.
         layer_map: where alpha comes from: one of `LAYER_MAPS`, or a function of student and
             teacher to weights (B, S, T). "attention" is the paper's.
         attention_on: "logits" or "losses".

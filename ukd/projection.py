@@ -28,9 +28,7 @@ def paper_symbols(**names: str) -> Callable:
         def renamed(*args: object, **options: object) -> object:
             for symbol in names.keys() & options.keys():
                 if names[symbol] in options:
-                    raise TypeError(
-                        f"{symbol} is another name of {names[symbol]}: give one of them"
-                    )
+                    raise TypeError(f"{symbol} is another name of {names[symbol]}: give one")
                 options[names[symbol]] = options.pop(symbol)
             return function(*args, **options)
 
@@ -219,7 +217,7 @@ def layer_map_weights(
 
     Args:
         student, teacher: logits (B, S, C) and (B, T, C).
-        layer_map: a name, or a function of both to weights (B, S, T) or (S, T).
+        layer_map: a name, or a function of copies of both to weights (B, S, T) or (S, T).
         attention_temperature: kappa of "attention" and "teacher-query".
         seed: of "random".
 
@@ -235,7 +233,8 @@ def layer_map_weights(
     check_temperature("attention_temperature", attention_temperature)
     shape = (*student.shape[:2], teacher.shape[1])
     if callable(layer_map):
-        return check_weights(layer_map(student, teacher), shape, layer_map).to(teacher)
+        weights = layer_map(student.clone(), teacher.clone())
+        return check_weights(weights, shape, layer_map).to(teacher)
     return static_layer_map(layer_map, student, teacher, seed=seed).to(teacher).expand(shape)
 
 
