@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 import ukd
 from ukd.data.batches import tokenized_splits, training_batches
+from ukd.data.tasks import fingerprint
 from ukd.heads import ClassifierWithHeads, Frozen, PseudoClassifiers, pooled_hidden_states
 from ukd.models.encoders import load_classifier, load_tokenizer
 from ukd.training.loop import predict
@@ -263,12 +264,15 @@ def test_predict_leaves_the_frozen_teacher_frozen(task, teacher, runtime, parts)
     assert isinstance(frozen, Frozen) and not frozen.module.training
 
 
-@pytest.mark.parametrize("other", [{"fingerprint": "0" * 12}, {"name": "rte"}])
+@pytest.mark.parametrize("change", ["name", "data"])
 def test_a_teacher_of_another_task_or_other_data_is_refused(
-    task, tiny, teacher, runtime, parts, other
+    task, tiny, teacher, runtime, parts, change
 ):
     """Its heads are fitted once: of other labels they would be kept for its own task as well."""
-    other = replace(task, **other)
+    other = replace(task, name="rte")
+    if change == "data":
+        dataset = DatasetDict(train=task.dataset["validation"], validation=task.dataset["train"])
+        other = replace(task, dataset=dataset, fingerprint=fingerprint(dataset, task.spec))
     for use in (
         lambda: fit_heads(teacher, other, config=tiny, runtime=runtime),
         lambda: cache_teacher(teacher, other, "train", parts[0], runtime=runtime),
@@ -314,12 +318,15 @@ def test_heads_of_a_sorted_file_see_every_class(
     """Also where train is not divided, and has more rows than the heads are fitted on."""
     order = task.dataset["train"].sort("label")
     dataset = DatasetDict({**task.dataset, "train": order})
-    by_label = replace(task, dataset=dataset)
-    settings = teacher.about["settings"] | {"selection_split": "validation", "max_train": None}
+    by_label = replace(task, dataset=dataset, fingerprint=fingerprint(dataset, task.spec))
+    settings = teacher.about["settings"] | {
+        "selection_split": "validation",
+        "data": by_label.key,
+    }
     folder = shutil.copytree(teacher.folder, tmp_path / "teacher")
     shutil.rmtree(folder / teacher.heads.name)
     about = teacher.about | {"settings": settings}
-    monkeypatch.setattr("ukd.training.teacher_heads.MOST_EXAMPLES", 60)
+    monkeypatch.setattr("ukd.training.teacher_heads.MOST_EXAMPLES", 20)
     seen = []
 
     def spy(states, labels, *args, **options):
@@ -329,4 +336,4 @@ def test_heads_of_a_sorted_file_see_every_class(
     monkeypatch.setattr("ukd.training.teacher_heads.fit_pseudo_classifiers", spy)
     sorted_teacher = replace(teacher, folder=folder, about=about)
     found = fit_heads(sorted_teacher, by_label, config=tiny, runtime=runtime)
-    assert found["examples"] == 60 and len(seen[0].unique()) == task.num_labels
+    assert found["examples"] == 20 and len(seen[0].unique()) == task.num_labels

@@ -131,6 +131,7 @@ def tokenize_split(
     Raises: ValueError for more tokens than the tokenizer's model has positions for, and for so few
     that no token of a text is left.
     """
+    task.check_rows()
     check_length(task, tokenizer, max_length)
     if rows is None:
         rows = list(range(len(task.dataset[split])))
