@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -437,3 +438,32 @@ def test_many_classes_cost_little():
     assert time.monotonic() - start < 10
     assert len({labels[row] for row in rest}) == len({labels[row] for row in drawn}) == 2000
     assert len(kept) == 4000 and len({labels[row] for row in kept}) == 2000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows: rows.shuffle(seed=1),
+        lambda rows: rows.select(range(50)),
+        lambda rows: rows.remove_columns("label").add_column("label", [1] * len(rows)),
+    ],
+)
+def test_rows_that_were_changed_under_an_old_fingerprint_are_refused(change):
+    """Their tokens, teacher and runs would be those of the rows before."""
+    task = load_task("sentiment")
+    dataset = DatasetDict({**task.dataset, "train": change(task.dataset["train"])})
+    with pytest.raises(ValueError, match="rows of sentiment were changed and its fingerprint"):
+        replace(task, dataset=dataset)
+    found = replace(task, dataset=dataset, fingerprint=fingerprint(dataset, task.spec))
+    assert found.fingerprint != task.fingerprint
+    task.dataset["train"] = dataset["train"]  # in place
+    with pytest.raises(ValueError, match="rows of sentiment were changed and its fingerprint"):
+        task.key  # noqa: B018
+    with pytest.raises(ValueError, match="rows of sentiment were changed and its fingerprint"):
+        tokenize_split(task, "train", load_tokenizer(bundled_encoder()), 32, [0])
+
+
+def test_other_views_of_the_same_rows_keep_their_fingerprint():
+    task = load_task("sentiment")
+    same = DatasetDict({split: rows.flatten_indices() for split, rows in task.dataset.items()})
+    assert replace(task, dataset=same.with_format("numpy")).key == task.key

@@ -6,16 +6,20 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from datasets import DatasetDict
 from sklearn.linear_model import LogisticRegression
 
 import ukd
 from ukd.data.batches import tokenized_splits, training_batches
+from ukd.data.tasks import fingerprint
 from ukd.heads import ClassifierWithHeads, Frozen, PseudoClassifiers, pooled_hidden_states
 from ukd.models.encoders import load_classifier, load_tokenizer
 from ukd.training.loop import predict
 from ukd.training.scoring import check_min_score
-from ukd.training.teacher_cache import cache_teacher
+from ukd.training.teacher_cache import cache_teacher, online_logits
 from ukd.training.teacher_heads import NEWTON_CLASSES, fit_heads, fit_pseudo_classifiers
+
+LABELS = torch.arange(40) % 3
 
 
 @pytest.fixture
@@ -164,6 +168,24 @@ def test_fitting_values_for_regression():
     assert error[1] < 0.01 < error[0]
 
 
+@pytest.mark.parametrize(
+    ("labels", "options", "error"),
+    [
+        (LABELS.unsqueeze(1), {}, "labels .N,., got"),
+        (LABELS[:1], {}, "labels .N,., got"),  # would be every row's
+        (LABELS.float(), {"num_labels": 3, "regression": True}, "values have one output"),
+        (0 * LABELS, {"num_labels": 1}, "classes at least two"),
+        (0 * LABELS + 2, {}, "all 40 labels are .2.: there is nothing to tell apart"),
+        (torch.nan * LABELS, {"num_labels": 1, "regression": True}, "not finite"),
+        (LABELS, {"l2": -1.0}, "l2 must be finite and at least 0, got -1.0"),
+    ],
+)
+def test_labels_that_would_fit_heads_without_a_meaning_are_refused(labels, options, error):
+    states = torch.randn(40, 2, 8, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match=error):
+        fit_pseudo_classifiers(states, labels, **({"num_labels": 3} | options))
+
+
 def test_the_backbone_is_untouched_by_training_the_heads(task, tiny, teacher, runtime, parts):
     before = load_classifier(teacher.folder, task, seed=0).state_dict()
     loaded = teacher.load(task).module.network.state_dict()
@@ -240,3 +262,78 @@ def test_predict_leaves_the_frozen_teacher_frozen(task, teacher, runtime, parts)
     frozen = teacher.load(task)
     assert not predict(frozen, parts[1], runtime).requires_grad
     assert isinstance(frozen, Frozen) and not frozen.module.training
+
+
+@pytest.mark.parametrize("change", ["name", "data"])
+def test_a_teacher_of_another_task_or_other_data_is_refused(
+    task, tiny, teacher, runtime, parts, change
+):
+    """Its heads are fitted once: of other labels they would be kept for its own task as well."""
+    other = replace(task, name="rte")
+    if change == "data":
+        dataset = DatasetDict(train=task.dataset["validation"], validation=task.dataset["train"])
+        other = replace(task, dataset=dataset, fingerprint=fingerprint(dataset, task.spec))
+    for use in (
+        lambda: fit_heads(teacher, other, config=tiny, runtime=runtime),
+        lambda: cache_teacher(teacher, other, "train", parts[0], runtime=runtime),
+        lambda: online_logits(teacher, other, runtime),
+        lambda: ukd.distill(
+            other, ukd.get_method("kd"), teacher, config=tiny, seed=1, runtime=runtime
+        ),
+    ):
+        with pytest.raises(ValueError, match="is of sentiment with data .*, and this is"):
+            use()
+
+
+def test_a_table_is_of_the_rows_and_the_tokens_that_the_teacher_reads(
+    task, tiny, teacher, runtime, parts, monkeypatch
+):
+    with pytest.raises(ValueError, match="rows of 'train', and the split named is 'validation'"):
+        cache_teacher(teacher, task, "validation", parts[1], runtime=runtime)
+    few = parts[2].first(2)
+    monkeypatch.setattr(type(few.tokenizer), "get_vocab", lambda self: {"a": id(self)})
+    with pytest.raises(ValueError, match="tokens of another vocabulary than the teacher's"):
+        cache_teacher(teacher, task, "validation", few, runtime=runtime)
+
+
+def test_padding_on_the_left_is_refused(task, tiny, teacher):
+    tokenizer = load_tokenizer(teacher.folder)
+    tokenizer.padding_side = "left"
+    with pytest.raises(ValueError, match="pads on the left, where the first token is read"):
+        tokenized_splits(task, tokenizer, tiny)[0].batch([0, 1])
+
+
+@pytest.mark.parametrize("rate", [0, 0.0, -1e-3, float("inf"), float("nan")])
+def test_a_rate_that_none_can_be_is_refused_and_not_replaced(task, tiny, teacher, runtime, rate):
+    options = {"config": tiny, "runtime": runtime, "learning_rate": rate}
+    with pytest.raises(ValueError, match="must be finite and positive, got"):
+        ukd.train_teacher(task, **options)
+    with pytest.raises(ValueError, match="must be finite and positive, got"):
+        ukd.distill(task, ukd.get_method("kd"), teacher, seed=1, **options)
+
+
+def test_heads_of_a_sorted_file_see_every_class(
+    task, tiny, teacher, runtime, tmp_path, monkeypatch
+):
+    """Also where train is not divided, and has more rows than the heads are fitted on."""
+    order = task.dataset["train"].sort("label")
+    dataset = DatasetDict({**task.dataset, "train": order})
+    by_label = replace(task, dataset=dataset, fingerprint=fingerprint(dataset, task.spec))
+    settings = teacher.about["settings"] | {
+        "selection_split": "validation",
+        "data": by_label.key,
+    }
+    folder = shutil.copytree(teacher.folder, tmp_path / "teacher")
+    shutil.rmtree(folder / teacher.heads.name)
+    about = teacher.about | {"settings": settings}
+    monkeypatch.setattr("ukd.training.teacher_heads.MOST_EXAMPLES", 20)
+    seen = []
+
+    def spy(states, labels, *args, **options):
+        seen.append(labels)
+        return fit_pseudo_classifiers(states, labels, *args, **options)
+
+    monkeypatch.setattr("ukd.training.teacher_heads.fit_pseudo_classifiers", spy)
+    sorted_teacher = replace(teacher, folder=folder, about=about)
+    found = fit_heads(sorted_teacher, by_label, config=tiny, runtime=runtime)
+    assert found["examples"] == 20 and len(seen[0].unique()) == task.num_labels

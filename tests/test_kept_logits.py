@@ -90,6 +90,13 @@ def test_what_needs_more_than_logits_is_refused(
         )
 
 
+def test_logits_of_another_length_than_their_note_says_are_not_kept(task, tiny, teacher, tmp_path):
+    config = replace(tiny, max_length=16)
+    with pytest.raises(ValueError, match="max_length is 16, and the teacher .* on 64 tokens"):
+        ukd.keep_logits(teacher, task, tmp_path / "kept", config=config)
+    assert not (tmp_path / "kept").exists()
+
+
 @pytest.mark.slow
 def test_other_data_damage_and_what_is_there_are_refused(task, tiny, teacher, kept, tmp_path):
     with pytest.raises(ValueError, match="of sentiment with data .* is acceptability with data"):

@@ -89,8 +89,9 @@ def key_of_run(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def pretended(tmp_path):
-    """A teacher of the bundled encoder, as far as keys ask."""
+def pretended(tmp_path, monkeypatch):
+    """A teacher of the bundled encoder and of any task, as far as keys ask."""
+    monkeypatch.setattr(Teacher, "check_task", lambda teacher, task: None)
     name = ukd.models.bundled.resolve_encoder("bundled")[1]
     return Teacher(tmp_path, "a" * 12, "b" * 64, "bundled", {"encoder": name, "layers": 4})
 

@@ -314,6 +314,58 @@ def test_unknown_names_list_the_valid_ones():
         ukd.intermediate_loss(random_logits(2, 2, 3), random_logits(2, 4, 3), attention_on="sum")
 
 
+@pytest.mark.parametrize(
+    ("logits", "labels", "regression", "error"),
+    [
+        ((4, 1), torch.rand(4, 1), True, r"got \(4, 1\), \(4, 1\)"),  # would be 16 differences
+        ((4,), torch.rand(4), True, "logits must be .batch, classes."),
+        ((4, 4), torch.rand(4), True, "one output .C = 1., got C = 4"),
+        ((4, 4, 1), torch.rand(4), True, "labels .batch,."),
+        ((4, 1), torch.zeros(4).long(), False, "pass regression=True"),  # would be 0
+        ((4, 3), torch.rand(4, 3), False, "labels .batch,."),  # would be soft labels
+        ((4, 3, 5), torch.ones(4, 5).long(), False, "labels .batch,."),  # layers as classes
+        ((4, 3), torch.tensor([0, 1, 2, -100]), False, "-100 is out of bounds"),  # would be 3 rows
+    ],
+)
+def test_labels_that_do_not_fit_the_logits_are_refused(logits, labels, regression, error):
+    with pytest.raises((ValueError, IndexError), match=error):
+        ukd.label_loss(torch.rand(logits), labels, regression=regression)
+
+
+@pytest.mark.parametrize("layer_map", LAYER_MAPS)
+def test_whole_logits_give_what_the_same_values_give_in_float32(layer_map):
+    student = (9 * random_logits(4, 2, 3)).long()
+    teacher = (9 * random_logits(4, 5, 3)).long()
+    found = ukd.intermediate_loss(student, teacher, layer_map=layer_map)
+    expected = ukd.intermediate_loss(student.float(), teacher.float(), layer_map=layer_map)
+    assert torch.equal(found.weights, expected.weights)
+    assert torch.equal(found.loss, expected.loss) and found.loss > 0
+
+
+@pytest.mark.parametrize("layer_map", LAYER_MAPS)
+@pytest.mark.parametrize(
+    ("student", "error"),
+    [
+        ((5, 3), "must be .batch, layers, classes."),
+        ((4, 2, 3), "differ in batch size: 4 and 5"),
+        ((5, 2, 4), "differ in classes: 4 and 3"),
+    ],
+)
+def test_every_layer_map_refuses_logits_of_other_sizes(layer_map, student, error):
+    with pytest.raises(ValueError, match=error):
+        ukd.layer_map_weights(random_logits(*student), random_logits(5, 7, 3), layer_map)
+
+
+def test_on_values_attention_on_losses_has_the_gradient_of_attention_on_logits():
+    gradients = []
+    for attention_on in ("logits", "losses"):
+        student = torch.tensor([[[0.5], [2.0]]], dtype=torch.float64, requires_grad=True)
+        teacher = torch.tensor([[[1.0], [1.5], [3.0]]], dtype=torch.float64)
+        loss = ukd.intermediate_loss(student, teacher, attention_on=attention_on, regression=True)
+        gradients.append(torch.autograd.grad(loss.loss, student)[0])
+    torch.testing.assert_close(*gradients)
+
+
 def test_label_loss_by_hand():
     assert float(ukd.label_loss(torch.tensor([[0.0, 0.0]]), torch.tensor([1]))) == pytest.approx(
         math.log(2)

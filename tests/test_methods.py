@@ -275,6 +275,7 @@ def test_a_random_map_is_recorded_as_it_was_drawn(distilled, tiny):
 
 OUTPUT_SPACE = [name for name, method in METHODS.items() if method.has_intermediate_loss]
 ATTENDS = [name for name in OUTPUT_SPACE if attends(METHODS[name].layer_map)]
+SUMS = [name for name in OUTPUT_SPACE if name in (*ATTENDS, "uniform", "dih")]
 SOFT = [n for n, m in METHODS.items() if any(one.kd or one.intermediate for one in m.stages)]
 SEES_ALL = [
     name
@@ -283,9 +284,9 @@ SEES_ALL = [
 ]
 CHANGES = {  # option: values, and the methods that have it
     "layer_map": (("random", "uniform"), OUTPUT_SPACE),
-    "attention_on": (("logits", "losses"), OUTPUT_SPACE),
+    "attention_on": (("logits", "losses"), SUMS),
     "attention_temperature": ((3.0,), ATTENDS),
-    "detach_attention": ((False,), ATTENDS),
+    "detach_attention": ((False,), [name for name in ATTENDS if name != "teacher-query"]),
     "teacher_layers": (("all", "intermediate"), SEES_ALL),
     "temperature": ((3.0,), SOFT),
 }
@@ -386,9 +387,9 @@ def test_scenarios_name_methods_that_are_there():
 
 
 def test_options_can_be_spelled_in_a_list():
-    method = parse_method("universal-kd:kappa=0.1:detach_attention=no:layer_map=teacher-query")
+    method = parse_method("universal-kd:kappa=0.1:detach_attention=no:student_layers=last")
     assert method.attention_temperature == 0.1
-    assert method.detach_attention is False and method.layer_map == "teacher-query"
+    assert method.detach_attention is False and method.student_layers == "last"
     assert parse_method("universal-kd:mapping=uniform").layer_map == "uniform"
     for text, words in (
         ("universal-kd:layer_map", "has no value"),

@@ -53,6 +53,9 @@ def test_calibration_error_refuses_what_has_no_confidence():
         expected_calibration_error(np.ones((3, 1)), np.ones(3))
     with pytest.raises(ValueError, match="examples"):
         expected_calibration_error(np.ones((0, 2)), np.ones(0))
+    for logits, labels in (((6, 6, 3), (6,)), ((6, 3), (6, 1)), ((6,), (6,))):
+        with pytest.raises(ValueError, match="and a label each"):
+            expected_calibration_error(np.ones(logits), np.zeros(labels, int))
 
 
 def test_early_exit_by_hand():

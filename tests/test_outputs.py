@@ -193,7 +193,7 @@ np.lib.format.open_memmap(folder / "outputs.npy", "w+", np.float32, shape).flush
 tokenizer = load_tokenizer(bundled_encoder())
 inputs = Dataset.from_file(str(folder / "tokens.arrow"))
 labels = torch.zeros(count, dtype=torch.long)
-data = TokenizedSplit(inputs, labels, torch.arange(count), tokenizer, "many")
+data = TokenizedSplit(inputs, labels, torch.arange(count), tokenizer, "many", "train")
 answers = cached_logits(torch.from_numpy(np.load(folder / "outputs.npy", mmap_mode="c")))
 
 class Small(torch.nn.Module):

@@ -44,7 +44,7 @@ def write(tmp_path, monkeypatch):
     """A function from a text to the package `mine` with it as module `maps`, imported anew."""
     folder = tmp_path / "mine"
     folder.mkdir()
-    (folder / "__init__.py").write_text("")
+    (folder / "__init__.py").write_text("ONE = 1.0\n")
     (folder / "shares.py").write_text("ONE = 1.0\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
@@ -73,6 +73,8 @@ def test_a_function_and_its_name_are_one_method(write):
     assert get_method("universal-kd", layer_map=maps.two_deepest, teacher_layers="all")
     with pytest.raises(ValueError, match="compares what the teacher's layers predict"):
         get_method("universal-kd", layer_map=maps.two_deepest, space="hidden")
+    with pytest.raises(ValueError, match="has no attention_temperature.*temperature of its own"):
+        get_method("universal-kd", layer_map=maps.two_deepest, kappa=0.1)
 
 
 def test_the_source_is_of_the_function_and_of_what_it_uses(write):
@@ -96,6 +98,22 @@ def test_the_key_has_the_helpers_of_other_files(write):
         file.write("ONE = 1\n")
     assert named(write(MAPS).two_deepest) == name and files_of(name) != before
     assert files_of("attention") is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["from .shares import ONE", "from mine import ONE", "import mine.shares", "import beside"],
+)
+def test_the_key_has_a_helper_however_it_is_imported(write, tmp_path, line):
+    (tmp_path / "beside.py").write_text("")
+    name = named(
+        write(MAPS.replace("from mine.shares import ONE", f"{line}\nONE = 1.0")).two_deepest
+    )
+    before = files_of(name)
+    helper = {"from mine import ONE": "mine/__init__.py", "import beside": "beside.py"}
+    with open(tmp_path / helper.get(line, "mine/shares.py"), "a") as file:
+        file.write("# Another line.\n")
+    assert files_of(name) != before
 
 
 class Weights:
@@ -142,13 +160,55 @@ def test_what_can_not_be_imported_again_is_refused(layer_map, reason):
         get_method("universal-kd", layer_map=layer_map)
 
 
-def test_a_file_that_was_edited_after_its_import_is_refused(write):
-    maps = write(MAPS)
-    path = maps.__file__
-    with open(path, "w") as file:
-        file.write(MAPS.replace("-2:", "-1:"))
-    with pytest.raises(ValueError, match="no longer what its file says .importlib.reload"):
+SCALED = MAPS.replace("HALF * ONE", "scaled(HALF)").replace(
+    "def two_deepest(student, teacher):",
+    "SEEN = []\n\n\ndef scaled(x, by=ONE):\n    return x * by\n\n\n"
+    "def two_deepest(student, teacher, *, first=-2):\n    SEEN.append(len(student))",
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        ("-2:", "-1:", "two_deepest"),
+        ("first=-2", "first=-1", "two_deepest"),
+        ("HALF = 0.5", "HALF = 0.75", "HALF"),
+        ("x * by", "x / by", "scaled"),
+        ("by=ONE", "by=2", "scaled"),
+    ],
+)
+def test_a_file_that_was_edited_after_its_import_is_refused(write, old, new, name):
+    maps = write(SCALED)
+    named(maps.two_deepest)
+    maps.two_deepest(torch.ones(1, 2, 3), torch.ones(1, 4, 3))  # fills SEEN, which is no constant
+    named(maps.two_deepest)
+    with open(maps.__file__, "w") as file:
+        file.write(SCALED.replace(old, new))
+    refused = rf"no longer what its file says .importlib.reload.*mine.maps.{name} is another"
+    with pytest.raises(ValueError, match=refused):
         named(maps.two_deepest)
+    importlib.reload(maps)
+    assert named(maps.two_deepest)
+
+
+def test_a_constant_that_is_set_from_outside_is_refused(write):
+    maps = write(SCALED)
+    maps.HALF = 0.25
+    with pytest.raises(ValueError, match="no longer what its file says.*mine.maps.HALF"):
+        get_method("universal-kd", layer_map=maps.two_deepest)
+
+
+def test_a_helper_in_another_file_that_was_edited_is_refused(write):
+    maps = write(MAPS)
+    with open(sys.modules["mine.shares"].__file__, "a") as file:
+        file.write("ONE = 3.0\n")
+    with pytest.raises(ValueError, match="no longer what its file says.*mine.shares.ONE"):
+        named(maps.two_deepest)
+    importlib.reload(sys.modules["mine.shares"])
+    with pytest.raises(ValueError, match="no longer what its file says.*mine.maps.ONE"):
+        named(maps.two_deepest)
+    importlib.reload(maps)
+    assert named(maps.two_deepest)
 
 
 @pytest.mark.slow
@@ -187,6 +247,23 @@ def test_records_of_two_sources_go_through_the_store_apart(write, tmp_path):
     assert named(method_of(rows[names[1]]).layer_map) in methods[1]
     with pytest.raises(ValueError, match="has changed"):
         named(method_of(rows[names[0]]).layer_map)
+
+
+def test_a_map_that_changes_the_logits_it_is_given_changes_no_loss():
+    def careless(student, teacher):
+        student -= student.mean(-1, keepdim=True)
+        teacher /= teacher.norm(dim=-1, keepdim=True)
+        return torch.softmax((student.unsqueeze(2) * teacher.unsqueeze(1)).sum(-1), -1)
+
+    def careful(student, teacher):
+        return careless(student.clone(), teacher.clone())
+
+    student, teacher = torch.randn(3, 2, 4), torch.randn(3, 5, 4)
+    before = student.clone(), teacher.clone()
+    expected = ukd.intermediate_loss(student, teacher, layer_map=careful)
+    found = ukd.intermediate_loss(student, teacher, layer_map=careless)
+    assert torch.equal(found.loss, expected.loss)
+    assert torch.equal(student, before[0]) and torch.equal(teacher, before[1])
 
 
 def test_weights_take_the_type_of_the_logits():

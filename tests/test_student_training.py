@@ -17,7 +17,11 @@ from ukd.models.bundled import resolve_encoder
 from ukd.models.encoders import load_classifier, load_tokenizer, new_student
 from ukd.models.students import STUDENTS
 from ukd.training.initial_student import fine_tuned_encoder, initial_student
-from ukd.training.student_report import check_student_layers, describe_student
+from ukd.training.student_report import (
+    check_student_layers,
+    describe_student,
+    say_without_effect,
+)
 from ukd.training.teacher_heads import HiddenStateExtractor
 
 pytestmark = pytest.mark.xdist_group("methods")
@@ -152,12 +156,34 @@ def test_embeddings_from_a_file_are_in_the_record_and_their_path_is_not(distille
         ({"embeddings": "teacher"}, "'layers' brings its own"),
         ({"student": "bilstm", "embeddings": "no-such-file"}, "'no-such-file' is neither"),
         ({"student_init": "end"}, "unknown student_init 'end'; choose one of: pretrained, teacher"),
+        ({"student": "bilstm", "layer_selection": "last"}, "layer_selection 'last' .* takes none"),
+        ({"student": "bilstm", "student_init": "teacher"}, "student_init 'teacher' .* takes none"),
         ({"student_depth": 5}, "student_depth is 5, and the teacher has 4 layers: take"),
     ],
 )
 def test_a_student_that_can_not_be_made_is_refused_before_the_teacher_is(changes, words, tiny):
     with pytest.raises(ValueError, match=words):
         describe_student(replace(tiny, **changes), "bundled")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("universal-kd", {"temperature": 4.0}, ["temperature 4"]),
+        ("universal-kd-losses", {"temperature": 3.0}, ["temperature 3", "attention_on losses"]),
+        ("universal-kd-losses", {"detach_attention": False}, []),
+        ("alp-kd", {}, []),
+    ],
+)
+def test_options_that_change_nothing_on_values_are_said(task, capsys, name, options, said):
+    method = ukd.get_method(name, **options)
+    say_without_effect(task, method)
+    assert capsys.readouterr().err == ""
+    say_without_effect(ukd.load_task("similarity"), method)
+    found = capsys.readouterr().err.splitlines()
+    assert len(found) == len(said)
+    for line, option in zip(found, said, strict=True):
+        assert f"{name}: {option} has no effect on similarity, a regression" in line
 
 
 def test_a_student_of_one_layer_has_nothing_to_teach_between(task, tiny, teacher):

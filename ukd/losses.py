@@ -22,6 +22,7 @@ from ukd.projection import (
 )
 
 ATTENTION_ON = ("logits", "losses")
+NO_LABEL = -1_000_000_000  # what `cross_entropy` leaves out; by default -100, without a word
 
 
 class IntermediateLoss(NamedTuple):
@@ -40,11 +41,18 @@ def label_loss(logits: Tensor, labels: Tensor, *, regression: bool = False) -> T
     """Cross-entropy of logits (B, C) and labels (B,); for regression the mean squared error.
 
     Returns a scalar in float32 (float64 for float64 input).
+
+    Raises: ValueError for other shapes and for C = 1 without `regression`; IndexError for a label
+    that is no class, -100 among them.
     """
+    if logits.dim() != 2 or labels.shape != logits.shape[:1]:
+        shapes = f"{tuple(logits.shape)}, {tuple(labels.shape)}"
+        raise ValueError(f"logits must be (batch, classes) and labels (batch,), got {shapes}")
+    check_same(logits, logits, regression)
     logits = upcast(logits)
     if regression:
         return F.mse_loss(logits.squeeze(-1), labels.to(logits.dtype))
-    return F.cross_entropy(logits, labels)
+    return F.cross_entropy(logits, labels, ignore_index=NO_LABEL)
 
 
 @paper_symbols(tau="temperature")
@@ -113,7 +121,7 @@ def intermediate_loss(
     Args:
         student: (B, S, C) logits of the student's pseudo classifiers. All layers passed are used.
             The caller leaves out the last layer, which learns by `kd_loss`.
-        teacher: (B, T, C) logits of the teacher's.
+        teacher: (B, T, C) logits of the teacher's, detached: no gradient is stopped at them.
         layer_map: where alpha comes from: one of `LAYER_MAPS`, or a function of student and
             teacher to weights (B, S, T). "attention" is the paper's.
         attention_on: "logits" or "losses".

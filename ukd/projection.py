@@ -28,9 +28,7 @@ def paper_symbols(**names: str) -> Callable:
         def renamed(*args: object, **options: object) -> object:
             for symbol in names.keys() & options.keys():
                 if names[symbol] in options:
-                    raise TypeError(
-                        f"{symbol} is another name of {names[symbol]}: give one of them"
-                    )
+                    raise TypeError(f"{symbol} is another name of {names[symbol]}: give one")
                 options[names[symbol]] = options.pop(symbol)
             return function(*args, **options)
 
@@ -218,15 +216,15 @@ def layer_map_weights(
     """Weights (B, S, T) of a layer map, by its name in `LAYER_MAPS` or as a function.
 
     Args:
-        student: logits (B, S, C).
-        teacher: logits (B, T, C).
-        layer_map: a name, or a function of both to weights (B, S, T) or (S, T).
+        student, teacher: logits (B, S, C) and (B, T, C).
+        layer_map: a name, or a function of copies of both to weights (B, S, T) or (S, T).
         attention_temperature: kappa of "attention" and "teacher-query".
         seed: of "random".
 
-    Raises: ValueError for an unknown name, and for a function whose weights have another shape, are
-    negative or not finite, or whose rows do not sum to one.
+    Raises: ValueError for an unknown name, shapes that do not fit, and for a function whose weights
+    have another shape, are negative or not finite, or whose rows do not sum to one.
     """
+    student, teacher = check_logits(student, teacher, regression)
     options = {"attention_temperature": attention_temperature, "regression": regression}
     if layer_map == "attention":
         return attention_projection(student, teacher, **options).weights
@@ -235,7 +233,8 @@ def layer_map_weights(
     check_temperature("attention_temperature", attention_temperature)
     shape = (*student.shape[:2], teacher.shape[1])
     if callable(layer_map):
-        return check_weights(layer_map(student, teacher), shape, layer_map).to(teacher)
+        weights = layer_map(student.clone(), teacher.clone())
+        return check_weights(weights, shape, layer_map).to(teacher)
     return static_layer_map(layer_map, student, teacher, seed=seed).to(teacher).expand(shape)
 
 
@@ -262,8 +261,8 @@ def check_weights(weights: Tensor, shape: tuple[int, int, int], layer_map: Layer
 
 
 def upcast(logits: Tensor) -> Tensor:
-    """Half-precision logits as float32; float32 and float64 unchanged."""
-    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+    """Half-precision and whole logits as float32; float32 and float64 unchanged."""
+    return logits if logits.dtype in (torch.float32, torch.float64) else logits.float()
 
 
 def check_temperature(name: str, value: float) -> None:

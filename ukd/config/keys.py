@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from importlib.util import resolve_name
 from pathlib import Path
 
 from ukd.config.paths import PACKAGE
@@ -47,8 +48,11 @@ def code_hash(module: str, root: Path = PACKAGE) -> str:
     return config_hash(code)
 
 
-def imported_modules(module: str, root: Path = PACKAGE) -> dict[str, Path]:
-    """The module and every module of the package that it imports, directly or not, by name."""
+def imported_modules(module: str, root: Path = PACKAGE, *, beside: bool = False) -> dict[str, Path]:
+    """The module and every module of the package that it imports, directly or not, by name.
+
+    beside: with the package's own face, and with what stands in the same folder as the package.
+    """
     found: dict[str, Path] = {}
     waiting = [module]
     while waiting:
@@ -57,7 +61,12 @@ def imported_modules(module: str, root: Path = PACKAGE) -> dict[str, Path]:
         if path is None or name in found:
             continue
         found[name] = path
-        waiting += _imports_of(path, root.name)
+        for imported in _imports_of(path, name):
+            first = imported.partition(".")[0]
+            # The package's own face only re-exports, and would reach everything.
+            inside = first == root.name and (beside or imported != root.name)
+            if inside or (beside and first != PACKAGE.name):
+                waiting.append(imported)
     return dict(sorted(found.items()))
 
 
@@ -70,17 +79,17 @@ def _path_of(module: str, root: Path) -> Path | None:
     return None
 
 
-def _imports_of(path: Path, package: str) -> list[str]:
-    """Names that a file imports from the package: modules, and what may be a module in them."""
+def _imports_of(path: Path, module: str) -> list[str]:
+    """Names that a module's file imports: modules, and what may be a module in them."""
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     names = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == package:
-            names.append(node.module)
-            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        if isinstance(node, ast.ImportFrom):
+            place = resolve_name("." * node.level + (node.module or ""), package)
+            names += [place, *(f"{place}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names if alias.name.split(".")[0] == package]
-    # The package's own face only re-exports, and would reach everything.
-    return [name for name in names if name != package]
+            names += [alias.name for alias in node.names]
+    return names
 
 
 def _code_of(path: Path) -> str:

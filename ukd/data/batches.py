@@ -43,6 +43,7 @@ class TokenizedSplit:
         rows: (N,), their numbers in the split.
         tokenizer: pads them.
         key: of all that made the tokens.
+        split: of the task, whose rows these are: "train" for a development part drawn from it.
     """
 
     inputs: Dataset
@@ -50,6 +51,7 @@ class TokenizedSplit:
     rows: Tensor
     tokenizer: PreTrainedTokenizerBase
     key: str
+    split: str
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -61,6 +63,11 @@ class TokenizedSplit:
 
     @cached_property
     def _collator(self) -> DataCollatorWithPadding:
+        if self.tokenizer.padding_side != "right":
+            raise ValueError(
+                f"the tokenizer pads on the {self.tokenizer.padding_side}, where the first token "
+                "is read: set its padding_side to 'right', as load_tokenizer does"
+            )
         return DataCollatorWithPadding(self.tokenizer)
 
     def first(self, count: int) -> TokenizedSplit:
@@ -72,6 +79,7 @@ class TokenizedSplit:
             self.rows[:count],
             self.tokenizer,
             f"{self.key}-{count}",
+            self.split,
         )
 
     def batch(self, positions: list[int]) -> Batch:
@@ -123,6 +131,7 @@ def tokenize_split(
     Raises: ValueError for more tokens than the tokenizer's model has positions for, and for so few
     that no token of a text is left.
     """
+    task.check_rows()
     check_length(task, tokenizer, max_length)
     if rows is None:
         rows = list(range(len(task.dataset[split])))
@@ -154,7 +163,7 @@ def tokenize_split(
     inputs = Dataset.from_file(str(folder / TOKENS_FILE))
     dtype = torch.float32 if task.spec.regression else torch.long
     labels = torch.tensor(np.asarray(selected["label"]), dtype=dtype)
-    return TokenizedSplit(inputs, labels, torch.tensor(rows), tokenizer, key)
+    return TokenizedSplit(inputs, labels, torch.tensor(rows), tokenizer, key, split)
 
 
 def check_length(task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:

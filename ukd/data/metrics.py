@@ -131,15 +131,16 @@ def expected_calibration_error(
         labels: (N,) class indices.
         bins: their number.
 
-    Raises: ValueError for no examples, for one output, which has no confidence, and for
+    Raises: ValueError for no examples, other shapes, one output, which has no confidence, and for
         probabilities instead of logits.
     """
     logits = np.asarray(logits, dtype=np.float64)
     labels = np.asarray(labels)
-    if len(labels) == 0 or logits.shape[-1] < 2:
+    fit = logits.ndim == 2 and labels.shape == logits.shape[:1]
+    if not fit or len(labels) == 0 or logits.shape[1] < 2:
         raise ValueError(
-            "calibration needs examples and at least two classes, got logits of shape "
-            f"{logits.shape}"
+            "calibration needs examples, at least two classes and a label each, got logits of "
+            f"shape {logits.shape} and labels {labels.shape}"
         )
     refuse_probabilities(logits)
     probability = softmax(logits, axis=-1)

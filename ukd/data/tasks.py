@@ -21,6 +21,7 @@ HUB = "nyu-mll/glue"
 DEV_SHARE = 0.1  # of train
 DEV_MOST = 1000  # rows
 FINGERPRINT_ROWS = 10_000  # read at a time
+_SEEN: dict[tuple, str] = {}  # fingerprints of this process, by `_marks`
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ class Task:
             are those of the text, "label", and "idx", the row's number.
         fingerprint: of the texts and labels of all splits.
         checks: what was found in its rows when they were read.
+
+    Raises: ValueError for rows that were changed under the fingerprint of those before.
     """
 
     name: str
@@ -95,9 +98,24 @@ class Task:
     fingerprint: str
     checks: tuple[Check, ...] = field(default=(), compare=False, repr=False)
 
+    def __post_init__(self) -> None:
+        self.check_rows()
+
+    def check_rows(self) -> None:
+        """Raise ValueError where the fingerprint is not that of the rows: caches go by it."""
+        whole = {"train", "validation"} <= set(self.dataset)  # a test split has a key of its own
+        if not whole or _SEEN.get(_marks(self.dataset, self.spec)) == self.fingerprint:
+            return
+        if fingerprint(self.dataset, self.spec) != self.fingerprint:
+            raise ValueError(
+                f"the rows of {self.name} were changed and its fingerprint was not: make them a "
+                "task by custom_task, or give fingerprint=ukd.data.tasks.fingerprint(dataset, spec)"
+            )
+
     @property
     def key(self) -> str:
         """Key of all that decides what scores on the task mean: data, columns, metrics, classes."""
+        self.check_rows()
         spec = (self.spec.columns, self.spec.metrics, self.spec.validation, self.spec.extra_split)
         return config_hash(self.fingerprint, spec, self.label_names)
 
@@ -211,11 +229,18 @@ def fingerprint(dataset: DatasetDict, spec: TaskSpec) -> str:
             # The text is that of repr((split, column, values)), made in parts to save memory.
             state.update(f"({split!r}, {column!r}, [".encode())
             comma = ""
-            for part in dataset[split].select_columns(column).iter(FINGERPRINT_ROWS):
+            plain = dataset[split].with_format(None).select_columns(column)
+            for part in plain.iter(FINGERPRINT_ROWS):
                 state.update((comma + ", ".join(map(repr, part[column]))).encode())
                 comma = ", "
             state.update(b"])")
-    return state.hexdigest()[:HASH_LENGTH]
+    _SEEN[_marks(dataset, spec)] = state.hexdigest()[:HASH_LENGTH]
+    return _SEEN[_marks(dataset, spec)]
+
+
+def _marks(dataset: DatasetDict, spec: TaskSpec) -> tuple:
+    """What the library changes with every change of rows: a look that costs nothing."""
+    return spec.columns, tuple((split, rows._fingerprint) for split, rows in dataset.items())
 
 
 def train_dev_split(task: Task, seed: int, most: int | None = None) -> tuple[list[int], list[int]]:

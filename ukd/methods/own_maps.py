@@ -9,13 +9,18 @@ import ast
 import functools
 import hashlib
 import inspect
+import pickle
 from importlib import import_module
+from importlib.util import module_from_spec
 from pathlib import Path
+from types import ModuleType
 
 from ukd.config.keys import files_hash, imported_modules
 from ukd.projection import LAYER_MAPS, LayerMap
 
 DIGITS_SHOWN = 8  # of the hash, in tables
+# Folders where what stands beside a package is no part of it.
+INSTALLED = {"site-packages", "dist-packages"}
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -69,18 +74,22 @@ def shown(layer_map: str) -> str:
 
 
 def files_of(layer_map: str) -> str | None:
-    """Hash of the file of a function, and of what that imports from its package; None for others.
+    """Hash of the file of a function, and of those of its folder that it imports; None for others.
 
     It is part of a run's key alone: a helper in another file decides a result as well.
     """
     if not is_own(layer_map):
         return None
-    name = layer_map.partition("@")[0].rpartition(".")[0]
+    return files_hash(_modules_of(layer_map.partition("@")[0].rpartition(".")[0]).values())
+
+
+def _modules_of(name: str) -> dict[str, Path]:
+    """A module and those of its package or folder that it imports, by name."""
     file = Path(import_module(name).__file__)
     root = file.parent if file.name == "__init__.py" else file.with_suffix("")
     for _ in range(name.count(".")):
         root = root.parent
-    return files_hash(imported_modules(name, root).values())
+    return imported_modules(name, root, beside=not INSTALLED & set(root.parts))
 
 
 def _imported(place: str) -> object:
@@ -120,12 +129,50 @@ def _why_not(function: object) -> str | None:
     if getattr(module, function.__name__, None) is not function:
         return f"is not what importing {module.__name__}.{function.__name__} gives"
     try:
-        compiled = compile(inspect.getsource(module), module.__file__, "exec", dont_inherit=True)
+        inspect.getsource(module)
     except (OSError, TypeError):
         return "has no source file"
-    if inspect.unwrap(function).__code__ not in compiled.co_consts:
-        return "is no longer what its file says (importlib.reload its module)"
+    for name in _modules_of(module.__name__):
+        if changed := _changed(import_module(name)):
+            return (
+                f"is no longer what its file says (importlib.reload its module): {name}.{changed} "
+                "is another"
+            )
     return None
+
+
+def _changed(module: ModuleType) -> str | None:
+    """The first name of a module whose value is not the one that its file gives now.
+
+    The file was edited and not imported anew, or the value was set from outside.
+    """
+    try:
+        fresh = module_from_spec(module.__spec__)
+        code = compile(inspect.getsource(module), module.__file__, "exec", dont_inherit=True)
+        exec(code, vars(fresh))
+    except Exception:  # noqa: BLE001
+        return None  # what runs but once can't be compared
+    for name, value in vars(fresh).items():
+        if not name.startswith("__") and not _alike(vars(module).get(name), value):
+            return name
+    return None
+
+
+def _alike(loaded: object, fresh: object) -> bool:
+    """Whether two values do the same, as far as can be told; what begins empty is a cache."""
+    loaded, fresh = inspect.unwrap(loaded), inspect.unwrap(fresh)
+    if loaded is fresh or (isinstance(fresh, list | dict | set) and not fresh):
+        return True
+    if inspect.isfunction(fresh):
+        parts = ("__code__", "__defaults__", "__kwdefaults__")
+        return all(getattr(loaded, part, None) == getattr(fresh, part) for part in parts)
+    if inspect.isclass(fresh):
+        own = {name: one for name, one in vars(fresh).items() if inspect.isfunction(one)}
+        return all(_alike(getattr(loaded, name, None), one) for name, one in own.items())
+    try:
+        return pickle.dumps(loaded) == pickle.dumps(fresh)
+    except (AttributeError, TypeError, pickle.PicklingError):
+        return True
 
 
 def code_of(function: LayerMap) -> str:

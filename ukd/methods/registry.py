@@ -135,12 +135,24 @@ def _check_reach(method: Method, changes: dict[str, object]) -> None:
 
 
 def _check_attends(method: Method, changes: dict[str, object]) -> None:
-    """Raise ValueError for an option of the attention on a map whose weights depend on nothing."""
-    for option in OF_ATTENTION:
-        if option in changes and not attends(method.layer_map):
+    """Raise ValueError for an option of the attention that changes nothing with the layer map."""
+    one_layer = not attends(method.layer_map) and method.layer_map != "uniform"
+    if "attention_on" in changes and one_layer:
+        raise ValueError(
+            f"{method.name} has no attention_on to change ({method.attention_on!r}): layer_map "
+            f"{method.layer_map} shows one teacher layer, so nothing is summed; take attention"
+        )
+    looks_at_nothing = not attends(method.layer_map)
+    reasons = {  # a map without the option, and why
+        "attention_temperature": (is_own(method.layer_map), "has a temperature of its own"),
+        "detach_attention": (method.layer_map == "teacher-query", "depends on no student"),
+    }
+    for option, (idle, reason) in reasons.items():
+        if option in changes and (idle or looks_at_nothing):
+            reason = reason if idle else "does not look at what is predicted"
             raise ValueError(
                 f"{method.name} has no {option} to change ({changes[option]!r}): layer_map "
-                f"{method.layer_map} does not look at what is predicted; take attention"
+                f"{method.layer_map} {reason}; take attention"
             )
 
 

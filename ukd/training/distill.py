@@ -21,7 +21,7 @@ from ukd.data.tasks import Task
 from ukd.methods.method import Method
 from ukd.methods.own_maps import files_of, named
 from ukd.methods.registry import METHODS
-from ukd.models.bundled import default_learning_rates, resolve_encoder, tokenizer_hash
+from ukd.models.bundled import default_learning_rates, first_rate, resolve_encoder, tokenizer_hash
 from ukd.training.distillation_run import DistillationRun
 from ukd.training.initial_student import fine_tuned_encoder
 from ukd.training.layer_report import difficulty_levels
@@ -34,7 +34,12 @@ from ukd.training.run_record import (
     TeacherRecord,
     method_settings,
 )
-from ukd.training.student_report import check_depth, check_student_layers, describe_student
+from ukd.training.student_report import (
+    check_depth,
+    check_student_layers,
+    describe_student,
+    say_without_effect,
+)
 from ukd.training.teacher import Teacher, hub_revision, weights_of
 from ukd.training.teacher_heads import fit_heads
 
@@ -78,9 +83,11 @@ def distill(  # noqa: PLR0913
     """
     runtime = runtime or choose_runtime()
     method = replace(method, layer_map=named(method.layer_map))
+    teacher.check_task(task)
     _check(method, teacher, config, online_teacher)
-    rates = (learning_rate, config.learning_rate)
-    rate = next(filter(None, rates), default_learning_rates(teacher.encoder, config.student)[1])
+    say_without_effect(task, method)
+    usual = default_learning_rates(teacher.encoder, config.student)[1]
+    rate = first_rate(learning_rate, config.learning_rate, usual)
     settings = run_settings(method, teacher, config, rate, runtime, online_teacher)
     key = run_key(task, method, teacher, config, settings, seed)
     place = (folder or runs_folder()) / f"{task.name}-{method.name}-seed{seed}-{key}"

@@ -44,6 +44,11 @@ class KeptTeacher(Teacher):
     logits: dict[str, Tensor]
 
     @property
+    def saw(self) -> tuple[str, str]:
+        """Name and key of the task whose rows the logits are of."""
+        return self.about["task"], self.about["data"]
+
+    @property
     def heads(self) -> Path:
         """A name for its pseudo classifiers, which are in the logits."""
         return self.folder / f"heads-{self.heads_key}"
@@ -85,9 +90,17 @@ def keep_logits(
     `teacher.json`. Where a limit leaves rows out, those kept are named beside it, as "train_rows".
     Nothing of the texts or labels is in it.
 
-    Raises: FileExistsError for a folder that is there.
+    Raises: FileExistsError for a folder that is there; ValueError for another task or another
+    `max_length` than the teacher's, which its students are held to.
     """
     check_new(folder)
+    teacher.check_task(task)
+    length = teacher.about["settings"]["max_length"]
+    if config.max_length != length:
+        raise ValueError(
+            f"max_length is {config.max_length}, and the teacher in {teacher.folder} was trained "
+            f"on {length} tokens: take {length}, which its students are held to"
+        )
     runtime = runtime or choose_runtime()
     heads = fit_heads(teacher, task, config=config, runtime=runtime)
     train, dev, validation = tokenized_splits(task, load_tokenizer(teacher.folder), config)

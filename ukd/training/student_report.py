@@ -9,13 +9,17 @@ from torch import Tensor
 from ukd.config.choices import STUDENT_INITS
 from ukd.config.keys import HASH_LENGTH, files_hash
 from ukd.config.presets import PRESETS, TrainingConfig
+from ukd.config.runtime import logger
 from ukd.data.metrics import expected_calibration_error
 from ukd.data.tasks import SYNTHETIC, Task
 from ukd.methods.method import Method
 from ukd.methods.objective import lowest_taught
+from ukd.methods.registry import METHODS
 from ukd.models.bundled import resolve_encoder
 from ukd.models.encoders import TEACHER_EMBEDDINGS
 from ukd.models.students import STUDENTS
+
+OF_NEW_STUDENT = ("first", "pretrained")  # layer_selection and student_init that choose nothing
 
 
 def describe_student(config: TrainingConfig, encoder: str) -> dict:
@@ -35,6 +39,12 @@ def describe_student(config: TrainingConfig, encoder: str) -> dict:
         raise ValueError(
             f"unknown student_init {config.student_init!r}; "
             f"choose one of: {', '.join(STUDENT_INITS)}"
+        )
+    if not takes_layers and (config.layer_selection, config.student_init) != OF_NEW_STUDENT:
+        raise ValueError(
+            f"layer_selection {config.layer_selection!r} and student_init {config.student_init!r} "
+            f"are about layers of the encoder, and student {config.student!r} takes none: leave "
+            f"them at {OF_NEW_STUDENT}"
         )
     return {
         "student": name,
@@ -76,6 +86,20 @@ def check_student_layers(method: Method, config: TrainingConfig, layers: int | N
             f"{method.name} needs a student of at least 2 layers, got {layers}: take a deeper one "
             "(--student-depth), or a method that compares the last layers alone, such as kd"
         )
+
+
+def say_without_effect(task: Task, method: Method) -> None:
+    """Warn of options that change nothing where labels are values: they serve a grid's others."""
+    if not task.spec.regression:
+        return
+    without = []
+    if method.temperature != METHODS.get(method.name, method).temperature:
+        without.append(f"temperature {method.temperature:g}")
+    if method.attention_on == "losses" and method.detach_attention:
+        # The squared errors differ by what no gradient sees.
+        without.append("attention_on losses")
+    for option in without:
+        logger.warning(f"{method.name}: {option} has no effect on {task.name}, a regression")
 
 
 def _student_name(student: str) -> str:

@@ -32,7 +32,7 @@ from ukd.data.metrics import above_chance, mean_metric
 from ukd.data.tasks import Task
 from ukd.heads import ClassifierWithHeads, Frozen, PseudoClassifiers
 from ukd.losses import label_loss
-from ukd.models.bundled import default_learning_rates, resolve_encoder, tokenizer_hash
+from ukd.models.bundled import default_learning_rates, first_rate, resolve_encoder, tokenizer_hash
 from ukd.models.encoders import (
     initial_embeddings,
     load_classifier,
@@ -67,6 +67,19 @@ class Teacher:
     weights: str
     encoder: str
     about: dict
+
+    @property
+    def saw(self) -> tuple[str, str]:
+        """Name and key of the task that it was trained on."""
+        return self.about["settings"]["task"], self.about["settings"]["data"]
+
+    def check_task(self, task: Task) -> None:
+        """Raise ValueError for another task or data than its own: its heads are fitted once."""
+        if self.saw != (task.name, task.key):
+            raise ValueError(
+                f"the teacher in {self.folder} is of {' with data '.join(self.saw)}, and this is "
+                f"{task.name} with data {task.key}: distil on the data that the teacher saw"
+            )
 
     def kept_logits(self, split: str) -> Tensor | None:
         """Its logits where they are kept beside it; a teacher with weights computes them."""
@@ -138,7 +151,8 @@ def train_teacher(
     runtime = runtime or choose_runtime()
     encoder = encoder or config.encoder
     source, name = resolve_encoder(encoder)
-    rate = learning_rate or config.teacher_learning_rate or default_learning_rates(encoder)[0]
+    given = (learning_rate, config.teacher_learning_rate)
+    rate = first_rate(*given, default_learning_rates(encoder)[0])
     settings = teacher_settings(task, config, source, name, rate, seed, runtime)
     key = config_hash(settings)
     folder = cache_folder() / "teachers" / f"{task.name}-{key}"

@@ -16,6 +16,7 @@ from ukd.data.batches import Batch, TokenizedSplit
 from ukd.data.tasks import Task
 from ukd.heads import Frozen
 from ukd.methods.objective import TeacherLookup
+from ukd.models.encoders import load_tokenizer
 from ukd.training.loop import autocast, evaluate
 from ukd.training.teacher import Teacher
 from ukd.training.teacher_heads import HiddenStateExtractor
@@ -38,7 +39,16 @@ def cache_teacher(
 
     states: "first" or "mean" gives the states of the layers below the last, pooled in that way,
     instead of logits: (rows of the split, T - 1, D), for methods in the hidden space.
+
+    Raises: ValueError for another task than the teacher's, rows of another split, tokens of another
+    vocabulary, and rows that kept logits lack.
     """
+    teacher.check_task(task)
+    if data.split != split:
+        raise ValueError(
+            f"the data has rows of {data.split!r}, and the split named is {split!r}: name that of "
+            "the data (a development part is of 'train')"
+        )
     kept = teacher.kept_logits(split)
     if kept is not None:
         return _kept_rows(teacher, kept, split, data)
@@ -55,6 +65,7 @@ def cache_teacher(
 
     def make(building: Path) -> None:
         logger.info(f"running the teacher on {len(data)} {split} examples of {task.name}")
+        _check_tokens(teacher, data)
         network = _teacher_network(teacher, task, states)
         _write_table(building / "outputs.npy", network, data, runtime)
 
@@ -71,6 +82,15 @@ def _kept_rows(teacher: Teacher, table: Tensor, split: str, data: TokenizedSplit
             f"{lacking[0]}: take the limits they were made with (max_train, max_validation)"
         )
     return table
+
+
+def _check_tokens(teacher: Teacher, data: TokenizedSplit) -> None:
+    """Raise ValueError for tokens of a student's own tokenizer, which the teacher would misread."""
+    if data.tokenizer.get_vocab() != load_tokenizer(teacher.folder).get_vocab():
+        raise ValueError(
+            f"the data is in tokens of another vocabulary than the teacher's in {teacher.folder}: "
+            "tokenise it by the teacher's own tokenizer"
+        )
 
 
 def _teacher_network(teacher: Teacher, task: Task, states: str | None) -> Frozen:
@@ -133,6 +153,7 @@ def online_logits(
         tokenizer.
     states: as in `cache_teacher`.
     """
+    teacher.check_task(task)
     network = _teacher_network(teacher, task, states).to(runtime.device)
     positions = {}
     if data is not None:

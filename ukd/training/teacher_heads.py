@@ -7,6 +7,7 @@ regression).
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,7 +51,10 @@ def fit_heads(
 
     Returns: {"layers": [{"scores": {metric: percent}, "label_error"}], "examples": N}, on
     validation, with an entry for each layer, the last included.
+
+    Raises: ValueError for another task than the teacher's.
     """
+    teacher.check_task(task)
     if teacher.kept_logits("train") is not None:
         return teacher.about["heads"]
     runtime = runtime or choose_runtime()
@@ -60,8 +64,12 @@ def fit_heads(
 
     def make(building: Path) -> None:
         logger.info(f"fitting the teacher's pseudo classifiers on {task.name}")
-        train, _, validation = tokenized_splits(task, load_tokenizer(teacher.folder), config)
-        train = train.first(MOST_EXAMPLES)
+        tokenizer = load_tokenizer(teacher.folder)
+        train, _, validation = tokenized_splits(task, tokenizer, config)
+        if len(train) > MOST_EXAMPLES:
+            # Of rows as they are drawn: the first ones of a file may all be of one class.
+            drawn = replace(config, selection_split="dev")
+            train = tokenized_splits(task, tokenizer, drawn)[0].first(MOST_EXAMPLES)
         frozen = teacher.load(task)
         states = predict(HiddenStateExtractor(frozen.module.network), train, runtime)
         heads = fit_pseudo_classifiers(
@@ -136,9 +144,13 @@ def fit_pseudo_classifiers(
 
     Returns: fitted PseudoClassifiers for L layers.
 
+    Raises: ValueError for labels of another shape or that are all the same, states or labels that
+    are not finite, outputs that do not fit the kind of task, and a negative l2.
+
     Source: heads trained on labels with the backbone frozen: secondary summary.
     """
-    _, layers, hidden_size = states.shape
+    _check_fit(states, labels, num_labels, regression, l2)
+    layers, hidden_size = states.shape[1:]
     heads = PseudoClassifiers(hidden_size, num_labels, layers)
     if regression:
         target = labels.float().unsqueeze(1)
@@ -155,3 +167,26 @@ def fit_pseudo_classifiers(
             heads.weight[layer] = weights[:-1]
             heads.bias[layer] = weights[-1]
     return heads
+
+
+def _check_fit(
+    states: Tensor, labels: Tensor, num_labels: int, regression: bool, l2: float
+) -> None:
+    """Raise ValueError for what would be fitted to heads that mean nothing."""
+    if states.dim() != 3 or labels.shape != states.shape[:1]:
+        shapes = f"{tuple(states.shape)}, {tuple(labels.shape)}"
+        raise ValueError(f"states must be (N, layers, hidden size) and labels (N,), got {shapes}")
+    if regression != (num_labels == 1):
+        raise ValueError(
+            f"num_labels is {num_labels} and regression {regression}: values have one output "
+            "(regression=True), classes at least two"
+        )
+    if not (states.isfinite().all() and labels.isfinite().all()):
+        raise ValueError("states or labels hold values that are not finite: look at these rows")
+    if len(labels.unique()) < 2:
+        raise ValueError(
+            f"all {len(labels)} labels are {labels[:1].tolist()}: there is nothing to tell apart; "
+            "take more rows"
+        )
+    if not (math.isfinite(l2) and l2 >= 0):
+        raise ValueError(f"l2 must be finite and at least 0, got {l2!r}")
