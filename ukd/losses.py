@@ -22,7 +22,6 @@ from ukd.projection import (
 )
 
 ATTENTION_ON = ("logits", "losses")
-NO_LABEL = -1_000_000_000  # what `cross_entropy` leaves out; by default -100, without a word
 
 
 class IntermediateLoss(NamedTuple):
@@ -42,8 +41,7 @@ def label_loss(logits: Tensor, labels: Tensor, *, regression: bool = False) -> T
 
     Returns a scalar in float32 (float64 for float64 input).
 
-    Raises: ValueError for other shapes and for C = 1 without `regression`; IndexError for a label
-    that is no class, -100 among them.
+    Raises: ValueError for other shapes and for C = 1 without `regression`.
     """
     if logits.dim() != 2 or labels.shape != logits.shape[:1]:
         shapes = f"{tuple(logits.shape)}, {tuple(labels.shape)}"
@@ -52,7 +50,7 @@ def label_loss(logits: Tensor, labels: Tensor, *, regression: bool = False) -> T
     logits = upcast(logits)
     if regression:
         return F.mse_loss(logits.squeeze(-1), labels.to(logits.dtype))
-    return F.cross_entropy(logits, labels, ignore_index=NO_LABEL)
+    return F.cross_entropy(logits, labels)
 
 
 @paper_symbols(tau="temperature")

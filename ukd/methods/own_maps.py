@@ -9,9 +9,7 @@ import ast
 import functools
 import hashlib
 import inspect
-import pickle
 from importlib import import_module
-from importlib.util import module_from_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -142,37 +140,60 @@ def _why_not(function: object) -> str | None:
 
 
 def _changed(module: ModuleType) -> str | None:
-    """The first name of a module whose value is not the one that its file gives now.
+    """The first name of a module that is not what its file says now; None where all are.
 
-    The file was edited and not imported anew, or the value was set from outside.
+    The file was edited and not imported anew, or the value was set from outside. Functions are
+    compared by code and defaults, other names where the file gives a literal: nothing runs.
     """
-    try:
-        fresh = module_from_spec(module.__spec__)
-        code = compile(inspect.getsource(module), module.__file__, "exec", dont_inherit=True)
-        exec(code, vars(fresh))
-    except Exception:  # noqa: BLE001
-        return None  # what runs but once can't be compared
-    for name, value in vars(fresh).items():
-        if not name.startswith("__") and not _alike(vars(module).get(name), value):
+    source = Path(module.__file__).read_text(encoding="utf-8")
+    codes = compile(source, module.__file__, "exec", dont_inherit=True).co_consts
+    for name, node in _assigned(ast.parse(source)).items():
+        value = inspect.unwrap(getattr(module, name, None))
+        if isinstance(node, ast.expr):
+            same = _is_literal(value, node)
+        elif code := getattr(value, "__code__", None):
+            same = code in codes and _same_defaults(value, node.args)
+        else:
+            same = value is not None  # wrapped, and not to be seen through
+        if not same:
             return name
     return None
 
 
-def _alike(loaded: object, fresh: object) -> bool:
-    """Whether two values do the same, as far as can be told; what begins empty is a cache."""
-    loaded, fresh = inspect.unwrap(loaded), inspect.unwrap(fresh)
-    if loaded is fresh or (isinstance(fresh, list | dict | set) and not fresh):
-        return True
-    if inspect.isfunction(fresh):
-        parts = ("__code__", "__defaults__", "__kwdefaults__")
-        return all(getattr(loaded, part, None) == getattr(fresh, part) for part in parts)
-    if inspect.isclass(fresh):
-        own = {name: one for name, one in vars(fresh).items() if inspect.isfunction(one)}
-        return all(_alike(getattr(loaded, name, None), one) for name, one in own.items())
+def _assigned(tree: ast.Module) -> dict[str, ast.expr | ast.FunctionDef]:
+    """What a file gives its names at last: a function, or a value."""
+    found: dict = {}
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            found[node.name] = node
+        elif isinstance(node, ast.Assign):
+            found |= {one.id: node.value for one in node.targets if isinstance(one, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+            found[node.target.id] = node.value
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            found.pop(node.target.id, None)
+    return found
+
+
+def _is_literal(value: object, node: ast.expr | None) -> bool:
+    """Whether a value is the literal; True for other expressions, and for what begins empty."""
     try:
-        return pickle.dumps(loaded) == pickle.dumps(fresh)
-    except (AttributeError, TypeError, pickle.PicklingError):
+        literal = ast.literal_eval(node)
+    except ValueError:
         return True
+    cache = isinstance(literal, list | dict | set) and not literal
+    return cache or (type(value) is type(literal) and value == literal)
+
+
+def _same_defaults(function: object, arguments: ast.arguments) -> bool:
+    """Whether a function's defaults are those of its source, where they are literals."""
+    names = [one.arg for one in arguments.kwonlyargs]
+    keywords = function.__kwdefaults__ or {}
+    values = [*(function.__defaults__ or ()), *(keywords.get(name) for name in names)]
+    nodes = [*arguments.defaults, *arguments.kw_defaults]
+    return len(values) == len(nodes) and all(
+        node is None or _is_literal(value, node) for value, node in zip(values, nodes, strict=True)
+    )
 
 
 def code_of(function: LayerMap) -> str:

@@ -136,23 +136,21 @@ def _check_reach(method: Method, changes: dict[str, object]) -> None:
 
 def _check_attends(method: Method, changes: dict[str, object]) -> None:
     """Raise ValueError for an option of the attention that changes nothing with the layer map."""
-    one_layer = not attends(method.layer_map) and method.layer_map != "uniform"
-    if "attention_on" in changes and one_layer:
-        raise ValueError(
-            f"{method.name} has no attention_on to change ({method.attention_on!r}): layer_map "
-            f"{method.layer_map} shows one teacher layer, so nothing is summed; take attention"
-        )
-    looks_at_nothing = not attends(method.layer_map)
-    reasons = {  # a map without the option, and why
-        "attention_temperature": (is_own(method.layer_map), "has a temperature of its own"),
-        "detach_attention": (method.layer_map == "teacher-query", "depends on no student"),
-    }
-    for option, (idle, reason) in reasons.items():
-        if option in changes and (idle or looks_at_nothing):
-            reason = reason if idle else "does not look at what is predicted"
+    layer_map = method.layer_map
+    reasons: dict[str, str] = {}
+    if not attends(layer_map):
+        reasons = dict.fromkeys(OF_ATTENTION, "does not look at what is predicted")
+        if layer_map != "uniform":
+            reasons["attention_on"] = "shows one teacher layer, so nothing is summed"
+    if is_own(layer_map):
+        reasons["attention_temperature"] = "has a temperature of its own"
+    if layer_map == "teacher-query":
+        reasons["detach_attention"] = "depends on no student"
+    for option, value in changes.items():
+        if option in reasons:
             raise ValueError(
-                f"{method.name} has no {option} to change ({changes[option]!r}): layer_map "
-                f"{method.layer_map} {reason}; take attention"
+                f"{method.name} has no {option} to change ({value!r}): layer_map {layer_map} "
+                f"{reasons[option]}; take attention"
             )
 
 
