@@ -24,7 +24,16 @@ from ukd.analysis.map_figures import (
     attention_over_time,
     layer_map_figure,
 )
-from ukd.analysis.runs import REAL, SEARCH, SEARCHED_LOOK, SUITE, TERM, Runs, load_runs
+from ukd.analysis.runs import (
+    LAYER_MAPS,
+    REAL,
+    SEARCH,
+    SEARCHED_LOOK,
+    SUITE,
+    TERM,
+    Runs,
+    load_runs,
+)
 from ukd.analysis.study_figures import (
     ablation_names,
     attended_head_quality,
@@ -118,6 +127,11 @@ COMMITTED: dict[str, tuple[str, str, Draw]] = {
         "label error of each teacher head beside the attention a BiLSTM gives it",
         SEARCHED_LOOK,
         label_error_figure,
+    ),
+    "layer_maps_compared": (
+        "what each layer map adds to uniform weights, a BiLSTM of four layers, seed by seed",
+        LAYER_MAPS,
+        partial(differences_figure, baseline="uniform"),
     ),
     "intermediate_term": (
         "what weight, decay, layers and layer map of the intermediate loss add to the stages alone",

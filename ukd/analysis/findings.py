@@ -7,9 +7,10 @@ from textwrap import fill
 import pandas as pd
 
 from ukd.analysis.contrasts import against_baseline, mean_over_tasks, seed_scores
+from ukd.analysis.difference_figures import short_name
 from ukd.analysis.first_look import TASK
-from ukd.analysis.grouping import at_chosen_rate, tasks_of
-from ukd.analysis.runs import REAL, SEARCH, SEARCHED_LOOK, Runs
+from ukd.analysis.grouping import at_chosen_rate, methods_of, tasks_of
+from ukd.analysis.runs import LAYER_MAPS, REAL, SEARCH, SEARCHED_LOOK, Runs
 from ukd.analysis.statistics import Difference
 from ukd.analysis.tables import score_table
 
@@ -24,11 +25,12 @@ WIDTH = 130  # columns of the text
 def findings(runs: Runs) -> str:
     """Four bullets with n and 95% intervals, and the scores on the real encoder."""
     look = _table(runs, SEARCHED_LOOK)
+    maps = _table(runs, LAYER_MAPS)
     real = _table(runs, REAL)
     other = _table(runs, OTHER_STUDENTS)
     bullets = [
         _across_architectures(look, other[other["student"] == "bilstm"]),
-        _layer_maps(look),
+        _layer_maps(maps),
         _real_encoder(real, _table(runs, FIRST_TEACHER)),
         _where_it_is_behind(_table(runs, SEARCH), _table(runs, CAPACITY_GAP)),
     ]
@@ -39,7 +41,7 @@ def findings(runs: Runs) -> str:
         f"{teacher['student_depth']:g}, one teacher, one learning rate:"
     )
     lines = [fill(f"- {bullet}", WIDTH, subsequent_indent="  ") for bullet in bullets]
-    start = fill(_in_short(look, real, _table(runs, CAPACITY_GAP)), WIDTH)
+    start = fill(_in_short(look, maps, real, _table(runs, CAPACITY_GAP)), WIDTH)
     return "\n".join([start, "", *lines, "", fill(caption, WIDTH), "", score_table(real)])
 
 
@@ -47,16 +49,16 @@ def _table(runs: Runs, name: str) -> pd.DataFrame:
     return at_chosen_rate(runs.table[runs.table["set"] == name])
 
 
-def _in_short(look: pd.DataFrame, real: pd.DataFrame, gap: pd.DataFrame) -> str:
+def _in_short(look: pd.DataFrame, maps: pd.DataFrame, real: pd.DataFrame, gap: pd.DataFrame) -> str:
     """One sentence on the loss and one on the attention, by what is significant."""
     stages = against_baseline(look, "universal-kd", "kd-two-stage", TASK)
-    maps = [against_baseline(look, "universal-kd", name, TASK) for name in MAP_CONTROLS]
-    maps.append(against_baseline(real, "universal-kd", "uniform", "cola"))
+    others = [against_baseline(maps, "universal-kd", name, TASK) for name in MAP_CONTROLS]
+    others.append(against_baseline(real, "universal-kd", "uniform", "cola"))
     loss = "can help a student much" if stages.significant and stages.mean > 0 else "is not shown"
     cost = against_baseline(gap, "universal-kd", "kd-two-stage", "cola")
     if cost.significant and cost.mean < 0:
         loss += ", and it can cost another one much"
-    better = any(one.significant and one.mean > 0 for one in maps)
+    better = any(one.significant and one.mean > 0 for one in others)
     attention = "is shown" if better else "is not shown"
     return (
         f"**In short.** A loss on intermediate layers in the output space {loss}. That the "
@@ -72,8 +74,7 @@ def _across_architectures(table: pd.DataFrame, glue: pd.DataFrame) -> str:
     gap = mean_over_tasks(glue, OLD_FORM, "kd", tasks_of(glue))
     return (
         "**On one synthetic task, from a transformer to a BiLSTM, Universal-KD is "
-        f"{_direction(kd)} KD**: "
-        f"{TASK}, each method at the best of the learning rates that all tried, {ours:.1f} and "
+        f"{_direction(kd)} KD**: {TASK}, each method at its best learning rate, {ours:.1f} and "
         f"{theirs:.1f}, {kd.points}. Its difference to the same two stages without the "
         f"intermediate loss is {stages.points}. On {len(tasks_of(glue))} GLUE tasks, with a weak "
         "MiniLM teacher and a gradient through the attention, a BiLSTM was "
@@ -88,14 +89,20 @@ def _layer_maps(table: pd.DataFrame) -> str:
         difference = against_baseline(table, "universal-kd", name, TASK)
         differences.append(difference)
         parts.append(f"to `{name}` {difference.points}")
-    if any(difference.significant for difference in differences):
-        title = "On that synthetic task the layer map matters"
+    known = [difference.mean for difference in differences if difference.significant]
+    if known and min(known) < 0:
+        title = "the paper's attention is behind a simpler layer map"
+    elif known:
+        title = "the paper's attention is ahead of a simpler layer map"
     else:
-        title = "On that synthetic task no layer map is significantly better than another"
+        title = "the paper's attention is not shown to be better than simpler layer maps"
     least = max(difference.minimum_detectable_effect for difference in differences)
+    by_cosine = next(name for name in methods_of(table) if short_name(name) == "layer_map=cosine")
+    cosine = against_baseline(table, by_cosine, "uniform", TASK)
     return (
-        f"**{title}**: the differences of the paper's attention are {', '.join(parts)}. Up to "
-        f"{least:.1f} points could have gone undetected."
+        f"**On that synthetic task {title}**: its differences are {', '.join(parts)}. Up to "
+        f"{least:.1f} points could have gone undetected. Attention by cosine is "
+        f"{_direction(cosine)} `uniform`: {cosine.points}."
     )
 
 
@@ -108,7 +115,7 @@ def _real_encoder(table: pd.DataFrame, first: pd.DataFrame) -> str:
         "**On an encoder of BERT-base's size, with one task and two teachers**, Universal-KD minus "
         f"KD on CoLA is {kd.points} with the teacher of the table below, which "
         f"{_is_significant(kd)}, and {earlier.points} with an earlier one, which "
-        f"{_is_significant(earlier)}. With the teacher of the table it is {_direction(pkd)} PKD: "
+        f"{_is_significant(earlier)}. With the former it is {_direction(pkd)} PKD: "
         f"{pkd.points}. Its difference to uniform weights {_is_significant(uniform)}: "
         f"{uniform.points}."
     )

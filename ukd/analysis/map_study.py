@@ -9,7 +9,7 @@ from ukd.analysis.contrasts import against_baseline, seed_scores
 from ukd.analysis.difference_figures import short_name
 from ukd.analysis.grouping import methods_of, tasks_of
 from ukd.analysis.map_figures import ATTENTION
-from ukd.analysis.tables import score_cell
+from ukd.analysis.tables import how_made, score_cell
 from ukd.config.text import markdown_table
 
 LAST_CHOOSING_SEED = 10
@@ -17,7 +17,7 @@ CONTROLS = ("uniform", "final")  # in no choice: what a chosen map must beat
 
 
 def map_study(table: pd.DataFrame) -> str:
-    """The table of both halves, and in words what was chosen and what fresh seeds say of it.
+    """The scores of both halves, and in words what was chosen and what fresh seeds say of it.
 
     table: runs of one student and task that differ by layer map and seed.
 
@@ -37,7 +37,8 @@ def map_study(table: pd.DataFrame) -> str:
         rows.append([short_name(name), *cells])
     header = ["layer map", "dev, seeds that choose", "validation, the same", "fresh seeds"]
     text = markdown_table(header, rows)
-    return f"{text}\n\n{_in_words(table, choosing, fresh, task)}"
+    made = how_made(table, table["config_key"].iloc[0])
+    return f"{made}\n\n{text}\n\n{_in_words(table, choosing, fresh, task)}"
 
 
 def chosen_map(choosing: pd.DataFrame, task: str) -> str:

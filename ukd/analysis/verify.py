@@ -17,8 +17,9 @@ from ukd.analysis.datasheet import datasheet
 from ukd.analysis.figure_sets import figures_table
 from ukd.analysis.findings import findings
 from ukd.analysis.grouping import at_chosen_rate, scenario_runs
+from ukd.analysis.map_study import map_study
 from ukd.analysis.paper import paper_table
-from ukd.analysis.runs import SEARCH, SUITE, Runs, check_runs, load_runs
+from ukd.analysis.runs import LAYER_MAPS, SEARCH, SUITE, Runs, check_runs, load_runs
 from ukd.analysis.tables import score_tables, scores_alone
 from ukd.analysis.taught import what_maps_teach
 from ukd.config.paths import data_folder
@@ -62,6 +63,7 @@ def blocks() -> Blocks:
     }
     for name in runs.sets:
         made[name] = _set_block(runs, name)
+    made[LAYER_MAPS] = lambda: map_study(_set(runs, LAYER_MAPS).table)
     for name, scenario in ((SUITE, "ild"), ("synthetic-ablation", "ablation")):
         made[name] = _scenario_block(runs, scenario)
     for path in sorted((root / "benchmarks" / "records").glob("*.json")):
