@@ -587,12 +587,18 @@ def test_a_committed_method_that_was_not_run_again_is_not_shown():
 # --- intervals over seeds and examples ---
 
 
+def answered(method, seed, score, predictions, task="sentiment"):
+    """A record with predictions on the kit's own data."""
+    own = load_task(task).fingerprint
+    return made_record(method, seed, score, task, predictions=predictions, data__fingerprint=own)
+
+
 def answering(predictions, method="kd", task="sentiment", right=None):
     """A table of runs with these predictions by seed, scored as the task scores them."""
     records = []
     for seed, text in enumerate(predictions, 1):
         score = 50.0 if right is None else right[seed - 1]
-        records.append(made_record(method, seed, score, task, predictions=text))
+        records.append(answered(method, seed, score, text, task))
     runs = as_runs(records)
     return runs.table.merge(runs.predictions, on="run", how="left")
 
@@ -669,8 +675,8 @@ def test_intervals_are_shorter_with_more_examples():
 def test_tables_show_the_intervals(labels):
     predictions, right = with_errors(labels, 300)
     better, higher = with_errors(labels, 100)
-    records = [made_record("kd", seed, right, predictions=predictions) for seed in (1, 2)]
-    records += [made_record("universal-kd", seed, higher, predictions=better) for seed in (1, 2)]
+    records = [answered("kd", seed, right, predictions) for seed in (1, 2)]
+    records += [answered("universal-kd", seed, higher, better) for seed in (1, 2)]
     text = score_tables(as_runs(records))
     part = text[text.index("minus kd, 95% over seeds and examples") :]
     low, high = columns(part, "universal-kd")[0].split(" to ")

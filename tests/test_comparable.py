@@ -32,7 +32,7 @@ from ukd.analysis.tables import (
 from ukd.analysis.taught import taught_by_maps
 from ukd.analysis.training_figures import curves_figure, dev_scores_figure, learning_rates_figure
 from ukd.data.metrics import expected_calibration_error
-from ukd.data.tasks import SPECS
+from ukd.data.tasks import SPECS, load_task
 from ukd.methods.layer_maps import by_scores
 from ukd.teaching import layer_maps
 from ukd.training import early_exit_curve
@@ -211,30 +211,34 @@ def test_a_teacher_without_a_further_split_has_no_score_there():
     assert columns(text, "teacher") == ["90.0", "nan"] and "70.0 (n=1)" in text
 
 
-def answered(rows, wrong, seed=1, method="kd", score=None, **changes):
+def answered(rows, wrong, seed=1, method="kd", fingerprint=None):
     """A record that has the first `wrong` of so many scored rows of sentiment wrong."""
     labels = validation_labels("sentiment", rows).astype(int)
     labels[:wrong] = 1 - labels[:wrong]
-    score = 100 * (1 - wrong / rows) if score is None else score
     text = "".join(map(str, labels))
-    return made_record(method, seed, score, predictions=text, **changes)
+    fingerprint = fingerprint or load_task("sentiment").fingerprint
+    score = 100 * (1 - wrong / rows)
+    return made_record(method, seed, score, predictions=text, data__fingerprint=fingerprint)
 
 
 def test_predictions_of_other_data_have_no_interval():
     """Labels of the kit's task say nothing of a user's own rows under its name."""
-    own = [answered(100, 45, score=90.0), answered(100, 60, method="no-kd", score=80.0)]
+    own = [answered(100, 45, fingerprint="own"), answered(100, 60, 1, "no-kd", "own")]
     runs = as_runs(own)
     table = runs.table.merge(runs.predictions, on="run")
     assert bootstrap_scores(table, "sentiment") == {}
     assert examples_interval(table[:1], table[1:], "sentiment") is None
-    longer = table.assign(predictions="01" * 5000)
-    assert bootstrap_scores(longer, "sentiment") == {}
+    ours = table.assign(fingerprint=load_task("sentiment").fingerprint)
+    assert set(bootstrap_scores(ours, "sentiment")) == set(table["run"])
 
 
 def test_an_interval_is_of_all_seeds_that_its_difference_is_of():
     """With the predictions of one seed alone it had been that of the examples."""
     records = [answered(2000, 100, seed) for seed in (1, 2)]
-    records += [answered(2000, 200, 1, "no-kd"), made_record("no-kd", 2, 60.0)]
+    records += [
+        answered(2000, 200, 1, "no-kd"),
+        replace(answered(2000, 300, 2, "no-kd"), predictions=None),
+    ]
     text = interval_table(as_runs(records))
     assert columns(text, "no-kd") == ["-"]
     records[-1] = answered(2000, 300, 2, "no-kd")

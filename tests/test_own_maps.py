@@ -200,7 +200,9 @@ def test_a_constant_that_is_set_from_outside_is_refused(write):
 
 def test_a_file_that_computes_its_values_is_compared_without_running_it(write):
     """A wrapped function and a computed value are no edits, and nothing is run twice."""
-    text = SCALED.replace("HALF = 0.5", "import random, functools\nHALF = random.random()")
+    computed = "import random, functools\nHALF = random.random()\nPLACE = 'cpu'\n"
+    computed += "if HALF < 2:\n    PLACE = 'cuda'"
+    text = SCALED.replace("HALF = 0.5", computed)
     text = text.replace("def scaled", "@functools.cache\ndef scaled")
     assert named(write(text).two_deepest)
 

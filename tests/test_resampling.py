@@ -15,6 +15,7 @@ from ukd.analysis.resampling import (
     validation_labels,
 )
 from ukd.analysis.runs import load_runs
+from ukd.data.tasks import load_task
 
 REFERENCES = {
     "accuracy": accuracy_score,
@@ -77,7 +78,7 @@ def test_the_interval_joins_seeds_and_examples():
         for (kind, text), score in zip(texts.items(), (100.0, 95.0), strict=True)
         for seed in (1, 2, 3)
     ]
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows).assign(fingerprint=load_task("sentiment").fingerprint)
     ours = table[table["run"].str.startswith("right")]
     base = table[table["run"].str.startswith("wrong")]
     low, high = examples_interval(ours, base, "sentiment")
@@ -94,9 +95,8 @@ def test_the_interval_joins_seeds_and_examples():
 
 
 def test_without_a_shared_seed_or_predictions_there_is_no_interval():
-    table = pd.DataFrame(
-        {"run": ["a"], "seed": [1], "made": [""], "validation": [1.0], "predictions": ["01"]}
-    )
+    table = pd.DataFrame({"run": ["a"], "seed": [1], "made": [""], "validation": [1.0]})
+    table = table.assign(predictions="01", fingerprint=load_task("sentiment").fingerprint)
     assert examples_interval(table, table.assign(seed=2), "sentiment") is None
-    assert examples_interval(table, table.assign(predictions=None), "sentiment") is None
+    assert examples_interval(table, table.assign(run="b", predictions=None), "sentiment") is None
     assert examples_interval(table, table, "cola") is None, "no predictions of other data are kept"

@@ -15,7 +15,6 @@ from ukd.analysis.statistics import LEVEL
 from ukd.data.tasks import SYNTHETIC, load_task, scored_rows
 
 RESAMPLES = 1000
-OTHER_DATA = 2.0  # points from a run's score that its predictions never are on its own data
 BATCH = 50  # resamples at a time: bounds the memory
 
 
@@ -36,7 +35,7 @@ def examples_interval(
 
     Args:
         ours, base: runs of two methods on a synthetic task, with the columns run, seed, made,
-            validation and predictions; of two runs for one seed the newer counts.
+            validation, fingerprint and predictions; of two runs for one seed the newer counts.
         resampled: from `bootstrap_scores`, where it is at hand for all these runs.
 
     Returns: None without a shared seed, or where predictions of one are not there or of other data.
@@ -78,33 +77,22 @@ def bootstrap_scores(runs: pd.DataFrame, task: str, seed: int = 0) -> dict[str, 
     All runs are scored on the same resamples, so that differences are paired by example.
 
     Args:
-        runs: on this task of the synthetic suite, with the columns run, validation and predictions.
-            Runs without predictions are left out, and those whose predictions have another score
-            than the run on the task's labels: they are of other data, such as a source of your own.
+        runs: on this task of the synthetic suite, with the columns run, fingerprint and
+            predictions. Runs without predictions are left out, and those of other data, such as a
+            source of your own: the labels here say nothing of them.
     """
-    kept = runs[runs["predictions"].notna()].drop_duplicates("run")
+    answered = runs["predictions"].notna() & (runs["fingerprint"] == load_task(task).fingerprint)
+    kept = runs[answered].drop_duplicates("run")
     if kept.empty:
         return {}
+    answers = [predicted_values(text) for text in kept["predictions"]]
+    labels = validation_labels(task, len(answers[0]))
     metrics = SYNTHETIC[task].metrics
-    answers = {
-        run: predicted_values(text)
-        for run, text in zip(kept["run"], kept["predictions"], strict=True)
-    }
-    labels = validation_labels(task, len(next(iter(answers.values()))))
-    scored = dict(zip(kept["run"], kept["validation"], strict=True))
-    answers = {
-        run: values
-        for run, values in answers.items()
-        if len(values) == len(labels)
-        and abs(mean_score(metrics, labels, values) - scored[run]) < OTHER_DATA
-    }
-    if not answers:
-        return {}
 
     def scores(rows: np.ndarray, axis: int) -> np.ndarray:
         """(runs, draws) scores of the examples in rows (draws, N)."""
         drawn = Resample(labels, rows)
-        return np.stack([drawn.mean_score(metrics, values) for values in answers.values()])
+        return np.stack([drawn.mean_score(metrics, values) for values in answers])
 
     result = stats.bootstrap(
         (np.arange(len(labels)),),
@@ -115,7 +103,7 @@ def bootstrap_scores(runs: pd.DataFrame, task: str, seed: int = 0) -> dict[str, 
         method="percentile",
         rng=np.random.default_rng(seed),
     )
-    return dict(zip(answers, result.bootstrap_distribution, strict=True))
+    return dict(zip(kept["run"], result.bootstrap_distribution, strict=True))
 
 
 def validation_labels(task: str, most: int | None = None) -> np.ndarray:

@@ -9,6 +9,7 @@ import ast
 import functools
 import hashlib
 import inspect
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -161,18 +162,19 @@ def _changed(module: ModuleType) -> str | None:
 
 
 def _assigned(tree: ast.Module) -> dict[str, ast.expr | ast.FunctionDef]:
-    """What a file gives its names at last: a function, or a value."""
+    """What a file gives its names at last; not those that a condition or a function sets, too."""
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    elsewhere = Counter(node.id for node in names if isinstance(node.ctx, ast.Store))
     found: dict = {}
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
             found[node.name] = node
-        elif isinstance(node, ast.Assign):
-            found |= {one.id: node.value for one in node.targets if isinstance(one, ast.Name)}
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
-            found[node.target.id] = node.value
-        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            found.pop(node.target.id, None)
-    return found
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            here = [one.id for one in targets if isinstance(one, ast.Name)]
+            elsewhere.subtract(here)
+            found |= dict.fromkeys(here, node.value)
+    return {name: node for name, node in found.items() if not elsewhere[name]}
 
 
 def _is_literal(value: object, node: ast.expr | None) -> bool:

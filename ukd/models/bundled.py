@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import torch
@@ -116,17 +115,6 @@ def default_learning_rates(encoder: str, student: str = "layers") -> tuple[float
     if student == "layers":
         return teacher, pretrained
     return teacher, default_learning_rates(student)[0]
-
-
-def first_rate(*rates: float | None) -> float:
-    """The first learning rate that is given. Raises ValueError unless it is finite and positive."""
-    rate = next(rate for rate in rates if rate is not None)
-    if not (math.isfinite(rate) and rate > 0):
-        raise ValueError(
-            f"the learning rate must be finite and positive, got {rate!r}: leave it out for the "
-            "encoder's own"
-        )
-    return rate
 
 
 def weights_hash(folder: Path) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import mean, median
 
@@ -213,6 +214,7 @@ def measured_speed(size: NetworkSize, config: TrainingConfig, runtime: Runtime) 
     )
 
 
+@cache
 def _update_speed(runtime: Runtime) -> float:
     """Weights a second that clipping and AdamW's step take, in float32 as in training."""
     weights = nn.Parameter(torch.zeros(TIMED_WEIGHTS, device=runtime.device))

@@ -21,7 +21,7 @@ from ukd.data.tasks import Task
 from ukd.methods.method import Method
 from ukd.methods.own_maps import files_of, named
 from ukd.methods.registry import METHODS
-from ukd.models.bundled import default_learning_rates, first_rate, resolve_encoder, tokenizer_hash
+from ukd.models.bundled import default_learning_rates, resolve_encoder, tokenizer_hash
 from ukd.training.distillation_run import DistillationRun
 from ukd.training.initial_student import fine_tuned_encoder
 from ukd.training.layer_report import difficulty_levels
@@ -86,8 +86,8 @@ def distill(  # noqa: PLR0913
     teacher.check_task(task)
     _check(method, teacher, config, online_teacher)
     say_without_effect(task, method)
-    usual = default_learning_rates(teacher.encoder, config.student)[1]
-    rate = first_rate(learning_rate, config.learning_rate, usual)
+    given = config if learning_rate is None else replace(config, learning_rate=learning_rate)
+    rate = given.learning_rate or default_learning_rates(teacher.encoder, config.student)[1]
     settings = run_settings(method, teacher, config, rate, runtime, online_teacher)
     key = run_key(task, method, teacher, config, settings, seed)
     place = (folder or runs_folder()) / f"{task.name}-{method.name}-seed{seed}-{key}"

@@ -23,7 +23,7 @@ from ukd.data.tasks import Task
 from ukd.heads import Frozen
 from ukd.models.bundled import encoder_named
 from ukd.models.encoders import load_tokenizer
-from ukd.training.teacher import Teacher, train_teacher
+from ukd.training.teacher import Teacher, check_saw, train_teacher
 from ukd.training.teacher_cache import cache_teacher
 from ukd.training.teacher_heads import fit_heads
 
@@ -163,11 +163,7 @@ def load_kept_teacher(folder: Path | str, task: Task, *, encoder: str | None = N
     Raises: ValueError for a folder that holds no logits, damaged ones, or those of other data.
     """
     folder, about = _read_note(folder)
-    if (about["task"], about["data"]) != (task.name, task.key):
-        raise ValueError(
-            f"the logits in {folder} are of {about['task']} with data {about['data']}, and this is "
-            f"{task.name} with data {task.key}: distil on the data that the teacher saw"
-        )
+    check_saw((about["task"], about["data"]), task, folder)
     logits = read_logits(folder, task)
     encoder = encoder or encoder_named(about["encoder"])
     return KeptTeacher(folder, about["key"], about["weights"], encoder, about, logits)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
 
@@ -32,7 +32,7 @@ from ukd.data.metrics import above_chance, mean_metric
 from ukd.data.tasks import Task
 from ukd.heads import ClassifierWithHeads, Frozen, PseudoClassifiers
 from ukd.losses import label_loss
-from ukd.models.bundled import default_learning_rates, first_rate, resolve_encoder, tokenizer_hash
+from ukd.models.bundled import default_learning_rates, resolve_encoder, tokenizer_hash
 from ukd.models.encoders import (
     initial_embeddings,
     load_classifier,
@@ -48,6 +48,15 @@ from ukd.training.loop import Schedule, fit
 from ukd.training.scoring import check_min_score, score
 
 HEADS_FILE = "heads.safetensors"
+
+
+def check_saw(saw: tuple[str, str], task: Task, folder: Path) -> None:
+    """Raise ValueError unless a folder's teacher saw this task: the name and key of its own."""
+    if saw != (task.name, task.key):
+        raise ValueError(
+            f"what {folder} holds is of {' with data '.join(saw)}, and this is {task.name} with "
+            f"data {task.key}: distil on the data that the teacher saw"
+        )
 
 
 @dataclass(frozen=True)
@@ -75,11 +84,7 @@ class Teacher:
 
     def check_task(self, task: Task) -> None:
         """Raise ValueError for another task or data than its own: its heads are fitted once."""
-        if self.saw != (task.name, task.key):
-            raise ValueError(
-                f"the teacher in {self.folder} is of {' with data '.join(self.saw)}, and this is "
-                f"{task.name} with data {task.key}: distil on the data that the teacher saw"
-            )
+        check_saw(self.saw, task, self.folder)
 
     def kept_logits(self, split: str) -> Tensor | None:
         """Its logits where they are kept beside it; a teacher with weights computes them."""
@@ -151,8 +156,10 @@ def train_teacher(
     runtime = runtime or choose_runtime()
     encoder = encoder or config.encoder
     source, name = resolve_encoder(encoder)
-    given = (learning_rate, config.teacher_learning_rate)
-    rate = first_rate(*given, default_learning_rates(encoder)[0])
+    given = config
+    if learning_rate is not None:
+        given = replace(config, teacher_learning_rate=learning_rate)
+    rate = given.teacher_learning_rate or default_learning_rates(encoder)[0]
     settings = teacher_settings(task, config, source, name, rate, seed, runtime)
     key = config_hash(settings)
     folder = cache_folder() / "teachers" / f"{task.name}-{key}"
