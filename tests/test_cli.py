@@ -203,7 +203,7 @@ USAGE = [
     ("run --task sentiment --teacher-logits nowhere", "nowhere holds no teacher's logits"),
     ("run --task sentiment --teacher-logits README.md", "README.md holds no teacher's logits"),
     ("run --task sentiment --teacher-logits tests", "tests holds no teacher's logits"),
-    (f"run --task sentiment {KEPT}", "are of acceptability with data"),
+    (f"run --task sentiment {KEPT}", "is of acceptability with data"),
     (f"run --task acceptability {KEPT} --method pkd-skip", "pkd-skip compares hidden states"),
     (f"run --task acceptability {KEPT} --max-length 32", "take --max-length 64"),
     (f"run --task acceptability {KEPT} --teacher-epochs 3", "--teacher-epochs 3 is about training"),

@@ -306,9 +306,9 @@ def test_padding_on_the_left_is_refused(task, tiny, teacher):
 @pytest.mark.parametrize("rate", [0, 0.0, -1e-3, float("inf"), float("nan")])
 def test_a_rate_that_none_can_be_is_refused_and_not_replaced(task, tiny, teacher, runtime, rate):
     options = {"config": tiny, "runtime": runtime, "learning_rate": rate}
-    with pytest.raises(ValueError, match="must be finite and positive, got"):
+    with pytest.raises(ValueError, match="learning_rate must be a positive number, got"):
         ukd.train_teacher(task, **options)
-    with pytest.raises(ValueError, match="must be finite and positive, got"):
+    with pytest.raises(ValueError, match="learning_rate must be a positive number, got"):
         ukd.distill(task, ukd.get_method("kd"), teacher, seed=1, **options)
 
 
