@@ -232,7 +232,6 @@ APART = {  # fields of one run, each of which makes it another comparison
     "settings__student_init": "teacher",
     "settings__selection_split": "validation",
     "data__fingerprint": "other data",
-    "data__class_names": ("bad", "good"),
     "teacher__key": "another",
     "teacher__weights": "cd" * 32,
 }
@@ -249,6 +248,17 @@ def test_runs_that_can_not_be_compared_are_never_in_one_table(name):
     assert len(groups(table_of([one, other]))) == 2
     with pytest.raises(ValueError, match="these runs are of 2 configurations"):
         scores_alone(as_runs([one, other]))
+
+
+def test_a_record_that_names_no_classes_has_those_of_its_rows():
+    old = made_record("kd", 1, 70.0, data__class_names=None)
+    new = made_record("no-kd", 1, 60.0, data__class_names=("bad", "good"))
+    assert list(groups(table_of([old, new])).values())[0]["run"].nunique() == 2
+    other = made_record("no-kd", 2, 60.0, data__class_names=("good", "bad"))
+    assert len(groups(table_of([new, other]))) == 2
+    assert len(groups(table_of([old, new, other]))) == 3  # which of the two it has is not known
+    elsewhere = made_record("no-kd", 2, data__class_names=("a", "b"), data__fingerprint="others")
+    assert len(groups(table_of([old, elsewhere]))) == 2
 
 
 @pytest.mark.parametrize("name", ["data__fingerprint", "teacher__weights", "teacher__key"])

@@ -120,13 +120,31 @@ def with_names(table: pd.DataFrame) -> pd.DataFrame:
     """The table with method_name, config_key and pairing_key.
 
     pairing_key: names task, data, metrics, classes and teacher. Scores are compared within one.
+        A record of format 1 names no classes. It has those of the other runs on its rows and
+        labels with its teacher, where these agree.
     """
     named = table.copy()
     rows = table.to_dict("records")
     named["method_name"] = [method_name(row["method"], row["method_settings"]) for row in rows]
     named["config_key"] = [config_key(row) for row in rows]
-    named["pairing_key"] = [config_hash([row[name] for name in PAIRING]) for row in rows]
+    named["pairing_key"] = _pairing_keys(rows)
     return named
+
+
+def _pairing_keys(rows: list[dict]) -> list[str]:
+    """The pairing key of each row."""
+    unnamed = [json.dumps([row[name] for name in PAIRING if name != "class_names"]) for row in rows]
+    classes: dict[str, set] = {}
+    for key, row in zip(unnamed, rows, strict=True):
+        if row["class_names"] is not None:
+            classes.setdefault(key, set()).add(row["class_names"])
+    keys = []
+    for key, row in zip(unnamed, rows, strict=True):
+        known = classes.get(key, set())
+        names = next(iter(known)) if len(known) == 1 else row["class_names"]
+        values = {**row, "class_names": names}
+        keys.append(config_hash([values[name] for name in PAIRING]))
+    return keys
 
 
 def groups(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
