@@ -268,6 +268,12 @@ def test_one_table_of_two_teachers_or_data_sets_is_refused(name):
         check_one_group(table)
     with pytest.raises(ValueError, match="compare one group at a time"):
         score_table(table)
+    for difference in (
+        lambda: against_baseline(table, "kd", "no-kd", "sentiment"),
+        lambda: mean_over_tasks(table, "kd", "no-kd", ["sentiment"]),
+    ):
+        with pytest.raises(ValueError, match="are of several teachers or data"):
+            difference()
 
 
 @pytest.mark.parametrize(
@@ -286,6 +292,8 @@ def test_one_table_of_two_budgets_or_students_is_refused(name, value, words):
     for made in (score_table, difference_table):
         with pytest.raises(ValueError, match=rf"sentiment are of several budgets, .*{words}"):
             made(table)
+    with pytest.raises(ValueError, match=rf"sentiment are of several budgets, .*{words}"):
+        seed_scores(table, "kd", "sentiment")
 
 
 def test_a_heading_names_data_and_teachers_where_only_these_part_the_runs():

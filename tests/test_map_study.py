@@ -1,9 +1,19 @@
 """The study of layer maps: the choice by the development part, the differences by fresh seeds."""
 
+import pandas as pd
 import pytest
-from made_records import columns, made_record, table_of
+from made_records import columns, committed, made_record, table_of
 
-from ukd.analysis.map_study import LAST_CHOOSING_SEED, chosen_map, map_study
+from ukd.analysis.map_study import (
+    CHOSEN,
+    LAST_CHOOSING_SEED,
+    chosen_map,
+    map_differences,
+    map_study,
+    maps_figure,
+    maps_table,
+)
+from ukd.analysis.runs import LAYER_MAPS, REAL, as_runs
 
 FRESH = (LAST_CHOOSING_SEED + 1, LAST_CHOOSING_SEED + 2)
 # By method: dev and validation of two seeds that choose, validation of two fresh ones.
@@ -59,3 +69,68 @@ def test_runs_of_two_students_or_tasks_are_refused():
         map_study(table_of([made_record(), made_record(settings__epochs=9)]))
     with pytest.raises(ValueError, match="one task at a time, these runs have"):
         map_study(table_of([made_record(), made_record(task="acceptability")]))
+
+
+# --- the chosen map and the paper's, on every student ---
+
+MADE = "its first 4 layers"  # how made records describe their student
+CHOOSING = (LAYER_MAPS, f"acceptability: {MADE}")
+ON_COLA = (REAL, f"cola: {MADE}")
+
+
+@pytest.fixture
+def students():
+    """Runs of the set that chose, and two seeds of another with the two maps alone."""
+    records = []
+    for method, (dev, validation, fresh) in SCORES.items():
+        for seed, score in zip((1, 2, *FRESH), (*validation, *fresh), strict=True):
+            records.append(made_record(method, seed, score, "acceptability", dev=dev[0]))
+    for method, scores in {"universal-kd": (40, 44), "teacher-query": (41, 46)}.items():
+        for seed, score in enumerate(scores, 1):
+            records.append(made_record(method, seed, score, "cola"))
+    runs = as_runs(records)
+    sets = {"acceptability": LAYER_MAPS, "cola": REAL}
+    return runs.only(runs.table.assign(set=runs.table["task"].map(sets)))
+
+
+def test_a_student_has_the_differences_of_the_maps_it_had(students):
+    found = map_differences(students)
+    assert list(found) == [CHOOSING, ON_COLA]
+    assert list(found[ON_COLA]) == [(CHOSEN, "universal-kd")]
+    difference = found[ON_COLA][CHOSEN, "universal-kd"]
+    assert (difference.mean, difference.n) == (1.5, 2)
+    # Standard error 0.5, t = 12.706.
+    expected = [ON_COLA[1], "-", "-", "-", "-", "+1.5 (-4.9 to +7.9, n=2)"]
+    assert columns(maps_table(students), f"`{REAL}`") == expected
+
+
+def test_seeds_that_chose_the_map_are_left_out(students):
+    found = map_differences(students)[CHOOSING]
+    assert {difference.n for difference in found.values()} == {2}
+    assert found[CHOSEN, "uniform"].mean == 11 and found["universal-kd", "uniform"].mean == 6
+
+
+def test_a_difference_of_one_seed_has_no_interval_and_is_left_out(students):
+    one = students.table[(students.table["task"] != "cola") | (students.table["seed"] == 1)]
+    assert list(map_differences(students.only(one))) == [CHOOSING]
+
+
+def test_two_groups_under_one_description_are_refused(students):
+    again = students.table.assign(learning_rate=0.5, config_key="another budget")
+    both = students.only(pd.concat([students.table, again], ignore_index=True))
+    with pytest.raises(ValueError, match=f"{LAYER_MAPS} has two groups of runs of acceptability"):
+        map_differences(both)
+
+
+def test_the_figure_has_a_dot_for_every_difference(students):
+    figure = maps_figure(students)
+    dots = [line for ax in figure.axes for line in ax.lines if line.get_marker() == "o"]
+    assert sorted(float(line.get_xdata()[0]) for line in dots) == [1.5, 5, 6, 11]
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == [CHOOSING[1], ON_COLA[1]]
+
+
+def test_the_committed_runs_chose_that_map():
+    runs = committed().table
+    choosing = runs[(runs["set"] == LAYER_MAPS) & (runs["seed"] <= LAST_CHOOSING_SEED)]
+    assert chosen_map(choosing, "acceptability") == CHOSEN

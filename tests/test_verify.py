@@ -9,7 +9,7 @@ from floors import constraints
 from made_records import committed
 
 from ukd.analysis import findings, verify
-from ukd.analysis.statistics import Difference
+from ukd.analysis.statistics import Difference, paired_difference
 from ukd.analysis.verify import BLOCK, TEXTS, renewed, verify_figures, verify_texts
 from ukd.cli import verification
 from ukd.cli.verification import all_blocks, draw_all
@@ -175,6 +175,12 @@ def difference(mean, half):
 )
 def test_a_finding_says_no_more_than_its_interval(mean, half, words):
     assert findings._direction(difference(mean, half)) == words
+
+
+def test_a_finding_of_one_seed_says_so():
+    assert findings._direction(paired_difference([70.0], [60.0])) == (
+        "in one seed not to be told from"
+    )
 
 
 def test_every_finding_has_its_interval_and_n():

@@ -1,13 +1,36 @@
 """Which runs may stand in one table or figure; every other mixture is refused.
 
-Every function takes a table of runs (see `ukd.analysis.runs.Runs`), one row a run.
+Tables of runs have one row a run (see `ukd.analysis.runs.Runs`).
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import pandas as pd
 
 from ukd.config.keys import config_hash
+
+PAIRING = ("task", "fingerprint", "metrics", "teacher", "teacher_weights")
+
+
+def pairing_keys(rows: list[dict]) -> list[str]:
+    """For each run a key of its task, data, metrics, classes and teacher.
+
+    A record of format 1 names no classes. It has those of the other runs on its rows and labels
+    with its teacher, where these agree.
+    """
+    keys = [config_hash([row[name] for name in PAIRING]) for row in rows]
+    classes = defaultdict(set)
+    for key, row in zip(keys, rows, strict=True):
+        if row["class_names"] is not None:
+            classes[key].add(row["class_names"])
+    found = []
+    for key, row in zip(keys, rows, strict=True):
+        known = classes[key]
+        names = min(known) if len(known) == 1 else row["class_names"]
+        found.append(config_hash([key, names]))
+    return found
 
 
 def newest(table: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ukd.analysis.comparable import check_one_group
+from ukd.analysis.comparable import check_one_group, newest
 from ukd.analysis.grouping import tasks_of, whole
 from ukd.analysis.statistics import Difference, paired_difference
 from ukd.config.text import markdown_table
@@ -77,16 +77,23 @@ class Contrast(NamedTuple):
 def seed_scores(
     table: pd.DataFrame, method: str, task: str, split: str = "validation"
 ) -> pd.Series:
-    """Mean metric in percent by seed; of two runs with one seed the newer counts."""
+    """Mean metric in percent by seed; of two runs with one seed the newer counts.
+
+    Raises ValueError for runs of several budgets, students, teachers or rates.
+    """
     runs = table[(table["method_name"] == method) & (table["task"] == task)]
-    newest = runs.sort_values("made", kind="stable").drop_duplicates("seed", keep="last")
-    return newest.set_index("seed")[split].sort_index()
+    check_one_group(runs)
+    return newest(runs).set_index("seed")[split].sort_index()
 
 
 def against_baseline(
     table: pd.DataFrame, method: str, baseline: str, task: str
 ) -> Difference | None:
-    """The difference over the seeds that both have; None without any."""
+    """The difference over the seeds that both have; None without any.
+
+    Raises ValueError for two methods whose runs may not stand in one table.
+    """
+    check_one_group(table[table["method_name"].isin([method, baseline]) & (table["task"] == task)])
     pairs = pd.concat(
         [seed_scores(table, method, task), seed_scores(table, baseline, task)],
         axis=1,
@@ -103,9 +110,11 @@ def mean_over_tasks(
     """The difference of the means over tasks, one value a seed, so that tasks are no repeats.
 
     None unless both have all tasks: means over different tasks are no comparison. A further split
-    of a task counts in no mean.
+    of a task counts in no mean. Raises ValueError for runs that may not stand in one table.
     """
     counted = [task for task in tasks if whole(task)]
+    compared = table["method_name"].isin([method, baseline]) & table["task"].isin(counted)
+    check_one_group(table[compared])
     sides = []
     for name in (method, baseline):
         scores = [seed_scores(table, name, task) for task in counted]

@@ -24,6 +24,7 @@ from ukd.analysis.map_figures import (
     attention_over_time,
     layer_map_figure,
 )
+from ukd.analysis.map_study import MAP_SETS, maps_figure
 from ukd.analysis.runs import (
     LAYER_MAPS,
     REAL,
@@ -59,8 +60,8 @@ LEARNING_RATES = "learning_rates"  # the one figure of all that was tried
 
 Draw = Callable[[Runs], Figure]
 
-# The committed figures by name: what each shows, the set it is drawn from, and the function.
-COMMITTED: dict[str, tuple[str, str, Draw]] = {
+# The committed figures by name: what each shows, the sets it is drawn from, and the function.
+COMMITTED: dict[str, tuple[str, str | tuple[str, ...], Draw]] = {
     LEARNING_RATES: (
         "score of every method at every learning rate that was tried",
         SEARCH,
@@ -133,6 +134,11 @@ COMMITTED: dict[str, tuple[str, str, Draw]] = {
         LAYER_MAPS,
         partial(differences_figure, baseline="uniform"),
     ),
+    "layer_maps_by_student": (
+        "two layer maps against each other and against uniform and final, a row a student",
+        MAP_SETS,
+        maps_figure,
+    ),
     "intermediate_term": (
         "what weight, decay, layers and layer map of the intermediate loss add to the stages alone",
         TERM,
@@ -160,8 +166,9 @@ COMMITTED: dict[str, tuple[str, str, Draw]] = {
 def figures_table() -> str:
     """Every committed figure: what it shows, and the set of runs it is drawn from."""
     rows = [["[method](method.svg)", "the method", "nothing: a drawing"]]
-    for name, (shows, set_name, _) in COMMITTED.items():
-        rows.append([f"[{name}]({name}.svg)", shows, f"`{set_name}`"])
+    for name, (shows, sets, _) in COMMITTED.items():
+        words = ", ".join(f"`{one}`" for one in _names(sets))
+        rows.append([f"[{name}]({name}.svg)", shows, words])
     return markdown_table(["figure", "shows", "drawn from the runs of"], rows)
 
 
@@ -173,13 +180,18 @@ def draw_figures(
     others: figures that need no runs, such as the drawing of the method, by name.
     """
     paths = []
-    for name, (_, set_name, draw) in COMMITTED.items():
-        runs = load_runs(set=set_name)
-        paths.append(_drawn(name, draw, runs, folder))
+    runs = load_runs()
+    for name, (_, sets, draw) in COMMITTED.items():
+        chosen = runs.where(runs.table["set"].isin(_names(sets)))
+        paths.append(_drawn(name, draw, chosen, folder))
     for name, draw in (others or {}).items():
         with plt.rc_context(STYLE):
             paths.append(save_figure(draw(), name, folder))
     return paths
+
+
+def _names(sets: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (sets,) if isinstance(sets, str) else sets
 
 
 def _drawn(name: str, draw: Draw, runs: Runs, folder: Path) -> Path:

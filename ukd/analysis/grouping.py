@@ -12,6 +12,7 @@ from itertools import product
 import pandas as pd
 
 from ukd.analysis.columns import with_means
+from ukd.analysis.comparable import pairing_keys
 from ukd.config.choices import PRECISIONS, STAGE_COUNTS
 from ukd.config.keys import config_hash
 from ukd.config.scenarios import SCENARIOS
@@ -23,7 +24,6 @@ from ukd.methods.stage_options import changed_stage_options
 from ukd.training.grid import best_learning_rate
 from ukd.training.run_record import method_settings
 
-PAIRING = ("task", "fingerprint", "metrics", "class_names", "teacher", "teacher_weights")
 DATA = ("task", "fingerprint", "metrics")  # class names are in no record of format 1
 LAYERS_TAKEN = {
     "first": "its first {} layers",
@@ -120,31 +120,13 @@ def with_names(table: pd.DataFrame) -> pd.DataFrame:
     """The table with method_name, config_key and pairing_key.
 
     pairing_key: names task, data, metrics, classes and teacher. Scores are compared within one.
-        A record of format 1 names no classes. It has those of the other runs on its rows and
-        labels with its teacher, where these agree.
     """
     named = table.copy()
     rows = table.to_dict("records")
     named["method_name"] = [method_name(row["method"], row["method_settings"]) for row in rows]
     named["config_key"] = [config_key(row) for row in rows]
-    named["pairing_key"] = _pairing_keys(rows)
+    named["pairing_key"] = pairing_keys(rows)
     return named
-
-
-def _pairing_keys(rows: list[dict]) -> list[str]:
-    """The pairing key of each row."""
-    unnamed = [json.dumps([row[name] for name in PAIRING if name != "class_names"]) for row in rows]
-    classes: dict[str, set] = {}
-    for key, row in zip(unnamed, rows, strict=True):
-        if row["class_names"] is not None:
-            classes.setdefault(key, set()).add(row["class_names"])
-    keys = []
-    for key, row in zip(unnamed, rows, strict=True):
-        known = classes.get(key, set())
-        names = next(iter(known)) if len(known) == 1 else row["class_names"]
-        values = {**row, "class_names": names}
-        keys.append(config_hash([values[name] for name in PAIRING]))
-    return keys
 
 
 def groups(table: pd.DataFrame) -> dict[str, pd.DataFrame]:

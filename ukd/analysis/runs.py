@@ -32,6 +32,8 @@ FIRST_LOOK = "synthetic-first-look"  # what `make reproduce` runs
 TERM = "synthetic-term"  # options of the intermediate term, two kinds of student
 SEARCHED_LOOK = "synthetic-first-look-searched"  # the same, each method at its best rate
 LAYER_MAPS = "synthetic-layer-maps"  # layer maps alone, ten seeds to choose and ten to confirm
+LAYER_MAPS_CNN = "synthetic-layer-maps-cnn"  # the same with a gated CNN, nothing chosen
+REAL_SST2 = "sst2-mpnet"  # that encoder on SST-2
 NO_SET = "records"  # the set of runs that belong to no set of the store
 
 

@@ -17,7 +17,7 @@ from ukd.analysis.datasheet import datasheet
 from ukd.analysis.figure_sets import figures_table
 from ukd.analysis.findings import findings
 from ukd.analysis.grouping import at_chosen_rate, scenario_runs
-from ukd.analysis.map_study import map_study
+from ukd.analysis.map_study import map_study, maps_table
 from ukd.analysis.paper import paper_table
 from ukd.analysis.runs import LAYER_MAPS, SEARCH, SUITE, Runs, check_runs, load_runs
 from ukd.analysis.tables import score_tables, scores_alone
@@ -53,6 +53,7 @@ def blocks() -> Blocks:
     made: Blocks = {
         "figures": figures_table,
         "findings": lambda: findings(runs),
+        "layer-maps-by-student": lambda: maps_table(runs),
         "what-maps-teach": what_maps_teach,
         "paper-and-ours": lambda: paper_table(runs),
         "datasheet": lambda: datasheet(runs.table),

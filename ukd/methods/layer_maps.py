@@ -57,7 +57,7 @@ def query_by_label(
 ) -> Tensor:
     """Attention by each layer's log-probability of the label, labels (B,): (B, S, T).
 
-    An oracle, the upper bound of looking at layers that are right; no method to distil with.
+    An oracle that looks at the layers that are right; no method to distil with.
     """
     index = labels.view(-1, 1, 1).expand(-1, teacher.shape[1], 1)
     score = teacher.log_softmax(-1).gather(2, index).transpose(1, 2)  # (B, 1, T)
