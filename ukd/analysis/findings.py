@@ -120,10 +120,10 @@ def _real_encoder(table: pd.DataFrame, first: pd.DataFrame, sst2: pd.DataFrame) 
         parts.append(f"to `{name}` {difference}")
     return (
         f"**On an encoder of BERT-base's size Universal-KD is {_direction(kd)} KD** on CoLA: "
-        f"{kd.points}. With an earlier teacher it is {_direction(earlier)} KD: {earlier.points}. "
+        f"{kd.points}. With an earlier teacher it is {_direction(earlier)} KD: {earlier}. "
         f"On SST-2 with {sst2.iloc[0]['max_train']:,} labels it is {_direction(on_sst2)} KD: "
-        f"{on_sst2.points}. On CoLA it is {_direction(pkd)} PKD: {pkd.points}. "
-        f"Its differences there are {', '.join(parts)}."
+        f"{on_sst2}. On CoLA it is {_direction(pkd)} PKD: {pkd}. "
+        f"Its differences there: {', '.join(parts)}."
     )
 
 
@@ -138,8 +138,7 @@ def _where_it_is_behind(suite: pd.DataFrame, gap: pd.DataFrame) -> str:
         f"**With pretrained students {title}.** On the synthetic suite, to four layers of the "
         f"teacher's encoder, it is {_direction(pkd)} PKD over {', '.join(tasks)}: {pkd.points}. "
         f"On CoLA, to the six narrow layers of MiniLM, it is {_direction(narrow)} KD: "
-        f"{narrow.points}. Pseudo assistants' difference to KD {_is_significant(pseudo)} there: "
-        f"{pseudo.points}."
+        f"{narrow}. Pseudo assistants are {_direction(pseudo)} KD there: {pseudo}."
     )
 
 
@@ -149,7 +148,3 @@ def _direction(difference: Difference) -> str:
     if not difference.significant:
         return "not significantly different from"
     return "ahead of" if difference.mean > 0 else "behind"
-
-
-def _is_significant(difference: Difference) -> str:
-    return "is significant" if difference.significant else "is not significant"
