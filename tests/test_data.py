@@ -367,6 +367,28 @@ def test_the_precision_of_a_cpu_follows_its_instructions(flags, precision, monke
     assert choose_runtime("float32").reason == "asked for"
 
 
+@pytest.mark.parametrize(
+    ("flags", "precision", "warned"),
+    [
+        ("fpu avx2", "bf16", True),
+        ("fpu avx2", "fp16", True),
+        ("avx512_bf16", "fp16", True),
+        ("avx512_fp16", "fp16", False),
+        ("avx512_bf16", "bf16", False),
+        ("fpu avx2", "float32", False),
+    ],
+)
+def test_a_precision_that_a_cpu_has_no_instructions_for_is_said(
+    flags, precision, warned, monkeypatch, capsys
+):
+    monkeypatch.setattr(runtime_module, "_best_device", lambda: "cpu")
+    monkeypatch.setattr(runtime_module, "cpuinfo", lambda field: flags)
+    chosen = choose_runtime(precision)
+    lack = f"this CPU has no {precision} instructions"
+    assert chosen.precision == precision
+    assert (lack in chosen.reason) == (lack in capsys.readouterr().err) == warned
+
+
 @pytest.mark.parametrize(("capability", "precision"), [((7, 5), "fp16"), ((8, 0), "bf16")])
 def test_the_precision_of_a_gpu_follows_its_generation(capability, precision, monkeypatch):
     monkeypatch.setattr(runtime_module, "_best_device", lambda: "cuda")
