@@ -30,7 +30,7 @@ from ukd.data.batches import (
 )
 from ukd.data.draw import divide, limit
 from ukd.data.tasks import GLUE, SYNTHETIC, fingerprint, load_task, train_dev_split
-from ukd.models.bundled import bundled_encoder
+from ukd.models.bundled import bundled_encoder, default_learning_rates
 from ukd.models.encoders import load_tokenizer
 
 LAYOUT = """---
@@ -347,8 +347,18 @@ def test_what_can_not_be_scored_is_named():
 
 def test_presets_are_changed_by_name_and_unknown_ones_are_refused():
     assert ukd.preset("cpu", batch_size=8, max_train=None).batch_size == 8
+    assert ukd.preset("bert-4", student_epochs=1).learning_rate == 5e-5
     with pytest.raises(ValueError, match="unknown preset 'gpu'; choose one of: smoke, lesson, cpu"):
         ukd.preset("gpu")
+
+
+def test_another_student_than_the_presets_has_the_rate_of_its_kind():
+    """A BiLSTM at the rate of pretrained layers would hardly learn, without a word."""
+    changed = ukd.preset("bert-4", student="bilstm")
+    assert changed.learning_rate is None
+    assert default_learning_rates(changed.encoder, changed.student)[1] == 1e-3
+    assert ukd.preset("bilstm", student="layers").learning_rate is None
+    assert ukd.preset("bert-4", student="bilstm", learning_rate=2e-3).learning_rate == 2e-3
 
 
 @pytest.mark.parametrize(

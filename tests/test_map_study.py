@@ -13,7 +13,7 @@ from ukd.analysis.map_study import (
     maps_figure,
     maps_table,
 )
-from ukd.analysis.runs import LAYER_MAPS, REAL, as_runs
+from ukd.analysis.runs import MAP_STUDY, REAL, as_runs
 
 FRESH = (LAST_CHOOSING_SEED + 1, LAST_CHOOSING_SEED + 2)
 # By method: dev and validation of two seeds that choose, validation of two fresh ones.
@@ -73,8 +73,8 @@ def test_runs_of_two_students_or_tasks_are_refused():
 
 # --- the chosen map and the paper's, on every student ---
 
-MADE = "its first 4 layers"  # how made records describe their student
-CHOOSING = (LAYER_MAPS, f"acceptability: {MADE}")
+MADE = "its first 4 layers; float32"  # how made records describe their student
+CHOOSING = (MAP_STUDY, f"acceptability: {MADE}")
 ON_COLA = (REAL, f"cola: {MADE}")
 
 
@@ -89,7 +89,7 @@ def students():
         for seed, score in enumerate(scores, 1):
             records.append(made_record(method, seed, score, "cola"))
     runs = as_runs(records)
-    sets = {"acceptability": LAYER_MAPS, "cola": REAL}
+    sets = {"acceptability": MAP_STUDY, "cola": REAL}
     return runs.only(runs.table.assign(set=runs.table["task"].map(sets)))
 
 
@@ -118,7 +118,7 @@ def test_a_difference_of_one_seed_has_no_interval_and_is_left_out(students):
 def test_two_groups_under_one_description_are_refused(students):
     again = students.table.assign(learning_rate=0.5, config_key="another budget")
     both = students.only(pd.concat([students.table, again], ignore_index=True))
-    with pytest.raises(ValueError, match=f"{LAYER_MAPS} has two groups of runs of acceptability"):
+    with pytest.raises(ValueError, match=f"{MAP_STUDY} has two groups of runs of acceptability"):
         map_differences(both)
 
 
@@ -127,10 +127,10 @@ def test_the_figure_has_a_dot_for_every_difference(students):
     dots = [line for ax in figure.axes for line in ax.lines if line.get_marker() == "o"]
     assert sorted(float(line.get_xdata()[0]) for line in dots) == [1.5, 5, 6, 11]
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels == [CHOOSING[1], ON_COLA[1]]
+    assert labels == [f"{student}\n{name}" for name, student in (CHOOSING, ON_COLA)]
 
 
 def test_the_committed_runs_chose_that_map():
     runs = committed().table
-    choosing = runs[(runs["set"] == LAYER_MAPS) & (runs["seed"] <= LAST_CHOOSING_SEED)]
+    choosing = runs[(runs["set"] == MAP_STUDY) & (runs["seed"] <= LAST_CHOOSING_SEED)]
     assert chosen_map(choosing, "acceptability") == CHOSEN

@@ -188,4 +188,4 @@ def test_every_finding_has_its_interval_and_n():
     bullets = text.split("\n\n")[1].split("\n- ")
     assert len(bullets) == 4
     for bullet in bullets:
-        assert re.search(r"95%\s+[+-][\d.]+\s+to\s+[+-][\d.]+,\s+n=\d", bullet), bullet
+        assert re.search(r"\([+-][\d.]+\s+to\s+[+-][\d.]+,\s+n=\d", bullet), bullet

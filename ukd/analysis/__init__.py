@@ -1,5 +1,6 @@
 """Analysis: the store of runs, and the tables and figures that are derived from it."""
 
+from ukd.analysis.by_student import loss_figure
 from ukd.analysis.contrasts import contrast_table
 from ukd.analysis.figures import (
     alt_text,
@@ -42,6 +43,7 @@ __all__ = [
     "label_error_figure",
     "learning_rates_figure",
     "load_runs",
+    "loss_figure",
     "markdown_table",
     "methods_of",
     "paired_difference",

@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from ukd.analysis.by_student import LOSS_SETS, loss_figure
 from ukd.analysis.contrasts import contrasts
 from ukd.analysis.difference_figures import WITHOUT_TERM, differences_figure
 from ukd.analysis.figures import (
@@ -26,7 +27,7 @@ from ukd.analysis.map_figures import (
 )
 from ukd.analysis.map_study import MAP_SETS, maps_figure
 from ukd.analysis.runs import (
-    LAYER_MAPS,
+    MAP_STUDY,
     REAL,
     SEARCH,
     SEARCHED_LOOK,
@@ -131,8 +132,13 @@ COMMITTED: dict[str, tuple[str, str | tuple[str, ...], Draw]] = {
     ),
     "layer_maps_compared": (
         "what each layer map adds to uniform weights, a BiLSTM of four layers, seed by seed",
-        LAYER_MAPS,
+        MAP_STUDY,
         partial(differences_figure, baseline="uniform"),
+    ),
+    "intermediate_loss_by_student": (
+        "what the intermediate loss adds to the stages alone and to KD, a row a student",
+        LOSS_SETS,
+        loss_figure,
     ),
     "layer_maps_by_student": (
         "two layer maps against each other and against uniform and final, a row a student",

@@ -31,9 +31,15 @@ REAL = "cola-mpnet"  # a pretrained encoder on CoLA
 FIRST_LOOK = "synthetic-first-look"  # what `make reproduce` runs
 TERM = "synthetic-term"  # options of the intermediate term, two kinds of student
 SEARCHED_LOOK = "synthetic-first-look-searched"  # the same, each method at its best rate
-LAYER_MAPS = "synthetic-layer-maps"  # layer maps alone, ten seeds to choose and ten to confirm
-LAYER_MAPS_CNN = "synthetic-layer-maps-cnn"  # the same with a gated CNN, nothing chosen
+MAP_STUDY = "synthetic-layer-maps"  # layer maps alone, ten seeds to choose and ten to confirm
+MAP_STUDY_CNN = "synthetic-layer-maps-cnn"  # the same with a gated CNN, nothing chosen
 REAL_SST2 = "sst2-mpnet"  # that encoder on SST-2
+REAL_OTHER = "sst2-mpnet-other"  # the same to a BiLSTM and a gated CNN
+FIRST_TEACHER = "cola-mpnet-first"  # an earlier teacher of it, at another learning rate
+CAPACITY_GAP = "cola-mpnet-minilm"  # it teaches a narrow pretrained student
+CROSS_ARCHITECTURE = "synthetic-cross-architecture"  # a BiLSTM of two layers and a gated CNN
+SYNTHETIC_GAP = "synthetic-capacity-gap"  # the bundled encoder to two of its layers
+EASY = "synthetic-easy"  # two tasks that leave nothing to distil
 NO_SET = "records"  # the set of runs that belong to no set of the store
 
 

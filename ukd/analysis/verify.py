@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from ukd.analysis.by_student import loss_table
 from ukd.analysis.cards import benchmark_table, card
 from ukd.analysis.contrasts import contrast_table
 from ukd.analysis.datasheet import datasheet
@@ -19,7 +20,7 @@ from ukd.analysis.findings import findings
 from ukd.analysis.grouping import at_chosen_rate, scenario_runs
 from ukd.analysis.map_study import map_study, maps_table
 from ukd.analysis.paper import paper_table
-from ukd.analysis.runs import LAYER_MAPS, SEARCH, SUITE, Runs, check_runs, load_runs
+from ukd.analysis.runs import MAP_STUDY, SEARCH, SUITE, Runs, check_runs, load_runs
 from ukd.analysis.tables import score_tables, scores_alone
 from ukd.analysis.taught import what_maps_teach
 from ukd.config.paths import data_folder
@@ -53,6 +54,7 @@ def blocks() -> Blocks:
     made: Blocks = {
         "figures": figures_table,
         "findings": lambda: findings(runs),
+        "intermediate-loss-by-student": lambda: loss_table(runs),
         "layer-maps-by-student": lambda: maps_table(runs),
         "what-maps-teach": what_maps_teach,
         "paper-and-ours": lambda: paper_table(runs),
@@ -64,7 +66,7 @@ def blocks() -> Blocks:
     }
     for name in runs.sets:
         made[name] = _set_block(runs, name)
-    made[LAYER_MAPS] = lambda: map_study(_set(runs, LAYER_MAPS).table)
+    made[MAP_STUDY] = lambda: map_study(_set(runs, MAP_STUDY).table)
     for name, scenario in ((SUITE, "ild"), ("synthetic-ablation", "ablation")):
         made[name] = _scenario_block(runs, scenario)
     for path in sorted((root / "benchmarks" / "records").glob("*.json")):

@@ -97,7 +97,7 @@ class Budget:
             "--learning-rate",
             parser=positive,
             text="Peak of the student's.",
-            default="[default: the preset's, or by kind of student]",
+            default="[default: the preset's for its own student, else by kind]",
         ),
     ] = None
     teacher_learning_rate: Annotated[

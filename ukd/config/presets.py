@@ -153,6 +153,9 @@ PRESETS = LOCAL_PRESETS | HUB_PRESETS
 def preset(name: str, **changes: object) -> TrainingConfig:
     """The named preset with any of its fields changed; None lifts a limit.
 
+    A preset's learning rate is that of its student. Another student has the default of its kind,
+    unless a rate is given.
+
     Raises ValueError that lists the valid names, and for a value that a field can't have.
     """
     if name not in PRESETS:
@@ -164,4 +167,7 @@ def preset(name: str, **changes: object) -> TrainingConfig:
         needs_value = "None" not in str(field.type)
         if needs_value and field.name in changes and changes[field.name] is None:
             raise ValueError(f"{field.name} can't be None: give a value, or leave it out")
-    return replace(PRESETS[name], **changes)
+    config = replace(PRESETS[name], **changes)
+    if config.student != PRESETS[name].student and "learning_rate" not in changes:
+        return replace(config, learning_rate=None)
+    return config

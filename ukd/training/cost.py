@@ -125,8 +125,8 @@ def _budget(
         tried = f"; {len(search.learning_rates)} learning rates on {where}"
     return (
         f"{len(methods)} methods, {seeds} seeds, batches of {config.batch_size}; teacher "
-        f"{config.teacher_epochs} epochs, students {config.student_epochs}{tried}. Sources: "
-        f"{config.sources}."
+        f"{config.teacher_epochs} epochs, students {config.student_epochs}{tried}. "
+        f"Sources of the preset: {config.sources}."
     )
 
 

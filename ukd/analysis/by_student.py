@@ -1,0 +1,122 @@
+"""Differences between methods on every student: where a loss or a layer map helps, and where not.
+
+A row is a student on a task, of one set of runs; a column is one comparison of two methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from ukd.analysis.contrasts import against_baseline
+from ukd.analysis.figures import BASELINE_LINE, panels
+from ukd.analysis.grouping import at_chosen_rate, groups, student_description, tasks_of
+from ukd.analysis.map_figures import ATTENTION
+from ukd.analysis.runs import (
+    CAPACITY_GAP,
+    CROSS_ARCHITECTURE,
+    EASY,
+    FIRST_TEACHER,
+    MAP_STUDY_CNN,
+    REAL,
+    REAL_OTHER,
+    REAL_SST2,
+    SEARCH,
+    SEARCHED_LOOK,
+    SYNTHETIC_GAP,
+    TERM,
+    Runs,
+)
+from ukd.analysis.statistics import Difference
+from ukd.config.text import markdown_table
+
+Pair = tuple[str, str]  # a method, and the one that it is compared with
+ByStudent = Mapping[tuple[str, str], Mapping[Pair, Difference]]  # of a set and a student, in words
+
+# What the intermediate loss adds: to the same two stages without it, and to plain KD.
+LOSS_PAIRS: tuple[Pair, ...] = ((ATTENTION, "kd-two-stage"), (ATTENTION, "kd"))
+# Every set with one of these, but for those whose students and tasks a larger or searched one has.
+LOSS_SETS = (
+    REAL,
+    FIRST_TEACHER,
+    REAL_SST2,
+    REAL_OTHER,
+    CAPACITY_GAP,
+    SEARCHED_LOOK,
+    CROSS_ARCHITECTURE,
+    MAP_STUDY_CNN,
+    TERM,
+    SEARCH,
+    SYNTHETIC_GAP,
+    EASY,
+)
+
+
+def differences_by_student(
+    runs: Runs, sets: Iterable[str], pairs: Sequence[Pair]
+) -> dict[tuple[str, str], dict[Pair, Difference]]:
+    """By set and student, in words, those of the pairs' differences that it has, in points.
+
+    One seed has no interval and is left out.
+
+    Raises: ValueError for two groups of runs of one set that the words do not tell apart.
+    """
+    found = {}
+    for name in sets:
+        table = at_chosen_rate(runs.table[runs.table["set"] == name])
+        for group in groups(table).values():
+            row = group.iloc[0]
+            for task in tasks_of(group):
+                differences = {}
+                for one, other in pairs:
+                    difference = against_baseline(group, one, other, task)
+                    if difference is not None and difference.n > 1:
+                        differences[one, other] = difference
+                key = (name, f"{task}: {student_description(row)}; {row['precision']}")
+                if key in found:
+                    raise ValueError(f"{name} has two groups of runs of {key[1]}: part them")
+                if differences:
+                    found[key] = differences
+    return found
+
+
+def by_student_table(found: ByStudent, pairs: Sequence[Pair]) -> str:
+    """A row a student, a column a comparison: the difference, its 95% interval and n."""
+    rows = []
+    for (name, student), differences in found.items():
+        cells = [str(differences.get(pair, "-")) for pair in pairs]
+        rows.append([f"`{name}`", student, *cells])
+    return markdown_table(["set", "task: student", *map(_title, pairs)], rows)
+
+
+def by_student_figure(found: ByStudent, pairs: Sequence[Pair]) -> Figure:
+    """A panel a comparison, a row a student: the mean difference and its 95% interval."""
+    size = (2.5 * len(pairs) + 3, 0.42 * len(found) + 1.3)
+    figure, axes = panels(1, len(pairs), size, sharex=True, sharey=True)
+    for ax, pair in zip(axes[0], pairs, strict=True):
+        for place, differences in enumerate(found.values()):
+            if pair in differences:
+                one = differences[pair]
+                ax.plot([one.low, one.high], [place, place], color="0.75", linewidth=4)
+                ax.plot(one.mean, place, "o", color="0.15" if one.significant else "0.5")
+        ax.axvline(0, **BASELINE_LINE)
+        ax.set_title(_title(pair).replace(" minus ", "\nminus "), fontsize=9)
+        ax.set_xlabel("Points (grey: 95%)")
+    axes[0][0].set(yticks=range(len(found)), ylim=(len(found) - 0.4, -0.6))
+    axes[0][0].set_yticklabels([f"{student}\n{name}" for name, student in found], fontsize=7)
+    return figure
+
+
+def loss_table(runs: Runs) -> str:
+    """What the intermediate loss adds, by student."""
+    return by_student_table(differences_by_student(runs, LOSS_SETS, LOSS_PAIRS), LOSS_PAIRS)
+
+
+def loss_figure(runs: Runs) -> Figure:
+    """What the intermediate loss adds, by student."""
+    return by_student_figure(differences_by_student(runs, LOSS_SETS, LOSS_PAIRS), LOSS_PAIRS)
+
+
+def _title(pair: Pair) -> str:
+    return f"{pair[0]} minus {pair[1]}"
