@@ -102,7 +102,7 @@ def by_student_figure(found: ByStudent, pairs: Sequence[Pair]) -> Figure:
                 ax.plot(one.mean, place, "o", color="0.15" if one.significant else "0.5")
         ax.axvline(0, **BASELINE_LINE)
         ax.set_title(_title(pair).replace(" minus ", "\nminus "), fontsize=9)
-        ax.set_xlabel("Points (grey: 95%)")
+        ax.set_xlabel("Points (grey: 95%; black: significant)", fontsize=8)
     axes[0][0].set(yticks=range(len(found)), ylim=(len(found) - 0.4, -0.6))
     axes[0][0].set_yticklabels([f"{student}\n{name}" for name, student in found], fontsize=7)
     return figure
