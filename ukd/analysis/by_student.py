@@ -36,7 +36,7 @@ ByStudent = Mapping[tuple[str, str], Mapping[Pair, Difference]]  # of a set and 
 
 # What the intermediate loss adds: to the same two stages without it, and to plain KD.
 LOSS_PAIRS: tuple[Pair, ...] = ((ATTENTION, "kd-two-stage"), (ATTENTION, "kd"))
-# Every set with one of these, but for those whose students and tasks a larger or searched one has.
+# Other sets that have one of these repeat students and tasks of these sets.
 LOSS_SETS = (
     REAL,
     FIRST_TEACHER,
