@@ -98,8 +98,9 @@ def _across_architectures(look: pd.DataFrame, sst2: pd.DataFrame, glue: pd.DataF
         f"{_direction(kd)} KD**: {TASK}, each method at its best learning rate, {ours:.1f} and "
         f"{theirs:.1f}, {kd}. Its difference to the same two stages without the "
         f"intermediate loss is {stages}. {gain} real task shows such a gain between "
-        f"architectures. On SST-2, from an encoder of BERT-base's size, the difference to KD is {' and '.join(parts)}; on "
-        f"{len(tasks_of(glue))} GLUE tasks, from a weak teacher to a BiLSTM, {weak}."
+        f"architectures. On SST-2, from an encoder of BERT-base's size, the difference to KD is "
+        f"{' and '.join(parts)}; on {len(tasks_of(glue))} GLUE tasks, from a weak "
+        f"teacher to a BiLSTM, {weak}."
     )
 
 
