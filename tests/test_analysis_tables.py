@@ -59,7 +59,8 @@ from ukd.training.grid import best_learning_rate
 from ukd.training.run_record import method_settings
 
 T2 = 4.302653  # 97.5% quantile of Student's t with 2 degrees of freedom
-POWER2 = 1.060660  # its 80% quantile
+# In standard errors, the true difference that 80% of 400,000 simulated tests of three pairs find.
+DETECTABLE3 = 5.653
 
 
 def made(values, **changes):
@@ -79,7 +80,7 @@ def test_a_paired_difference_by_hand():
     assert (found.mean, found.n) == (2.0, 3)
     assert found.error == pytest.approx(1 / math.sqrt(3))
     assert (found.low, found.high) == pytest.approx((2 - T2 / 3**0.5, 2 + T2 / 3**0.5), abs=1e-5)
-    assert found.minimum_detectable_effect == pytest.approx(found.error * (T2 + POWER2), rel=1e-5)
+    assert found.minimum_detectable_effect == pytest.approx(found.error * DETECTABLE3, rel=1e-3)
     assert not found.significant and str(found) == "+2.0 (-0.5 to +4.5, n=3)"
 
 
@@ -96,17 +97,15 @@ def test_the_interval_is_that_of_the_paired_t_test():
     assert moved.error == pytest.approx(found.error), "what both share drops out"
 
 
-@pytest.mark.parametrize("n", [5, 10, 30])
+@pytest.mark.parametrize("n", [2, 3, 5, 10, 30])
 def test_the_minimum_detectable_effect_is_found_four_times_in_five(n):
     """In a simulation whose true difference is the effect for its true standard error."""
     rng = np.random.default_rng(n)
-    draws = rng.normal(size=(20_000, n))
-    quantiles = stats.t.ppf([0.975, 0.8], n - 1)
-    differences = draws + quantiles.sum() / math.sqrt(n)
-    found = stats.ttest_1samp(differences, 0, axis=1).pvalue < 0.05
-    assert found.mean() == pytest.approx(0.8, abs=0.03)
+    draws = rng.normal(size=(40_000, n))
     one = paired_difference(draws[0], np.zeros(n))
-    assert one.minimum_detectable_effect == pytest.approx(one.error * quantiles.sum())
+    in_errors = one.minimum_detectable_effect / one.error
+    found = stats.ttest_1samp(draws + in_errors / math.sqrt(n), 0, axis=1).pvalue < 0.05
+    assert found.mean() == pytest.approx(0.8, abs=0.007)
 
 
 def test_one_seed_has_neither_spread_nor_interval():
@@ -335,7 +334,7 @@ def test_tables_by_hand():
     rows = [line.split("|")[1].strip() for line in text.splitlines()[2:]]
     assert rows == ["teacher", "no-kd", "kd", "universal-kd"], "as the registry has them"
     text = difference_table(table)
-    words = "+2.0 ± 0.6 (n=3; minimum detectable effect 3.1)"
+    words = "+2.0 ± 0.6 (n=3; minimum detectable effect 3.3)"
     assert columns(text, "universal-kd") == [words]
     assert columns(text, "no-kd")[0].startswith("-12.0 ± 1.2 (n=3;")
     assert "\n| kd" not in text
@@ -859,3 +858,13 @@ def test_the_datasheets_majority_is_the_share_of_the_most_frequent_class():
 )
 def test_a_benchmarks_limit_is_kept_or_not(value, limit, kept):
     assert within(value, limit) is kept
+
+
+def test_a_table_names_the_commits_of_its_runs_where_there_are_several():
+    records = made({"kd": [80, 82], "no-kd": [70, 71]})
+    assert "commits" not in score_tables(as_runs(records))
+    other = replace(records[0].provenance, commit="fedcba987654+changes")
+    records[0] = replace(records[0], provenance=other)
+    text = score_tables(as_runs(records))
+    own = records[1].provenance.commit
+    assert f"Code of several commits: {own}, fedcba987654+changes." in text

@@ -10,6 +10,7 @@ from ukd.analysis.by_student import (
     loss_figure,
     loss_table,
 )
+from ukd.analysis.grouping import at_chosen_rate
 from ukd.analysis.runs import REAL, REAL_SST2, as_runs
 
 SCORES = {"universal-kd": (40, 44), "kd-two-stage": (39, 42), "kd": (41, 42)}
@@ -48,6 +49,32 @@ def test_the_figure_has_a_panel_a_comparison_and_a_dot_a_difference(runs):
         lines = [line for line in ax.lines if line.get_marker() == "o"]
         dots.append([(float(line.get_xdata()[0]), int(line.get_ydata()[0])) for line in lines])
     assert dots == [[(1.5, 0)], [(0.5, 0), (0.5, 1)]]
+
+
+def test_the_bars_of_the_figure_are_the_intervals_and_synthetic_tasks_stand_apart(runs):
+    table = runs.table
+    table["task"] = table["task"].where(table["set"] == REAL, "acceptability")
+    figure = loss_figure(runs.only(table.assign(pairing_key=table["task"])))
+    assert [ax.get_yticklabels()[0].get_text() for ax in figure.axes[::2]] == [
+        f"cola: its first 4 layers; float32\n{REAL}",
+        f"acceptability: its first 4 layers; float32\n{REAL_SST2}",
+    ]
+    bars = []
+    for ax in figure.axes:
+        for bar in ax.collections:
+            bars += [segment[:, 0].round(1).tolist() for segment in bar.get_segments()]
+            assert bar.get_capstyle() in (None, "butt"), "it would end beyond the interval"
+    assert bars == [[-4.9, 7.9], [-18.6, 19.6], [-18.6, 19.6]]
+
+
+def test_a_table_of_chosen_rates_may_be_chosen_from_again():
+    """The committed figure got them so, and had lost every student of a search."""
+    runs = committed()
+    chosen = at_chosen_rate(runs.table)
+    assert at_chosen_rate(chosen).equals(chosen)
+    assert loss_table(runs.only(chosen)) == loss_table(runs)
+    rows = sum(len(ax.get_yticks()) for ax in loss_figure(runs.only(chosen)).axes[::2])
+    assert rows == len(loss_table(runs).splitlines()) - 2
 
 
 def test_no_student_and_task_of_the_committed_runs_is_left_out():

@@ -239,7 +239,7 @@ USAGE = [
     ("check sentiment --held-out 0.5", "--held-out 0.5 is for data of your own"),
     ("check sentiment --source hub", "source 'hub' has no task 'sentiment'"),
     ("check sentiment --max-length 0", "whole number of at least 1, got '0'"),
-    ("check sentiment --max-length 2", "2 tokens an example leave none of the text: at least 3"),
+    ("check sentiment --max-length 2", "2 tokens an example leave none of the text: at least 4"),
     ("check sentiment --max-length 300", "reads at most 256 tokens, and 300 are asked for"),
     ("check sentiment --teacher tests", "'tests': it has no config.json; pass a folder made"),
     ("logits --task sentiment", "Missing option '--out'"),

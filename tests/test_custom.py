@@ -209,3 +209,27 @@ def test_a_teacher_that_always_predicts_one_class_has_not_learned():
         check_min_score(task, {"accuracy": 60.0}, enforce=True)
     other = ukd.custom_task(table(), **GIVEN, metrics="matthews")
     assert other.spec.min_teacher_score == 0
+
+
+@pytest.mark.parametrize("name", ["extra.csv", "mydev.csv", "more.jsonl", "sub/late.tsv"])
+def test_a_file_in_a_folder_that_no_split_takes_is_named(name, tmp_path):
+    written(tmp_path / "train.csv")
+    (tmp_path / "README.md").write_text("Meals.")
+    (tmp_path / "dataset_infos.json").write_text("{}")
+    assert sizes(ukd.custom_task(tmp_path, **GIVEN)) == {"train": 48, "validation": 12}
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    written(tmp_path / name)
+    with pytest.raises(ValueError, match=f"has {name}, which no split takes: begin the name with"):
+        ukd.custom_task(tmp_path, **GIVEN)
+
+
+def test_values_in_a_column_without_a_name_are_refused_and_pandas_numbers_are_not(tmp_path):
+    path = tmp_path / "rows.csv"
+    rows = [f"{number},praise,good {number}" for number in range(30)]
+    rows += [f"{number},blame,bad {number}" for number in range(30, 60)]
+    path.write_text("\n".join([",verdict,said", *rows]))
+    assert sizes(ukd.custom_task(path, **GIVEN))["train"] == 48
+    cut = [f"praise,good {number}, but the end is bad" for number in range(30)]
+    path.write_text("\n".join(["verdict,said,", *cut]))
+    with pytest.raises(ValueError, match="values in column 3, which has no name: name it, or put"):
+        ukd.custom_task(path, **GIVEN)

@@ -163,9 +163,9 @@ def test_missing_columns_and_splits_are_named(tmp_path):
         load_task("sst2", str(tmp_path / "saved"))
 
 
-@pytest.mark.parametrize("validation", [["b", "c"], ["a", "d"]])
+@pytest.mark.parametrize("validation", [["positive", "negative"], ["negative", "d"]])
 def test_labels_without_an_order_get_one_order_for_both_splits(tmp_path, validation):
-    train = ["c", "a", "b", "a"]
+    train = ["positive", "negative", "positive", "negative"]
     splits = DatasetDict(train=rows_of(train, train), validation=rows_of(validation, validation))
     splits.save_to_disk(tmp_path / "saved")
     if "d" in validation:
@@ -173,8 +173,8 @@ def test_labels_without_an_order_get_one_order_for_both_splits(tmp_path, validat
             load_task("sst2", str(tmp_path / "saved"))
         return
     task = load_task("sst2", str(tmp_path / "saved"))
-    assert task.label_names == ("a", "b", "c")
-    assert task.dataset["validation"]["label"][:] == [1, 2]
+    assert task.label_names == ("negative", "positive")
+    assert task.dataset["validation"]["label"][:] == [1, 0]
     assert task.dataset["train"].column_names == ["sentence", "label", "idx"]
 
 
@@ -499,3 +499,50 @@ def test_other_views_of_the_same_rows_keep_their_fingerprint():
     task = load_task("sentiment")
     same = DatasetDict({split: rows.flatten_indices() for split, rows in task.dataset.items()})
     assert replace(task, dataset=same.with_format("numpy")).key == task.key
+
+
+def linked(top, name, word):
+    """A source whose folder of the task is a link to another place."""
+    rows = top / f"rows-{name}"
+    rows.mkdir(parents=True)
+    texts = [f"{word} {number}" for number in range(6)]
+    for split in ("train", "validation"):
+        rows_of(texts, [0, 1] * 3).to_csv(rows / f"{split}.csv")
+    source = top / name
+    source.mkdir()
+    (source / "README.md").write_text(LAYOUT.format(name="sst2", ending="csv"))
+    (source / "sst2").symlink_to(rows, target_is_directory=True)
+    (source / "circle").symlink_to(source, target_is_directory=True)
+    return str(source)
+
+
+def test_rows_behind_a_link_to_a_folder_are_those_of_the_link(tmp_path):
+    for word in ("one", "two"):
+        task = load_task("sst2", linked(tmp_path, word, word))
+        assert task.dataset["train"]["sentence"][0] == f"{word} 0"
+    rows_of(["new"] * 6, [0, 1] * 3).to_csv(tmp_path / "rows-two" / "train.csv")
+    assert load_task("sst2", str(tmp_path / "two")).dataset["train"]["sentence"][0] == "new"
+
+
+def test_the_rows_of_another_task_with_the_same_columns_are_refused(tmp_path):
+    features = Features(
+        sentence=Value("string"),
+        label=ClassLabel(names=["unacceptable", "acceptable"]),
+        idx=Value("int32"),
+    )
+    rows = {"sentence": ["a", "b", "c"], "label": [0, 1, 1], "idx": [0, 1, 2]}
+    split = Dataset.from_dict(rows, features=features)
+    DatasetDict(train=split, validation=split).save_to_disk(tmp_path)
+    assert load_task("cola", str(tmp_path)).num_labels == 2
+    with pytest.raises(ValueError, match="classes unacceptable, acceptable, and sst2 has negative"):
+        load_task("sst2", str(tmp_path))
+
+
+def test_a_text_that_alone_would_fill_the_part_stays_in_the_rest():
+    labels = [number % 2 for number in range(1000)]
+    groups = np.array([0] * 400 + list(range(1, 601)))
+    rows = Dataset.from_dict({"label": labels})
+    for seed in range(5):
+        rest, drawn = divide(rows, lambda n: round(n / 10), seed, classes=True, groups=groups)
+        assert len(drawn) == 60 and not set(drawn) & set(range(400))
+        assert sorted(rest + drawn) == list(range(1000))

@@ -17,9 +17,10 @@ from safetensors.torch import load_file
 import ukd
 from ukd.config.paths import PACKAGE
 from ukd.data import tasks
+from ukd.data.labels import GLUE_CLASSES
 from ukd.data.tasks import GLUE, fingerprint, load_task
 from ukd.models.encoders import load_classifier, load_tokenizer, save
-from ukd.training.predict import CLASSES, LEADERBOARD_FILES, NAMED, write_predictions
+from ukd.training.predict import LEADERBOARD_FILES, NAMED, write_predictions
 
 WORDS = ["the", "meal", "was", "good", "bad", "and", "we", "did", "not", "like", "it"]
 TEST_ROWS = 12
@@ -38,8 +39,8 @@ def rows(name, split, count):
     elif spec.regression:
         labels = [float(number) for number in counts]
     else:
-        labels = [number % len(CLASSES[name]) for number in counts]
-    kind = Value("float32") if spec.regression else ClassLabel(names=list(CLASSES[name] or ()))
+        labels = [number % len(GLUE_CLASSES[name]) for number in counts]
+    kind = Value("float32") if spec.regression else ClassLabel(names=list(GLUE_CLASSES[name] or ()))
     types = {column: Value("string") for column in spec.columns}
     features = Features(types | {"label": kind, "idx": Value("int32")})
     columns |= {"label": labels, "idx": list(range(count))}
@@ -92,7 +93,7 @@ def test_every_task_goes_from_its_layout_to_the_leaderboards_file(
     name, folder, encoder, options, tmp_path
 ):
     task = load_task(name, folder)
-    assert task.label_names == CLASSES[name]
+    assert task.label_names == GLUE_CLASSES[name]
     save(load_classifier(encoder, task, seed=0), load_tokenizer(encoder), tmp_path / "student")
     out = tmp_path / "out"
     paths = write_predictions(tmp_path / "student", name, folder, out, **options)
@@ -108,7 +109,7 @@ def test_every_task_goes_from_its_layout_to_the_leaderboards_file(
         if name == "stsb":
             assert all(0 <= float(value) <= 5 for value in answers)
         else:
-            assert set(answers) <= (set(CLASSES[name]) if name in NAMED else {"0", "1"})
+            assert set(answers) <= (set(GLUE_CLASSES[name]) if name in NAMED else {"0", "1"})
     with pytest.raises(FileExistsError, match="never overwritten"):
         write_predictions(tmp_path / "student", name, folder, out, **options)
 

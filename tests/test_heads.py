@@ -12,7 +12,13 @@ from sklearn.linear_model import LogisticRegression
 import ukd
 from ukd.data.batches import tokenized_splits, training_batches
 from ukd.data.tasks import fingerprint
-from ukd.heads import ClassifierWithHeads, Frozen, PseudoClassifiers, pooled_hidden_states
+from ukd.heads import (
+    ClassifierWithHeads,
+    Frozen,
+    PseudoClassifiers,
+    pool,
+    pooled_hidden_states,
+)
 from ukd.models.encoders import load_classifier, load_tokenizer
 from ukd.training.loop import predict
 from ukd.training.scoring import check_min_score
@@ -337,3 +343,11 @@ def test_heads_of_a_sorted_file_see_every_class(
     sorted_teacher = replace(teacher, folder=folder, about=about)
     found = fit_heads(sorted_teacher, by_label, config=tiny, runtime=runtime)
     assert found["examples"] == 20 and len(seen[0].unique()) == task.num_labels
+
+
+@pytest.mark.parametrize("pooling", ["max", "mean"])
+def test_pooling_over_tokens_needs_the_mask(pooling):
+    states = torch.randn(2, 3, 4)
+    assert pool(states, None, "first").equal(states[:, 0])
+    with pytest.raises(ValueError, match=f"pooling '{pooling}' needs attention_mask"):
+        pool(states, None, pooling)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import ukd
 from ukd.cli.main import main
+from ukd.config.keys import config_hash
 from ukd.data.tasks import SYNTHETIC
 from ukd.training.distill import run_settings
 from ukd.training.kept_logits import (
@@ -20,6 +21,7 @@ from ukd.training.kept_logits import (
     TEACHER_NOTE,
     _without_gaps,
     read_logits,
+    teacher_of,
 )
 from ukd.training.teacher_heads import per_layer_scores
 
@@ -205,3 +207,18 @@ def test_methods_that_coincide_are_found_for_the_depth_of_the_kept_teacher(runti
     )
     grid_module.run_grid(replace(grid, teacher_logits=Path("acceptability")), 1)
     assert config.teacher_depth == 4 and seen == [(config.student_depth, 12)]
+
+
+def test_a_weak_teacher_is_refused_by_its_kept_logits_too(task, tiny, kept, tmp_path):
+    """Its score says so, whether it was trained here or its logits were kept."""
+    folder = tmp_path / "weak"
+    shutil.copytree(kept.folder, folder)
+    about = json.loads((folder / TEACHER_NOTE).read_text())
+    about.pop("note")
+    assert about["above_chance"] > 50
+    about["scores"]["dev"] = {"accuracy": 51.0}
+    (folder / TEACHER_NOTE).write_text(json.dumps(about | {"note": config_hash(about)}))
+    strict = replace(tiny, enforce_min_teacher_score=True)
+    with pytest.raises(ValueError, match="the teacher reaches 51.0 on the development part"):
+        teacher_of(task, folder, config=strict)
+    assert teacher_of(task, folder, config=tiny).about["scores"]["dev"] == {"accuracy": 51.0}

@@ -5,18 +5,20 @@ import json
 import shutil
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 import ukd
 from ukd.config.keys import code_hash
 from ukd.config.paths import PACKAGE
-from ukd.config.presets import TrainingConfig
+from ukd.config.presets import LARGEST_SEED, TrainingConfig, whole_seed
 from ukd.methods.registry import METHODS
 from ukd.training.teacher import Teacher
 
 # Modules that a function of their package may hide.
 distill_module = importlib.import_module("ukd.training.distill")
+keys_module = importlib.import_module("ukd.config.keys")
 teacher_module = importlib.import_module("ukd.training.teacher")
 
 # Of the fields of a config: those that decide nothing, or decide the other of the two keys alone.
@@ -291,7 +293,7 @@ def package(tmp_path):
 
 def code_key(package, module="ukd.training.distill"):
     """The key of the code as it is now, whatever was read before."""
-    return code_hash.__wrapped__(module, package)
+    return keys_module._code_hash.__wrapped__(module, package)
 
 
 def edit(package, name, before, after):
@@ -341,3 +343,39 @@ def test_code_that_no_run_reaches_changes_no_key(package):
     (package / "cli" / "new.py").write_text("import ukd.training.distill\n")
     (package / "teaching" / "new.py").write_text("answer = 42\n")
     assert code_key(package) == before
+
+
+def test_code_that_was_edited_since_the_process_began_gets_no_key(monkeypatch):
+    """It would keep the old code's result under the new code's key."""
+    assert code_hash("ukd.training.distill") == code_hash("ukd.training.distill")
+    edited = {stamp for stamp in keys_module.AT_START if stamp[0] != "losses.py"}
+    monkeypatch.setattr(keys_module, "AT_START", edited | {("losses.py", 1, 1)})
+    with pytest.raises(ValueError, match="losses.py was edited since this process began"):
+        code_hash("ukd.training.distill")
+
+
+@pytest.mark.parametrize("seed", [True, 1.0, "1", -1, 4_294_967])
+def test_a_seed_is_a_whole_number_before_anything_is_trained(
+    seed, task, tiny, teacher, runtime, tmp_path
+):
+    with pytest.raises(ValueError, match=f"a seed is a whole number from 0 to .*, got {seed!r}"):
+        ukd.distill(
+            task, METHODS["kd"], teacher, config=tiny, seed=seed, runtime=runtime, folder=tmp_path
+        )
+    with pytest.raises(ValueError, match="a seed is a whole number"):
+        ukd.train_teacher(task, config=tiny, seed=seed, runtime=runtime)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_seed_of_numpy_is_that_number(task, tiny, runtime, key_of_teacher):
+    assert whole_seed(np.int64(3)) == 3 and type(whole_seed(np.int64(3))) is int
+    assert 1000 * LARGEST_SEED + 999 < 2**32
+
+
+def test_a_hub_student_without_an_owner_has_its_files_in_the_key(monkeypatch):
+    monkeypatch.setattr(distill_module, "hub_revision", lambda source: f"commit of {source}")
+    assert distill_module._student_files(ukd.preset("distilroberta"))[1] == (
+        "commit of distilroberta-base"
+    )
+    for preset in ("bert-4", "bilstm", "gated-cnn"):
+        assert distill_module._student_files(ukd.preset(preset)) is None

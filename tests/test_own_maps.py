@@ -14,6 +14,7 @@ import ukd
 from ukd.analysis.collect import add_runs
 from ukd.analysis.runs import load_runs, read_records
 from ukd.cli.rerun import method_of
+from ukd.methods.layer_maps import cosine, keys_of_one_norm
 from ukd.methods.objective import loss_options
 from ukd.methods.own_maps import code_of, files_of, named
 from ukd.methods.registry import METHODS, get_method, parse_method
@@ -96,8 +97,17 @@ def test_the_key_has_the_helpers_of_other_files(write):
     shares = sys.modules["mine.shares"].__file__
     with open(shares, "a") as file:
         file.write("ONE = 1\n")
-    assert named(write(MAPS).two_deepest) == name and files_of(name) != before
-    assert files_of("attention") is None
+    changed = named(write(MAPS).two_deepest)
+    assert files_of(changed) != before and files_of("attention") is None
+    assert changed != name, "tables tell the versions apart by the name"
+
+
+@pytest.mark.parametrize(
+    "lines", ["STATE = {}\nSTATE['k'] = 2", "class STATE:\n    pass\n\n\nSTATE.k = 2"]
+)
+def test_the_source_has_what_changes_a_value_from_outside(write, lines):
+    text = f"{lines}\n\n\ndef shared(student, teacher):\n    return STATE\n"
+    assert named(write(text).shared) != named(write(text.replace("= 2", "= 4")).shared)
 
 
 @pytest.mark.parametrize(
@@ -278,3 +288,10 @@ def test_weights_take_the_type_of_the_logits():
 
     found = ukd.intermediate_loss(torch.ones(3, 1, 2), torch.ones(3, 2, 2), layer_map=double)
     assert found.weights.dtype == found.loss.dtype == torch.float32
+
+
+@pytest.mark.parametrize("layer_map", [cosine, keys_of_one_norm])
+def test_maps_that_compare_classes_refuse_a_single_output(layer_map):
+    assert layer_map(torch.randn(2, 3, 2), torch.randn(2, 4, 2)).shape == (2, 3, 4)
+    with pytest.raises(ValueError, match="one output \\(regression\\) has none"):
+        layer_map(torch.randn(2, 3, 1), torch.randn(2, 4, 1))

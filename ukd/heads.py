@@ -126,10 +126,12 @@ def pool(states: Tensor, mask: Tensor | None, pooling: str) -> Tensor:
     """States (B, N, D) of the tokens in mask (B, N) to (B, D).
 
     pooling: the "first" token's state, or the "max" or "mean" over the mask. Raises ValueError for
-    another one.
+    another one, and for a missing mask where it decides.
     """
     if pooling == "first":
         return states[:, 0]
+    if mask is None:
+        raise ValueError(f"pooling {pooling!r} needs attention_mask (B, N): padding must not count")
     mask = mask.bool().unsqueeze(-1)  # (B, N, 1)
     if pooling == "max":
         # Adding costs less than filling: its gradient is not copied.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ukd.analysis.contrasts import against_baseline
@@ -30,6 +31,7 @@ from ukd.analysis.runs import (
 )
 from ukd.analysis.statistics import Difference
 from ukd.config.text import markdown_table
+from ukd.data.tasks import SYNTHETIC
 
 Pair = tuple[str, str]  # a method, and the one that it is compared with
 ByStudent = Mapping[tuple[str, str], Mapping[Pair, Difference]]  # of a set and a student, in words
@@ -91,21 +93,43 @@ def by_student_table(found: ByStudent, pairs: Sequence[Pair]) -> str:
 
 
 def by_student_figure(found: ByStudent, pairs: Sequence[Pair]) -> Figure:
-    """A panel a comparison, a row a student: the mean difference and its 95% interval."""
-    size = (2.5 * len(pairs) + 3, 0.42 * len(found) + 1.3)
-    figure, axes = panels(1, len(pairs), size, sharex=True, sharey=True)
+    """A column a comparison, a row a student: the mean difference and its 95% interval.
+
+    Synthetic tasks stand below the others, on an axis of their own: their intervals are wider.
+    """
+    kinds: dict[bool, dict] = {False: {}, True: {}}
+    for key, differences in found.items():
+        kinds[key[1].partition(":")[0] in SYNTHETIC][key] = differences
+    shown = [rows for rows in kinds.values() if rows]
+    figure, axes = panels(
+        len(shown),
+        len(pairs),
+        (2.5 * len(pairs) + 3, 0.42 * len(found) + 0.7 * len(shown) + 0.6),
+        sharex="row",
+        sharey="row",
+        height_ratios=[len(rows) for rows in shown],
+    )
+    for row, rows in zip(axes, shown, strict=True):
+        for ax, pair in zip(row, pairs, strict=True):
+            _draw_pair(ax, pair, rows)
+        row[0].set(yticks=range(len(rows)), ylim=(len(rows) - 0.4, -0.6))
+        row[0].set_yticklabels([f"{student}\n{name}" for name, student in rows], fontsize=7)
     for ax, pair in zip(axes[0], pairs, strict=True):
-        for place, differences in enumerate(found.values()):
-            if pair in differences:
-                one = differences[pair]
-                ax.plot([one.low, one.high], [place, place], color="0.75", linewidth=4)
-                ax.plot(one.mean, place, "o", color="0.15" if one.significant else "0.5")
-        ax.axvline(0, **BASELINE_LINE)
         ax.set_title(_title(pair).replace(" minus ", "\nminus "), fontsize=9)
+    for ax in axes[-1]:
         ax.set_xlabel("Points (grey: 95%; black: significant)", fontsize=8)
-    axes[0][0].set(yticks=range(len(found)), ylim=(len(found) - 0.4, -0.6))
-    axes[0][0].set_yticklabels([f"{student}\n{name}" for name, student in found], fontsize=7)
     return figure
+
+
+def _draw_pair(ax: Axes, pair: Pair, rows: Mapping[tuple[str, str], Mapping]) -> None:
+    """One comparison, a line a student that has it."""
+    for place, differences in enumerate(rows.values()):
+        if pair in differences:
+            one = differences[pair]
+            # Lines of `plot` would end beyond their interval.
+            ax.hlines(place, one.low, one.high, color="0.75", linewidth=4)
+            ax.plot(one.mean, place, "o", color="0.15" if one.significant else "0.5")
+    ax.axvline(0, **BASELINE_LINE)
 
 
 def loss_table(runs: Runs) -> str:

@@ -81,5 +81,7 @@ def _this_run(new: pd.DataFrame, kept: pd.DataFrame) -> str:
         if ours.empty or theirs.empty:
             continue
         parts.append(f"{name} {ours.mean():.1f} ({theirs.min():.1f} to {theirs.max():.1f})")
+    if not parts:
+        return ""
     count = kept["seed"].nunique()
     return f"This run, and the range of {count} committed seeds: {', '.join(parts)}."

@@ -174,14 +174,17 @@ def at_chosen_rate(table: pd.DataFrame) -> pd.DataFrame:
     """Keep only the runs at the learning rate chosen by the search, and those of no search.
 
     A search with a run missing decides nothing: its runs are left out. Of equal rates the lower
-    one is chosen.
+    one is chosen. What is returned has a column `rate_decided`: asked again, its runs are kept,
+    where the search would now seem to lack those that were not chosen.
     """
-    searched = table["search"].notna()
+    if "rate_decided" not in table:
+        table = table.assign(rate_decided=False)
+    searched = table["search"].notna() & ~table["rate_decided"].astype(bool)
     kept = [table[~searched]]
     for group in groups(table[searched]).values():
         for _, runs in group.groupby("method_name", sort=False):
             kept.append(_at_best_rate(runs))
-    return pd.concat(kept)
+    return pd.concat(kept).assign(rate_decided=True)
 
 
 def _at_best_rate(runs: pd.DataFrame) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from ukd.analysis.contrasts import against_baseline, seed_scores
 from ukd.analysis.difference_figures import short_name
 from ukd.analysis.grouping import methods_of, tasks_of
 from ukd.analysis.map_figures import ATTENTION
-from ukd.analysis.runs import MAP_STUDY, MAP_STUDY_CNN, REAL, REAL_SST2, TERM, Runs
+from ukd.analysis.runs import MAP_STUDY, MAP_STUDY_CNN, REAL, REAL_OTHER, REAL_SST2, TERM, Runs
 from ukd.analysis.tables import how_made, score_cell
 from ukd.config.text import markdown_table
 
@@ -34,7 +34,7 @@ COMPARED: tuple[Pair, ...] = (
     (CHOSEN, "final"),
     (CHOSEN, ATTENTION),
 )
-MAP_SETS = (MAP_STUDY, MAP_STUDY_CNN, TERM, REAL, REAL_SST2)
+MAP_SETS = (MAP_STUDY, MAP_STUDY_CNN, TERM, REAL, REAL_SST2, REAL_OTHER)
 
 
 def map_study(table: pd.DataFrame) -> str:

@@ -6,12 +6,13 @@ common drops out of a paired difference.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import optimize, stats
 
 LEVEL = 0.95
 POWER = 0.8
@@ -83,5 +84,20 @@ def paired_difference(ours: Sequence[float], theirs: Sequence[float]) -> Differe
         interval = stats.ttest_rel(ours, theirs).confidence_interval(LEVEL)
         low = float(interval.low)
         high = float(interval.high)
-    detectable = error * (stats.t.ppf((1 + LEVEL) / 2, n - 1) + stats.t.ppf(POWER, n - 1))
-    return Difference(float(difference.mean()), error, n, low, high, float(detectable))
+    detectable = error * detectable_errors(n)
+    return Difference(float(difference.mean()), error, n, low, high, detectable)
+
+
+@functools.cache
+def detectable_errors(n: int) -> float:
+    """The true difference, in standard errors, that a paired t-test of n pairs finds by `POWER`.
+
+    Of a true difference the test statistic has a noncentral t distribution, its square a
+    noncentral F.
+    """
+    bound = stats.f.ppf(LEVEL, 1, n - 1)
+
+    def missing_power(difference: float) -> float:
+        return stats.ncf.sf(bound, 1, n - 1, difference**2) - POWER
+
+    return float(optimize.brentq(missing_power, 0.1, 50))

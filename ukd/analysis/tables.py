@@ -189,15 +189,20 @@ def scores_alone(runs: Runs) -> str:
 
 
 def how_made(table: pd.DataFrame, heading: str) -> str:
-    """Configuration, and on how many examples and steps its scores stand."""
+    """Configuration, on how many examples and steps its scores stand, and by code of which commits.
+
+    Commits are named where there are several: runs of two versions may differ by the code alone.
+    """
     sizes = []
     for task in tasks_of(table):
         examples = table[table["task"] == task]["examples"].iloc[0]
         sizes.append(f"{task} {examples['validation']:,}")
     train = [examples["train"] for examples in table["examples"]]
+    commits = sorted(set(table["commit"].dropna()))
+    code = f" Code of several commits: {', '.join(commits)}." if len(commits) > 1 else ""
     return (
         f"Runs: {heading}. Scored on validation examples: {', '.join(sizes)}. "
-        f"A run: {_span(train)} training examples, {_span(table['steps'])} steps."
+        f"A run: {_span(train)} training examples, {_span(table['steps'])} steps.{code}"
     )
 
 

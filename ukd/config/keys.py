@@ -33,7 +33,6 @@ def files_hash(paths: Iterable[Path]) -> str:
     return state.hexdigest()
 
 
-@functools.cache
 def code_hash(module: str, root: Path = PACKAGE) -> str:
     """Key of the code behind a module: its own and all that it imports from the package.
 
@@ -43,7 +42,32 @@ def code_hash(module: str, root: Path = PACKAGE) -> str:
     Args:
         module: dotted name, as in "ukd.training.distill".
         root: folder of the package.
+
+    Raises: ValueError where a file was edited since this process began: it runs the old code.
     """
+    if root == PACKAGE and (edited := _stamps() ^ AT_START):
+        name = min(edited)[0]
+        raise ValueError(
+            f"{name} was edited since this process began, which still runs the code that was "
+            "there: restart the kernel or the command, so that results are kept under their code"
+        )
+    return _code_hash(module, root)
+
+
+def _stamps() -> set[tuple[str, int, int]]:
+    """Name, time and size of each of the kit's files of code."""
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        seen = path.stat()
+        found.add((path.relative_to(PACKAGE).as_posix(), seen.st_mtime_ns, seen.st_size))
+    return found
+
+
+AT_START = _stamps()
+
+
+@functools.cache
+def _code_hash(module: str, root: Path) -> str:
     code = {name: _code_of(path) for name, path in imported_modules(module, root).items()}
     return config_hash(code)
 

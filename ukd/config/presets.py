@@ -6,9 +6,12 @@ pairs, and one for people without a GPU.
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, fields, replace
 
 from ukd.config.choices import GLUE_TASKS
+
+LARGEST_SEED = 4_294_966  # a stage takes 1,000 times the seed, and generators less than 2**32
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,17 @@ class TrainingConfig:
             positive = isinstance(value, int | float) and 0 < value < float("inf")
             if field.type.startswith("float") and not positive:
                 raise ValueError(f"{field.name} must be a positive number, got {value!r}")
+
+
+def whole_seed(seed: object) -> int:
+    """A seed as a plain whole number. Raises ValueError for what is none, or too large."""
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if isinstance(seed, bool) or not 0 <= number <= LARGEST_SEED:
+        raise ValueError(f"a seed is a whole number from 0 to {LARGEST_SEED:,}, got {seed!r}")
+    return number
 
 
 _BERT = "teacher: 3 epochs of 32 at 2e-5, among those of Devlin et al. 2019; "

@@ -172,7 +172,8 @@ def check_length(task: Task, tokenizer: PreTrainedTokenizerBase, max_length: int
     The tokenizer says how many its model has positions for.
     """
     pair = len(task.spec.columns) == 2
-    least = tokenizer.num_special_tokens_to_add(pair) + len(task.spec.columns)
+    # Of one token a text neither its order nor its difference to another could be seen.
+    least = tokenizer.num_special_tokens_to_add(pair) + 2 * len(task.spec.columns)
     if max_length < least:
         raise ValueError(
             f"{max_length} tokens an example leave none of the text: at least {least} are needed "

@@ -32,8 +32,13 @@ def divide(
     """
     labels = rows["label"][:]
     numbers = np.arange(len(labels))
+    frequent = []
     if groups is not None:
-        numbers = np.unique(groups, return_index=True)[1]
+        _, numbers, times = np.unique(groups, return_index=True, return_counts=True)
+        # A text that alone would fill the part stays in the rest.
+        small = times <= max(1, size(len(numbers)))
+        if size(int(small.sum())) < small.sum():
+            numbers, frequent = numbers[small], numbers[~small].tolist()
     count = size(len(numbers))
     if not 0 < count < len(numbers):
         raise ValueError(
@@ -49,6 +54,7 @@ def divide(
     members = defaultdict(list)
     for row, group in enumerate(groups.tolist()):
         members[group].append(row)
+    rest += frequent
     return _with_members(rest, groups, members), _with_members(drawn, groups, members)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -70,16 +71,25 @@ def dataset_cache(path: Path) -> Path:
     if path.is_file():
         content = files_hash([path])[:HASH_LENGTH]
     else:
-        content = config_hash({name: files_hash([file]) for name, file in _data_files(path)})
+        content = config_hash({name: files_hash([file]) for name, file in data_files(path)})
     return cache_folder() / "datasets" / content
 
 
-def _data_files(folder: Path) -> list[tuple[str, Path]]:
-    """Every file under a folder by its relative name; hidden ones and code are left out."""
+def data_files(folder: Path) -> list[tuple[str, Path]]:
+    """Every file under a folder by its relative name; hidden ones and code are left out.
+
+    Links to folders are followed, as `load_dataset` does.
+    """
     files = []
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if path.is_file() and not hidden and path.suffix not in CODE:
-            files.append((relative.as_posix(), path))
-    return files
+    for place, folders, names in os.walk(folder, followlinks=True):
+        here = Path(place)
+        above = {parent.resolve() for parent in (here, *here.parents)}
+        # A link to a folder above would lead in a circle.
+        folders[:] = [name for name in folders if (here / name).resolve() not in above]
+        for name in names:
+            path = here / name
+            relative = path.relative_to(folder)
+            hidden = any(part.startswith(".") for part in relative.parts)
+            if path.is_file() and not hidden and path.suffix not in CODE:
+                files.append((relative.as_posix(), path))
+    return sorted(files)

@@ -19,6 +19,18 @@ LARGEST = float(np.finfo(np.float32).max)  # value that a network can learn
 LISTED = re.compile(r"\[.*\]|\{.*\}|\(.*,.*\)", re.DOTALL)
 SEPARATED = re.compile(r"\s*[,;|]\s*")
 
+# GLUE's classes in its order; STS-B has values.
+GLUE_CLASSES = {
+    "mnli": ("entailment", "neutral", "contradiction"),
+    "qnli": ("entailment", "not_entailment"),
+    "rte": ("entailment", "not_entailment"),
+    "cola": ("unacceptable", "acceptable"),
+    "sst2": ("negative", "positive"),
+    "mrpc": ("not_equivalent", "equivalent"),
+    "qqp": ("not_duplicate", "duplicate"),
+    "stsb": None,
+}
+
 
 def values_of(rows: Dataset | pd.DataFrame, column: str) -> list:
     """The values of a column as plain Python ones."""
@@ -177,6 +189,19 @@ def look_alikes(names: Sequence[str], *, case: bool) -> tuple[str, str] | None:
             return seen[form], name
         seen[form] = name
     return None
+
+
+def check_classes(names: list[str], task: str, source: str) -> None:
+    """Raise ValueError for classes of another task: in one folder several may look for their rows.
+
+    Numbers are taken as they come.
+    """
+    meant = GLUE_CLASSES.get(task)
+    if meant and set(names) != set(meant) and not all(name.isdecimal() for name in names):
+        raise ValueError(
+            f"{source} has rows with the classes {', '.join(names)}, and {task} has "
+            f"{', '.join(meant)}: pass the folder of {task}"
+        )
 
 
 def with_class_labels(dataset: DatasetDict, name: str) -> DatasetDict:

@@ -12,10 +12,12 @@ from datasets import Dataset, DatasetDict, concatenate_datasets, load_dataset_bu
 from pandas.errors import EmptyDataError, ParserWarning
 
 from ukd.data.checks import DOUBTFUL, GOOD, REFUSED, Check
-from ukd.data.folders import is_saved, load_saved
+from ukd.data.folders import data_files, is_saved, load_saved
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 FORMATS = (*SEPARATORS, ".jsonl", ".json", ".parquet")
+
+NO_ROWS = ("dataset_info.json", "dataset_infos.json")  # what a data set's folder says of itself
 
 Table = Dataset | pd.DataFrame
 
@@ -78,6 +80,7 @@ def _read_folder(path: Path, label: str) -> tuple[dict[str, Table], list[Check]]
             f"validation.csv, or with another of {', '.join(FORMATS)}, and its path without "
             "brackets"
         ) from error
+    _check_all_used(path, {Path(name).resolve() for names in files.values() for name in names})
     splits, checks = {}, []
     for split, names in files.items():
         tables = []
@@ -94,6 +97,20 @@ def _read_folder(path: Path, label: str) -> tuple[dict[str, Table], list[Check]]
         else:
             raise ValueError(f"the files of {split} in {path.name!r} have several formats")
     return splits, checks
+
+
+def _check_all_used(folder: Path, used: set[Path]) -> None:
+    """Raise ValueError for files of rows in a folder that belong to no split."""
+    left = []
+    for name, path in data_files(folder):
+        rows = path.suffix.lower() in FORMATS and path.name not in NO_ROWS
+        if rows and path.resolve() not in used:
+            left.append(name)
+    if left:
+        raise ValueError(
+            f"the folder {folder.name!r} has {', '.join(left)}, which no split takes: begin the "
+            "name with train, validation or test, give all the same ending, or move it elsewhere"
+        )
 
 
 def read_file(path: Path, label: str) -> tuple[Table, list[Check]]:
@@ -162,6 +179,13 @@ def _read_separated(path: Path, label: str) -> tuple[pd.DataFrame, list[Check]]:
             f"{path.name} has the one column {names[0]!r}: in a file that ends in "
             f"{path.suffix} a {sign} must separate the values"
         )
+    for place, one in enumerate(names):
+        # A first column without a name is the numbers that pandas writes.
+        if place and not one.strip() and (table.iloc[:, place] != "").any():
+            raise ValueError(
+                f"{path.name} has values in column {place + 1}, which has no name: name it, or put "
+                f"double quotes around texts that hold a {sign}"
+            )
     table.columns = names  # as they are written: the reader numbers those that are there twice
     if (again := (table == names).all(axis=1)).any():
         raise ValueError(

@@ -14,7 +14,7 @@ from ukd.config.paths import data_folder
 from ukd.data.checks import FEW_ROWS, Check, refuse, row_checks
 from ukd.data.draw import divide, limit, text_groups
 from ukd.data.folders import read_layout
-from ukd.data.labels import with_class_labels
+from ukd.data.labels import check_classes, with_class_labels
 from ukd.data.metrics import check_f1
 
 HUB = "nyu-mll/glue"
@@ -166,6 +166,7 @@ def load_task(name: str, source: str = "synthetic") -> Task:
     refuse(checks)
     if not spec.regression:
         dataset = with_class_labels(dataset, name)
+        check_classes(dataset["train"].features["label"].names, name, source)
         check_f1(spec.metrics, name, len(dataset["train"].features["label"].names))
     return Task(name, spec, dataset, fingerprint(dataset, spec), tuple(checks))
 

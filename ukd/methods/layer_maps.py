@@ -17,7 +17,11 @@ from ukd.projection import centre
 
 
 def cosine(student: Tensor, teacher: Tensor, *, temperature: float = 0.2) -> Tensor:
-    """Attention by the cosine of centred logits: how sure a layer is does not count. (B, S, T)."""
+    """Attention by the cosine of centred logits: how sure a layer is does not count. (B, S, T).
+
+    Raises ValueError for one output, as in regression: centred it is zero.
+    """
+    _check_classes(teacher)
     query = F.normalize(centre(student), dim=-1).unsqueeze(2)
     keys = F.normalize(centre(teacher), dim=-1).unsqueeze(1)
     return torch.softmax((query * keys).sum(-1) / temperature, -1)
@@ -26,13 +30,22 @@ def cosine(student: Tensor, teacher: Tensor, *, temperature: float = 0.2) -> Ten
 def keys_of_one_norm(student: Tensor, teacher: Tensor, *, temperature: float = 1.0) -> Tensor:
     """Attention with every teacher layer's logits at the batch's mean norm: (B, S, T).
 
-    The student's own certainty still counts.
+    The student's own certainty still counts. Raises ValueError for one output, as `cosine`.
     """
+    _check_classes(teacher)
     keys = centre(teacher)
     norm = keys.norm(dim=-1).mean()
     keys = norm * F.normalize(keys, dim=-1)
     score = (centre(student).unsqueeze(2) * keys.unsqueeze(1)).sum(-1)
     return torch.softmax(score / temperature, -1)
+
+
+def _check_classes(logits: Tensor) -> None:
+    if logits.shape[-1] < 2:
+        raise ValueError(
+            "this layer map compares classes, and one output (regression) has none: take "
+            "'attention', which compares distances there"
+        )
 
 
 def by_scores(

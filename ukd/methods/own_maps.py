@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from ukd.config.keys import files_hash, imported_modules
+from ukd.config.paths import PACKAGE
 from ukd.projection import LAYER_MAPS, LayerMap
 
 DIGITS_SHOWN = 8  # of the hash, in tables
@@ -82,6 +83,15 @@ def files_of(layer_map: str) -> str | None:
     return files_hash(_modules_of(layer_map.partition("@")[0].rpartition(".")[0]).values())
 
 
+def _helpers_hash(function: LayerMap) -> str:
+    """Hash of the other files that a function's file imports from its folder; "" without any."""
+    own = function.__module__
+    if own.partition(".")[0] == PACKAGE.name:
+        return ""  # the kit's code is in every run's key
+    helpers = [path for name, path in _modules_of(own).items() if name != own]
+    return files_hash(helpers) if helpers else ""
+
+
 def _modules_of(name: str) -> dict[str, Path]:
     """A module and those of its package or folder that it imports, by name."""
     file = Path(import_module(name).__file__)
@@ -110,7 +120,7 @@ def _name_of(function: object) -> str:
             f"layer_map {name} {reason}, and a run's record names what was run: write a function "
             "in a file, as my_maps.py, and pass my_maps.FUNCTION; ukd.intermediate_loss takes any"
         )
-    source = hashlib.sha256(code_of(function).encode()).hexdigest()
+    source = hashlib.sha256((code_of(function) + _helpers_hash(function)).encode()).hexdigest()
     return f"{function.__module__}.{function.__name__}@{source}"
 
 
@@ -230,6 +240,8 @@ def _binds(node: ast.stmt) -> set[str]:
             names.add(one.asname or one.name.partition(".")[0])
         elif isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store):
             names.add(one.id)
+        elif isinstance(one, ast.Subscript | ast.Attribute) and isinstance(one.ctx, ast.Store):
+            names |= _names_in(one)  # STATE["k"] = 2 and CONFIG.k = 2 change STATE and CONFIG
     return names
 
 

@@ -12,7 +12,7 @@ from ukd.config.files import atomic_folder
 from ukd.config.keys import code_hash, config_hash
 from ukd.config.locks import folder_lock
 from ukd.config.paths import cache_folder, runs_folder
-from ukd.config.presets import TrainingConfig
+from ukd.config.presets import TrainingConfig, whole_seed
 from ukd.config.provenance import provenance
 from ukd.config.runtime import Runtime, choose_runtime, logger
 from ukd.config.verified import is_whole, set_aside, write_checksums
@@ -22,6 +22,7 @@ from ukd.methods.method import Method
 from ukd.methods.own_maps import files_of, named
 from ukd.methods.registry import METHODS
 from ukd.models.bundled import default_learning_rates, resolve_encoder, tokenizer_hash
+from ukd.models.students import STUDENTS
 from ukd.training.distillation_run import DistillationRun
 from ukd.training.initial_student import fine_tuned_encoder
 from ukd.training.layer_report import difficulty_levels
@@ -78,10 +79,11 @@ def distill(  # noqa: PLR0913
 
     Returns: the record, as written to `record.json`; `record.folder` says where.
 
-    Raises: ValueError for a teacher, student or method that don't go together, and for a layer map
-    that can't be imported again.
+    Raises: ValueError for a teacher, student or method that don't go together, for a layer map that
+    can't be imported again, and for a seed that is no whole number.
     """
     runtime = runtime or choose_runtime()
+    seed = whole_seed(seed)
     method = replace(method, layer_map=named(method.layer_map))
     teacher.check_task(task)
     _check(method, teacher, config, online_teacher)
@@ -214,7 +216,7 @@ def run_key(
 
 def _student_files(config: TrainingConfig) -> tuple[str, str | None] | None:
     """Tokenizer and revision of a student that brings its own; others have the teacher's."""
-    if "/" not in config.student and not Path(config.student).is_dir():
+    if config.student in ("layers", *STUDENTS):
         return None
     source = resolve_encoder(config.student)[0]
     return tokenizer_hash(Path(source)), hub_revision(source)
@@ -279,7 +281,7 @@ def _assistant(run: DistillationRun) -> Teacher:
     )
     record = distill(
         run.task,
-        METHODS["kd"],
+        replace(METHODS["kd"], temperature=run.method.temperature),
         teacher,
         config=budget,
         seed=run.seed,

@@ -23,6 +23,7 @@ from ukd.data.tasks import Task
 from ukd.heads import Frozen
 from ukd.models.bundled import encoder_named
 from ukd.models.encoders import load_tokenizer
+from ukd.training.scoring import check_min_score
 from ukd.training.teacher import Teacher, check_saw, train_teacher
 from ukd.training.teacher_cache import cache_teacher
 from ukd.training.teacher_heads import fit_heads
@@ -113,6 +114,8 @@ def keep_logits(
             tables[split] = torch.full(shape, torch.nan)  # rows that a limit leaves out
         tables[split][data.rows] = found[data.rows]
     about = {name: teacher.about[name] for name in KEPT}
+    if "above_chance" in teacher.about:
+        about["above_chance"] = teacher.about["above_chance"]
     with atomic_folder(folder) as building:
         save_file(_without_gaps(tables), building / LOGITS_FILE)
         about |= {
@@ -208,8 +211,13 @@ def teacher_of(
 ) -> Teacher:
     """The teacher of a run: of kept logits where a folder is given, else trained once.
 
-    Raises: ValueError as in `load_kept_teacher` and `train_teacher`.
+    Raises: ValueError as in `load_kept_teacher` and `train_teacher`; a teacher that is too weak is
+    refused in either case.
     """
     if kept is None:
         return train_teacher(task, config=config, encoder=encoder, runtime=runtime)
-    return load_kept_teacher(kept, task, encoder=encoder or config.encoder)
+    teacher = load_kept_teacher(kept, task, encoder=encoder or config.encoder)
+    above = teacher.about.get("above_chance", 0.0)  # not noted beside logits kept earlier
+    enforce = config.enforce_min_teacher_score
+    check_min_score(task, teacher.about["scores"]["dev"], above=above, enforce=enforce)
+    return teacher

@@ -12,6 +12,7 @@ from ukd.config.files import atomic_file
 from ukd.config.keys import config_hash
 from ukd.config.runtime import Runtime
 from ukd.data.batches import tokenize_split
+from ukd.data.labels import GLUE_CLASSES
 from ukd.data.tasks import GLUE, Task, load_task, read_splits
 from ukd.heads import ClassifierWithHeads
 from ukd.models.encoders import load_tokenizer, load_trained
@@ -30,17 +31,6 @@ LEADERBOARD_FILES = {
     "mnli": {"test_matched": "MNLI-m", "test_mismatched": "MNLI-mm"},
     "qnli": {"test": "QNLI"},
     "rte": {"test": "RTE"},
-}
-# GLUE's classes in its order.
-CLASSES = {
-    "mnli": ("entailment", "neutral", "contradiction"),
-    "qnli": ("entailment", "not_entailment"),
-    "rte": ("entailment", "not_entailment"),
-    "cola": ("unacceptable", "acceptable"),
-    "sst2": ("negative", "positive"),
-    "mrpc": ("not_equivalent", "equivalent"),
-    "qqp": ("not_duplicate", "duplicate"),
-    "stsb": None,
 }
 NAMED = ("mnli", "qnli", "rte")  # the leaderboard takes class names; elsewhere numbers
 LARGEST_SIMILARITY = 5  # STS-B's scale begins at 0
@@ -75,11 +65,17 @@ def write_predictions(
         raise ValueError(
             f"{source} has no split {sorted(missing)[0]} of {name}; it has: {', '.join(splits)}"
         )
-    if task.label_names != CLASSES[name]:
+    if task.label_names != GLUE_CLASSES[name]:
         raise ValueError(
-            f"{source} names the classes of {name} {task.label_names}, and GLUE {CLASSES[name]}: "
-            "pass a folder with GLUE's own"
+            f"{source} names the classes of {name} {task.label_names}, and GLUE "
+            f"{GLUE_CLASSES[name]}: pass a folder with GLUE's own"
         )
+    for split in LEADERBOARD_FILES[name]:
+        if lacking := {*task.spec.columns, "idx"} - set(splits[split].column_names):
+            raise ValueError(
+                f"{name} {split} in {source} lacks the columns {', '.join(sorted(lacking))}; it "
+                f"has: {', '.join(splits[split].column_names)}"
+            )
     paths = {split: out / f"{file}.tsv" for split, file in LEADERBOARD_FILES[name].items()}
     for path in paths.values():
         if path.exists():
@@ -106,7 +102,13 @@ def write_predictions(
 
 
 def _test_task(task: Task, split: str, rows: Dataset) -> Task:
-    """A test split as a task, whose key follows its texts; it has no labels to hash."""
+    """A test split as a task, whose key follows its texts; its labels, if any, are not looked at.
+
+    So that a split without that column is read as one with it, every row has the first class.
+    """
+    if "label" in rows.column_names:
+        rows = rows.remove_columns("label")
+    rows = rows.add_column("label", [0] * len(rows))
     texts = [list(rows[column]) for column in GLUE[task.name].columns]
     key = config_hash(task.fingerprint, texts)
     return replace(task, dataset=DatasetDict({split: rows}), fingerprint=key)
@@ -131,8 +133,8 @@ def _check_classes(model: Path, name: str) -> None:
         raise ValueError(f"{model} was trained on another task, {trained}: take --task {trained}")
     config = read_config(model)
     of_model = tuple(config.id2label[index] for index in sorted(config.id2label))
-    if CLASSES[name] and of_model != CLASSES[name]:
+    if GLUE_CLASSES[name] and of_model != GLUE_CLASSES[name]:
         raise ValueError(
             f"{model} was trained on another task: it knows {list(of_model)}, and {name} has "
-            f"{CLASSES[name]}"
+            f"{GLUE_CLASSES[name]}"
         )

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ukd.config.files import write_json
 from ukd.config.keys import code_hash, config_hash, files_hash
 from ukd.config.paths import cache_folder
-from ukd.config.presets import TrainingConfig
+from ukd.config.presets import TrainingConfig, whole_seed
 from ukd.config.provenance import provenance
 from ukd.config.runtime import Runtime, choose_runtime, logger
 from ukd.config.verified import build_verified, is_whole, read_note
@@ -154,6 +154,7 @@ def train_teacher(
     no better than a constant answer, unless the config only warns.
     """
     runtime = runtime or choose_runtime()
+    seed = whole_seed(seed)
     encoder = encoder or config.encoder
     source, name = resolve_encoder(encoder)
     given = config
