@@ -22,7 +22,7 @@ BENCHMARK_COLUMNS = (
     "seconds of / seconds of",
     "ratio: median (quartiles)",
     "limit",
-    "kept?",
+    "limit met?",
     "a step, or the whole",
 )
 

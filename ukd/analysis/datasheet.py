@@ -24,7 +24,7 @@ SETS = (
 )
 _STUDENT_COLUMNS = {
     "layers": "4-layer student, no KD",
-    "bilstm": "BiLSTM, no KD",
+    "bilstm": "BiLSTM of two layers, no KD",
     "gated-cnn": "gated CNN, no KD",
 }
 COUNTS = (

@@ -42,14 +42,17 @@ def verdict(claimed: str, found: Difference | None) -> str:
     - match: the interval holds the paper's number and not zero; of a paper's zero, it lies within
       one point of it.
     - same sign: the interval excludes zero on the paper's side, and the paper's number.
-    - inconclusive: it holds zero and does not exclude the paper's number, or too much to tell.
-    - differs: it excludes the paper's number, or the sign is the other one.
-    - not run: fewer than two seeds.
+    - inconclusive: it holds zero and the paper's number; where the paper names a sign alone, or
+      zero, it holds zero.
+    - differs: everything else.
+    - one seed: no interval. not run: no seed.
 
     A higher number is judged as a lower one.
     """
-    if found is None or found.n < 2:
+    if found is None:
         return "not run"
+    if found.n < 2:
+        return "one seed"
     holds_zero = found.low <= 0 <= found.high
     if claimed.startswith(">"):
         if holds_zero:
