@@ -35,6 +35,7 @@ MAP_STUDY = "synthetic-layer-maps"  # layer maps alone, ten seeds to choose and 
 MAP_STUDY_CNN = "synthetic-layer-maps-cnn"  # the same with a gated CNN, nothing chosen
 REAL_SST2 = "sst2-mpnet"  # that encoder on SST-2
 REAL_OTHER = "sst2-mpnet-other"  # the same to a BiLSTM and a gated CNN
+REAL_LSTM = "cola-mpnet-bilstm"  # to a BiLSTM on CoLA
 FIRST_TEACHER = "cola-mpnet-first"  # an earlier teacher of it, at another learning rate
 CAPACITY_GAP = "cola-mpnet-minilm"  # it teaches a narrow pretrained student
 CROSS_ARCHITECTURE = "synthetic-cross-architecture"  # a BiLSTM of two layers and a gated CNN
