@@ -204,7 +204,7 @@ def test_the_share_of_rows_that_are_cut_is_said_with_their_length(tokenizer):
     assert token_checks(task, tokenizer, 64)[1].verdict == "good"
 
 
-@pytest.mark.parametrize(("columns", "least"), [(("text",), 3), (("text", "other"), 5)])
+@pytest.mark.parametrize(("columns", "least"), [(("text",), 4), (("text", "other"), 7)])
 def test_a_length_that_leaves_no_word_is_refused(columns, least, tokenizer):
     task = own(rows().add_column("other", [f"so {n}" for n in range(60)]), text=columns)
     for length in range(1, least):

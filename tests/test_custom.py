@@ -211,13 +211,14 @@ def test_a_teacher_that_always_predicts_one_class_has_not_learned():
     assert other.spec.min_teacher_score == 0
 
 
-@pytest.mark.parametrize("name", ["extra.csv", "mydev.csv", "more.jsonl", "sub/late.tsv"])
+@pytest.mark.parametrize("name", ["extra.csv", "mydev.csv", "more.jsonl"])
 def test_a_file_in_a_folder_that_no_split_takes_is_named(name, tmp_path):
     written(tmp_path / "train.csv")
     (tmp_path / "README.md").write_text("Meals.")
-    (tmp_path / "dataset_infos.json").write_text("{}")
+    (tmp_path / "notes.json").write_text("{}")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "vocab.csv").write_text("word")
     assert sizes(ukd.custom_task(tmp_path, **GIVEN)) == {"train": 48, "validation": 12}
-    (tmp_path / name).parent.mkdir(exist_ok=True)
     written(tmp_path / name)
     with pytest.raises(ValueError, match=f"has {name}, which no split takes: begin the name with"):
         ukd.custom_task(tmp_path, **GIVEN)

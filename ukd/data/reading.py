@@ -15,7 +15,8 @@ from ukd.data.checks import DOUBTFUL, GOOD, REFUSED, Check
 from ukd.data.folders import data_files, is_saved, load_saved
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-FORMATS = (*SEPARATORS, ".jsonl", ".json", ".parquet")
+JSON = (".jsonl", ".json")
+FORMATS = (*SEPARATORS, *JSON, ".parquet")
 
 NO_ROWS = ("dataset_info.json", "dataset_infos.json")  # what a data set's folder says of itself
 
@@ -100,11 +101,17 @@ def _read_folder(path: Path, label: str) -> tuple[dict[str, Table], list[Check]]
 
 
 def _check_all_used(folder: Path, used: set[Path]) -> None:
-    """Raise ValueError for files of rows in a folder that belong to no split."""
+    """Raise ValueError for files of rows that stand beside a split's and belong to none.
+
+    Other folders in it are not looked at, nor JSON beside tables, which may be notes.
+    """
+    places = {folder.resolve(), *(path.parent for path in used)}
+    json_rows = any(path.suffix.lower() in JSON for path in used)
+    endings = [ending for ending in FORMATS if json_rows or ending != ".json"]
     left = []
     for name, path in data_files(folder):
-        rows = path.suffix.lower() in FORMATS and path.name not in NO_ROWS
-        if rows and path.resolve() not in used:
+        beside = path.resolve().parent in places and path.resolve() not in used
+        if beside and path.suffix.lower() in endings and path.name not in NO_ROWS:
             left.append(name)
     if left:
         raise ValueError(
