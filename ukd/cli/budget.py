@@ -177,6 +177,7 @@ class Budget:
         limit = changes.pop("max_train")
         given = {field: value for field, value in changes.items() if value is not None}
         config = preset(name, **given)
+        _say_rates(config, given)
         if limit is not None:
             config = replace(config, max_train=None if limit == ALL else limit)
         if config.student != "layers":
@@ -191,3 +192,21 @@ class Budget:
                         "--student layers"
                     )
         return config
+
+
+def _say_rates(config: TrainingConfig, given: dict[str, object]) -> None:
+    """Warn of learning rates of a preset that were chosen for another encoder than is given."""
+    from ukd.config.presets import PRESETS
+    from ukd.config.runtime import logger
+
+    usual = PRESETS[config.name].encoder
+    rates = {"teacher_learning_rate": config.teacher_learning_rate}
+    if config.student == "layers":
+        rates["learning_rate"] = config.learning_rate
+    kept = {name: rate for name, rate in rates.items() if rate and name not in given}
+    if kept and config.encoder != usual:
+        words = ", ".join(f"--{name.replace('_', '-')} {rate:g}" for name, rate in kept.items())
+        logger.warning(
+            f"preset {config.name} chose its learning rates for {usual}, and {config.encoder} gets "
+            f"them too ({words}): give others where it needs them"
+        )
