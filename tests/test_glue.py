@@ -284,3 +284,23 @@ def test_a_damaged_copy_of_the_rows_is_read_anew(damage, folder, tmp_path, monke
     with pytest.warns(UserWarning, match="the copy of the rows in .* is damaged: it is made anew"):
         assert load_task("rte", folder).fingerprint == expected
     assert load_task("rte", folder).fingerprint == expected
+
+
+def test_a_test_split_needs_no_labels_and_its_other_columns_are_named(
+    folder, encoder, options, tmp_path
+):
+    splits = DatasetDict(load_task("cola", folder).dataset)
+    splits["test"] = rows("cola", "test", TEST_ROWS).remove_columns("label")
+    splits.save_to_disk(tmp_path / "unlabelled")
+    splits["test"] = splits["test"].remove_columns("idx")
+    splits.save_to_disk(tmp_path / "unnumbered")
+    task = load_task("cola", folder)
+    student = tmp_path / "student"
+    save(load_classifier(encoder, task, seed=0), load_tokenizer(encoder), student)
+    answers = []
+    for source in (folder, str(tmp_path / "unlabelled")):
+        out = tmp_path / f"out-{len(answers)}"
+        answers.append(write_predictions(student, "cola", source, out, **options)[0].read_text())
+    assert answers[0] == answers[1]
+    with pytest.raises(ValueError, match="cola test in .*unnumbered lacks the columns idx; it has"):
+        write_predictions(student, "cola", str(tmp_path / "unnumbered"), tmp_path / "o", **options)

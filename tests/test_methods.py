@@ -1,7 +1,9 @@
 """The family of methods: each by hand, each trained, all on one budget from one initial student."""
 
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -436,3 +438,30 @@ def test_pairs_that_are_said_to_coincide_have_equal_weights():
         for name in STATIC_LAYER_MAPS:
             weights = layer_map_weights(*logits, name)
             assert map_rows(name, *layers) == tuple(map(tuple, weights[0].tolist()))
+
+
+def test_an_assistant_learns_at_the_temperature_of_its_method(task, tiny, runtime, tmp_path):
+    run = SimpleNamespace(
+        task=task,
+        method=get_method("takd", temperature=8.0),
+        teacher=SimpleNamespace(
+            encoder="bundled",
+            about={"layers": 4, "settings": {"epochs": 2}, "learning_rate": 1e-3},
+        ),
+        config=tiny,
+        seed=1,
+        runtime=runtime,
+    )
+    asked = []
+
+    def distilled(task, method, *args, **options):
+        asked.append((method.name, method.temperature))
+        (tmp_path / "student").mkdir()
+        (tmp_path / "student" / "model.safetensors").write_bytes(b"")
+        return SimpleNamespace(scores={}, student_parameters=1, hash="key", folder=str(tmp_path))
+
+    module = import_module("ukd.training.distill")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "distill", distilled)
+        module._assistant(run)
+    assert asked == [("kd", 8.0)]
