@@ -200,13 +200,14 @@ def _say_rates(config: TrainingConfig, given: dict[str, object]) -> None:
     from ukd.config.runtime import logger
 
     usual = PRESETS[config.name].encoder
-    rates = {"teacher_learning_rate": config.teacher_learning_rate}
+    rates = {"teacher": config.teacher_learning_rate}
+    options = {"teacher": "teacher_learning_rate", "student": "learning_rate"}
     if config.student == "layers":
-        rates["learning_rate"] = config.learning_rate
-    kept = {name: rate for name, rate in rates.items() if rate and name not in given}
+        rates["student"] = config.learning_rate
+    kept = {whose: rate for whose, rate in rates.items() if rate and options[whose] not in given}
     if kept and config.encoder != usual:
-        words = ", ".join(f"--{name.replace('_', '-')} {rate:g}" for name, rate in kept.items())
+        words = ", ".join(f"{whose} {rate:g}" for whose, rate in kept.items())
         logger.warning(
-            f"preset {config.name} chose its learning rates for {usual}, and {config.encoder} gets "
-            f"them too ({words}): give others where it needs them"
+            f"the learning rates of preset {config.name} ({words}) were chosen for {usual}, not "
+            f"for {config.encoder}: give others where it needs them"
         )

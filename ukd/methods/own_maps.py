@@ -76,7 +76,7 @@ def shown(layer_map: str) -> str:
 def files_of(layer_map: str) -> str | None:
     """Hash of the file of a function, and of those of its folder that it imports; None for others.
 
-    It is part of a run's key alone: a helper in another file decides a result as well.
+    It is part of a run's key, and sees what the hash in the name may miss: all of these files.
     """
     if not is_own(layer_map):
         return None

@@ -102,9 +102,9 @@ def write_predictions(
 
 
 def _test_task(task: Task, split: str, rows: Dataset) -> Task:
-    """A test split as a task, whose key follows its texts; its labels, if any, are not looked at.
+    """A test split as a task, whose key follows its texts.
 
-    So that a split without that column is read as one with it, every row has the first class.
+    Its labels say nothing, where it has that column at all: every row gets the same.
     """
     if "label" in rows.column_names:
         rows = rows.remove_columns("label")
